@@ -1,0 +1,206 @@
+"""Read and write `hit_tree` files: those of `my_generator` and of the SN-IEgenerator haystack.
+
+Both as ROOT writes them (`std::vector` branches) and as uproot does (a counter and an array). Labels are optional: a file may
+carry `track_split` (cumulative hits of the tracks), or per hit `track` (-1 noise) and `second_owner`, or none.
+"""
+
+import os
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from datasets import files
+from datasets.events import Events, concatenate, jagged, make_events
+
+TREE = "hit_tree"
+HIT_BRANCHES = {
+    "side": "grid_side",
+    "layer": "grid_layer",
+    "column": "grid_column",
+    "drift_radius_mm": "radius",
+    "z_mm": "wirez",
+    "track": "track",
+    "second_track": "second_owner",
+}
+TRACK_BRANCHES = {
+    "side": "track_side",
+    "calo_type": "calo_type",
+    "calo_side": "calo_side",
+    "calo_wall": "calo_wall",
+    "calo_column": "calo_column",
+    "calo_row": "calo_row",
+    "foil_y_mm": "foil_y",
+    "foil_z_mm": "foil_z",
+    "slope_y": "slope_y",
+    "slope_z": "slope_z",
+    "kinked": "kinked",
+}
+INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event"}
+NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")
+SPLIT = "track_split"
+LINE = ("pointx", "pointy", "pointz", "diry", "dirz")  # haystack: point on the wall, slopes by x
+
+
+def stream(paths, chunk="10 MB", progress=False):
+    """Events of files, a chunk at a time, in bounded memory.
+
+    Args:
+        paths: a file, a glob, or a list of them. chunk: bytes or number of events read at once.
+        progress: draw a bar on the terminal.
+    Yields:
+        Events.
+    Raises:
+        ValueError: a file that is missing, truncated, foreign or out of range; names the file and the branch.
+    """
+    paths = files.expand(paths)
+    with files.FileProgress(paths, progress) as bar:
+        for path in paths:
+            with files.reading(path):
+                yield from _stream_file(path, chunk, bar)
+            bar.next_file()
+
+
+def read(paths, progress=False):
+    """All events of files as one table."""
+    return concatenate(stream(paths, progress=progress))
+
+
+def _stream_file(path, chunk, bar):
+    with uproot.open(path) as file:
+        if TREE not in file:
+            raise ValueError(f"no tree {TREE}, only {file.keys()}")
+        tree = file[TREE]
+        missing = [HIT_BRANCHES[n] for n in NEEDED if HIT_BRANCHES[n] not in tree]
+        if missing:
+            raise ValueError(f"tree {TREE} has no branch {', '.join(missing)}")
+        names = [*HIT_BRANCHES.values(), *TRACK_BRANCHES.values(), *INFO_BRANCHES.values(), SPLIT, *LINE]
+        names = [n for n in names if n in tree]
+        step = chunk if isinstance(chunk, int) else tree.num_entries_for(chunk, names)
+        for start in range(0, tree.num_entries, max(step, 1)):
+            arrays = tree.arrays(names, entry_start=start, entry_stop=start + step)
+            yield _to_events(arrays, str(path), start)
+            bar.within_file(min(start + step, tree.num_entries) / tree.num_entries)
+
+
+def _flat(array, name, like=None):
+    """(values, offsets) of a jagged branch; None if it is empty everywhere while `like`, offsets, has entries."""
+    array = ak.to_packed(array)
+    offsets, values = np.asarray(array.layout.offsets), ak.to_numpy(ak.flatten(array))
+    if like is not None:
+        if len(values) == 0 and like[-1]:
+            return None
+        if not np.array_equal(offsets, like):
+            entry = np.flatnonzero(offsets != like)[0] - 1
+            raise ValueError(f"branch {name}: {np.diff(offsets)[entry]} values in entry {entry}, others {np.diff(like)[entry]}")
+    return values, offsets
+
+
+def _group(arrays, branches, offsets):
+    """Branches of one group that are there and filled: name -> values; and the offsets they share."""
+    group = {}
+    for name, branch in branches.items():
+        if branch in arrays.fields:
+            flat = _flat(arrays[branch], branch, offsets)
+            if flat is not None:
+                group[name], offsets = flat
+    return group, offsets
+
+
+def _to_events(arrays, source, start):
+    n_events = len(arrays)
+    hit_offsets = _flat(arrays[HIT_BRANCHES["layer"]], HIT_BRANCHES["layer"])[1]
+    hits, _ = _group(arrays, HIT_BRANCHES, hit_offsets)
+    split, track_offsets = _flat(arrays[SPLIT], SPLIT) if SPLIT in arrays.fields else (None, None)
+    if track_offsets is None and TRACK_BRANCHES["calo_column"] in arrays.fields:
+        track_offsets = _flat(arrays[TRACK_BRANCHES["calo_column"]], TRACK_BRANCHES["calo_column"])[1]
+    tracks = {}
+    if track_offsets is not None:
+        tracks, _ = _group(arrays, TRACK_BRANCHES, track_offsets)
+    info = {name: np.asarray(arrays[branch]) for name, branch in INFO_BRANCHES.items() if branch in arrays.fields}
+    if split is not None and "track" not in hits:
+        hits["track"] = _tracks_from_split(split, track_offsets, hit_offsets, start)
+    if split is not None:
+        info.setdefault("n_tracks", np.diff(track_offsets))
+    info.setdefault("event", start + np.arange(n_events))
+    if "calo_side" in tracks:
+        tracks.setdefault("side", tracks["calo_side"])
+    if {"pointx", "diry", "dirz"} <= set(arrays.fields) and "foil_y_mm" not in tracks:
+        tracks |= _haystack_lines(arrays, track_offsets)
+    names = {**HIT_BRANCHES, **TRACK_BRANCHES, **INFO_BRANCHES}
+    return make_events(hits, hit_offsets, tracks, track_offsets, info, source, names, start)
+
+
+def _tracks_from_split(split, track_offsets, hit_offsets, start):
+    """(hit,) owner of each hit from the cumulative hits of an event's tracks; hits beyond the last track are noise."""
+    n_hits = np.diff(hit_offsets)
+    first = np.concatenate([[0], split[:-1]]) if len(split) else split
+    first[track_offsets[:-1][np.diff(track_offsets) > 0]] = 0
+    counts = split - first
+    event = np.repeat(np.arange(len(n_hits)), np.diff(track_offsets))
+    wrong = (counts < 0) | (split > n_hits[event])
+    if wrong.any():
+        bad = np.flatnonzero(wrong)[0]
+        hits = n_hits[event[bad]]
+        raise ValueError(f"entry {start + event[bad]}: {SPLIT} {split[bad]} does not fit {hits} hits after {first[bad]}")
+    track = np.full(hit_offsets[-1], -1, np.int16)
+    row = np.repeat(np.arange(len(split)), counts)
+    step = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    track[(hit_offsets[event] + first)[row] + step] = (np.arange(len(split)) - track_offsets[event])[row]
+    return track
+
+
+def _haystack_lines(arrays, track_offsets):
+    """Foil point and slopes by |x| of haystack tracks, from the point on the wall and the direction."""
+    x, y, z, dy, dz = (_flat(arrays[name], name, track_offsets)[0] for name in LINE)
+    away = np.sign(x)
+    return {"foil_y_mm": y - dy * x, "foil_z_mm": z - dz * x, "slope_y": dy * away, "slope_z": dz * away}
+
+
+def write(path, tables):
+    """Write events as `hit_tree`: the original branch names, and labels per hit. ROOT and `stream` read it back.
+
+    Args:
+        path: the file; written under a temporary name and renamed when whole.
+        tables: Events, or an iterable of them. Hits are put in the order of their tracks, noise last, as `track_split` needs.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    tree = None
+    try:
+        with uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
+            for events in [tables] if isinstance(tables, Events) else tables:
+                arrays = _to_branches(events)
+                if tree is None:
+                    types = {name: array.type.content for name, array in arrays.items()}
+                    tree = file.mktree(TREE, types, counter_name=lambda group: f"size_{group}", field_name=lambda _, name: name)
+                tree.extend(arrays)
+        if tree is None:
+            raise ValueError(f"{path}: no events to write")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_branches(events):
+    """Two jagged records, hits and tracks, and one array each for the event's own numbers."""
+    noise_last = np.where(events.hits["track"] < 0, np.iinfo(np.int16).max, events.hits["track"])
+    order = np.lexsort((noise_last, events.hit_event))
+    hits = {HIT_BRANCHES[name]: _root_type(values[order]) for name, values in events.hits.items()}
+    tracks = {TRACK_BRANCHES[name]: _root_type(values) for name, values in events.tracks.items()}
+
+    owned = events.hits["track"] >= 0
+    owner = events.track_offsets[events.hit_event[owned]] + events.hits["track"][owned]
+    total = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=events.track_offsets[-1]))])
+    split = total[1:] - total[events.track_offsets[:-1]][events.track_event]
+    tracks[SPLIT] = split.astype(np.int32)
+
+    info = {INFO_BRANCHES[name]: ak.Array(values.astype(np.int64)) for name, values in events.info.items()}
+    return {"hits": jagged(hits, events.hit_offsets), "tracks": jagged(tracks, events.track_offsets), **info}
+
+
+def _root_type(values):
+    """The macro's own types, as far as they cost nothing: int for small integers, float stays float."""
+    return values.astype(np.int32) if values.dtype.kind in "ib" else values

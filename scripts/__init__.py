@@ -1,0 +1,1 @@
+"""Runnable experiments and tools, one a file. Only tests import them."""
