@@ -54,8 +54,8 @@ TRACK_FIELDS = {
 }
 INFO_FIELDS = {
     "n_tracks": (np.int16, -1, -1, 1000),
-    "run": (np.int64, -1, None, None),
-    "event": (np.int64, -1, None, None),
+    "run": (np.int64, -1, -(2**63), 2**63 - 1),
+    "event": (np.int64, -1, -(2**63), 2**63 - 1),
 }
 
 
@@ -144,7 +144,8 @@ def make_events(hits, hit_offsets, tracks=None, track_offsets=None, info=None, s
         hits: name -> (hit,) array; `layer` and `column` are needed when there is a hit, the rest has defaults.
         hit_offsets: (event + 1,) first hit of each event, and the end.
         tracks, track_offsets: the same for tracks. info: name -> (event,) array.
-        source: the file's name for errors; branches: name -> branch of that file; first_entry: entry of event 0.
+        source: the file's name for errors; branches: "hits", "tracks", "info" -> name -> branch of that file; first_entry: entry
+            of event 0.
     Returns:
         Events with one hit a cell.
     Raises:
@@ -153,15 +154,34 @@ def make_events(hits, hit_offsets, tracks=None, track_offsets=None, info=None, s
     hit_offsets = np.asarray(hit_offsets, np.int64)
     n_events = len(hit_offsets) - 1
     track_offsets = np.zeros(n_events + 1, np.int64) if track_offsets is None else np.asarray(track_offsets, np.int64)
-    where = (source, branches or {}, first_entry)
-    hits = _complete(hits, HIT_FIELDS, hit_offsets, *where)
-    tracks = _complete(tracks or {}, TRACK_FIELDS, track_offsets, *where)
-    info = _complete(info or {}, INFO_FIELDS, np.arange(n_events + 1), *where)
-    return merge_cells(Events(hits, hit_offsets, tracks, track_offsets, info))
+    if len(track_offsets) != len(hit_offsets):
+        raise ValueError(f"{source}: hits of {n_events} events, tracks of {len(track_offsets) - 1}")
+    branches = branches or {}
+    hits = _complete(hits, HIT_FIELDS, hit_offsets, source, branches.get("hits", {}), first_entry)
+    tracks = _complete(tracks or {}, TRACK_FIELDS, track_offsets, source, branches.get("tracks", {}), first_entry)
+    info = _complete(info or {}, INFO_FIELDS, np.arange(n_events + 1), source, branches.get("info", {}), first_entry)
+    events = Events(hits, hit_offsets, tracks, track_offsets, info)
+    _check_owners(events, source, branches.get("hits", {}), first_entry)
+    return merge_cells(events)
+
+
+def _check_owners(events, source, branches, first_entry):
+    """Owners are tracks of their event, unless the event's tracks are not in the table."""
+    n_tracks = np.diff(events.track_offsets)
+    most = np.iinfo(np.int16).max
+    n_known = np.repeat(np.where(n_tracks > 0, n_tracks, most).clip(max=most).astype(np.int16), events.n_hits)
+    for name in ("track", "second_track"):
+        bad = np.flatnonzero(events.hits[name] >= n_known)
+        if len(bad):
+            entry = np.searchsorted(events.hit_offsets, bad[0], side="right") - 1
+            branch, value = branches.get(name, name), events.hits[name][bad[0]]
+            raise ValueError(f"{source}: entry {first_entry + entry}: {branch} {value} in an event of {n_tracks[entry]} tracks")
 
 
 def _complete(arrays, fields, offsets, source, branches, first_entry):
     """All fields of a group in their types, defaults filled in, ranges checked."""
+    if len(offsets) == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise ValueError(f"{source}: offsets must rise from 0")
     n = int(offsets[-1])
     unknown = set(arrays) - set(fields)
     if unknown:
@@ -177,13 +197,16 @@ def _complete(arrays, fields, offsets, source, branches, first_entry):
         values = np.asarray(arrays[name])
         if len(values) != n:
             raise ValueError(f"{source}: branch {branch} has {len(values)} values, the others {n}")
-        if low is not None and n:
+        if n:
             # two reductions instead of a mask: this runs on every value of every file (NaN drops out of fmin and fmax)
-            smallest, largest = np.fmin.reduce(values), np.fmax.reduce(values)
-            if smallest < low or largest > high:
-                bad = np.flatnonzero((values < low) | (values > high))[0]
-                entry = first_entry + np.searchsorted(offsets, bad, side="right") - 1
-                raise ValueError(f"{source}: entry {entry}: {branch} {values[bad]} outside {low}..{high}")
+            bad, what = [], f"outside {low}..{high}"
+            if np.fmin.reduce(values) < low or np.fmax.reduce(values) > high:
+                bad = np.flatnonzero((values < low) | (values > high))
+            elif values.dtype.kind == "f" and np.dtype(dtype).kind != "f":  # whole numbers that a file keeps as floats
+                bad, what = np.flatnonzero(values != np.floor(values)), "is no whole number"
+            if len(bad):
+                entry = first_entry + np.searchsorted(offsets, bad[0], side="right") - 1
+                raise ValueError(f"{source}: entry {entry}: {branch} {values[bad[0]]} {what}")
         complete[name] = values.astype(dtype, copy=False)
     return complete
 

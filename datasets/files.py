@@ -1,9 +1,11 @@
 """Opening input files: lists and globs, one kind of error, a progress bar. Every reader goes through here."""
 
 import glob
+import hashlib
 from contextlib import contextmanager
 from pathlib import Path
 
+import uproot
 from rich.progress import Progress
 
 
@@ -15,11 +17,20 @@ def expand(paths):
     """
     found = []
     for name in [paths] if isinstance(paths, (str, Path)) else paths:
-        matches = sorted(glob.glob(str(name))) or ([str(name)] if Path(name).is_file() else [])
+        matches = [str(name)] if Path(name).is_file() else sorted(glob.glob(str(name)))  # a file may be called run[1].root
         if not matches:
             raise ValueError(f"{name}: no such file")
         found += matches
     return [Path(name) for name in found]
+
+
+def checksums(paths):
+    """Name -> SHA-256 of files, for a model's card."""
+    digests = {}
+    for path in expand(paths):
+        with open(path, "rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 @contextmanager
@@ -29,9 +40,19 @@ def reading(path):
         yield
     except ValueError as error:
         text = str(error)
-        raise ValueError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+        raise ValueError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
     except Exception as error:  # damaged bytes surface in ROOT readers as almost any exception
         raise ValueError(f"{path}: not a readable ROOT file ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def open_root(path):
+    """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError that names it."""
+    with reading(path), uproot.open(path) as file:
+        size, expected = Path(path).stat().st_size, file.file.fEND
+        if size < expected:
+            raise ValueError(f"truncated, {size} of {expected} bytes")
+        yield file
 
 
 class FileProgress:

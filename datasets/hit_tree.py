@@ -12,7 +12,8 @@ import numpy as np
 import uproot
 
 from datasets import files
-from datasets.events import Events, concatenate, jagged, make_events
+from datasets.events import HIT_FIELDS, TRACK_FIELDS, Events, concatenate, jagged, make_events
+from datasets.geometry import GAMMA_VETO
 
 TREE = "hit_tree"
 HIT_BRANCHES = {
@@ -41,6 +42,7 @@ INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event"}
 NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")
 SPLIT = "track_split"
 LINE = ("pointx", "pointy", "pointz", "diry", "dirz")  # haystack: point on the wall, slopes by x
+LINE_FIELDS = {name: (np.float32, np.nan) for name in LINE}
 
 
 def stream(paths, chunk="10 MB", progress=False):
@@ -57,8 +59,8 @@ def stream(paths, chunk="10 MB", progress=False):
     paths = files.expand(paths)
     with files.FileProgress(paths, progress) as bar:
         for path in paths:
-            with files.reading(path):
-                yield from _stream_file(path, chunk, bar)
+            with files.open_root(path) as file:
+                yield from _stream_file(file, path, chunk, bar)
             bar.next_file()
 
 
@@ -67,74 +69,80 @@ def read(paths, progress=False):
     return concatenate(stream(paths, progress=progress))
 
 
-def _stream_file(path, chunk, bar):
-    with uproot.open(path) as file:
-        if TREE not in file:
-            raise ValueError(f"no tree {TREE}, only {file.keys()}")
-        tree = file[TREE]
-        missing = [HIT_BRANCHES[n] for n in NEEDED if HIT_BRANCHES[n] not in tree]
-        if missing:
-            raise ValueError(f"tree {TREE} has no branch {', '.join(missing)}")
-        names = [*HIT_BRANCHES.values(), *TRACK_BRANCHES.values(), *INFO_BRANCHES.values(), SPLIT, *LINE]
-        names = [n for n in names if n in tree]
-        step = chunk if isinstance(chunk, int) else tree.num_entries_for(chunk, names)
-        for start in range(0, tree.num_entries, max(step, 1)):
-            arrays = tree.arrays(names, entry_start=start, entry_stop=start + step)
-            yield _to_events(arrays, str(path), start)
-            bar.within_file(min(start + step, tree.num_entries) / tree.num_entries)
+def _stream_file(file, path, chunk, bar):
+    if TREE not in file:
+        raise ValueError(f"no tree {TREE}, only {file.keys()}")
+    tree = file[TREE]
+    missing = [HIT_BRANCHES[n] for n in NEEDED if HIT_BRANCHES[n] not in tree]
+    if missing:
+        raise ValueError(f"tree {TREE} has no branch {', '.join(missing)}")
+    names = [*HIT_BRANCHES.values(), *TRACK_BRANCHES.values(), *INFO_BRANCHES.values(), SPLIT, *LINE]
+    names = [n for n in names if n in tree]
+    step = max(1, tree.num_entries_for(chunk, names) if isinstance(chunk, str) else chunk)
+    for start in range(0, tree.num_entries, step):
+        arrays = tree.arrays(names, entry_start=start, entry_stop=start + step)
+        yield _to_events(arrays, str(path), start)
+        bar.within_file(min(start + step, tree.num_entries) / tree.num_entries)
 
 
-def _flat(array, name, like=None):
-    """(values, offsets) of a jagged branch; None if it is empty everywhere while `like`, offsets, has entries."""
+def _flat(array, branch):
+    """(values, offsets) of a jagged branch."""
+    if not isinstance(array.layout, ak.contents.ListOffsetArray):
+        raise ValueError(f"branch {branch} holds {array.type.content}, not a list an entry")
     array = ak.to_packed(array)
-    offsets, values = np.asarray(array.layout.offsets), ak.to_numpy(ak.flatten(array))
-    if like is not None:
-        if len(values) == 0 and like[-1]:
-            return None
-        if not np.array_equal(offsets, like):
-            entry = np.flatnonzero(offsets != like)[0] - 1
-            raise ValueError(f"branch {name}: {np.diff(offsets)[entry]} values in entry {entry}, others {np.diff(like)[entry]}")
-    return values, offsets
+    return ak.to_numpy(ak.flatten(array)), np.asarray(array.layout.offsets)
 
 
-def _group(arrays, branches, offsets):
-    """Branches of one group that are there and filled: name -> values; and the offsets they share."""
+def _group(arrays, branches, fields, offsets, start):
+    """Branches of one group that are there: name -> values; `offsets` says how many values an event should have.
+
+    Except those that are needed, a branch may be empty, as `grid_side` and `calo_side` of the original macro: then defaults fill
+    it. That goes event by event, so files of both generators may be merged.
+    """
     group = {}
     for name, branch in branches.items():
-        if branch in arrays.fields:
-            flat = _flat(arrays[branch], branch, offsets)
-            if flat is not None:
-                group[name], offsets = flat
-    return group, offsets
+        if branch not in arrays.fields:
+            continue
+        values, own = _flat(arrays[branch], branch)
+        if not np.array_equal(own, offsets):
+            n, wanted = np.diff(own), np.diff(offsets)
+            wrong = np.flatnonzero((n != wanted) & ((n > 0) | (name in NEEDED)))
+            if len(wrong):
+                raise ValueError(f"entry {start + wrong[0]}: branch {branch} has {n[wrong[0]]} values, others {wanted[wrong[0]]}")
+            filled = np.full(offsets[-1], fields[name][1], np.float64)
+            filled[np.repeat(n > 0, wanted)] = values
+            values = filled
+        group[name] = values
+    return group
 
 
 def _to_events(arrays, source, start):
-    n_events = len(arrays)
-    hit_offsets = _flat(arrays[HIT_BRANCHES["layer"]], HIT_BRANCHES["layer"])[1]
-    hits, _ = _group(arrays, HIT_BRANCHES, hit_offsets)
-    split, track_offsets = _flat(arrays[SPLIT], SPLIT) if SPLIT in arrays.fields else (None, None)
-    if track_offsets is None and TRACK_BRANCHES["calo_column"] in arrays.fields:
-        track_offsets = _flat(arrays[TRACK_BRANCHES["calo_column"]], TRACK_BRANCHES["calo_column"])[1]
-    tracks = {}
-    if track_offsets is not None:
-        tracks, _ = _group(arrays, TRACK_BRANCHES, track_offsets)
+    names = {"hits": HIT_BRANCHES, "tracks": TRACK_BRANCHES, "info": INFO_BRANCHES}
+    _, hit_offsets = _flat(arrays[HIT_BRANCHES["layer"]], HIT_BRANCHES["layer"])
+    hits = _group(arrays, HIT_BRANCHES, HIT_FIELDS, hit_offsets, start)
     info = {name: np.asarray(arrays[branch]) for name, branch in INFO_BRANCHES.items() if branch in arrays.fields}
-    if split is not None and "track" not in hits:
-        hits["track"] = _tracks_from_split(split, track_offsets, hit_offsets, start)
-    if split is not None:
-        info.setdefault("n_tracks", np.diff(track_offsets))
-    info.setdefault("event", start + np.arange(n_events))
-    if "calo_side" in tracks:
-        tracks.setdefault("side", tracks["calo_side"])
-    if {"pointx", "diry", "dirz"} <= set(arrays.fields) and "foil_y_mm" not in tracks:
-        tracks |= _haystack_lines(arrays, track_offsets)
-    names = {**HIT_BRANCHES, **TRACK_BRANCHES, **INFO_BRANCHES}
+    info.setdefault("event", start + np.arange(len(arrays)))
+    tracks, track_offsets = {}, None
+    per_track = [branch for branch in (SPLIT, TRACK_BRANCHES["calo_column"]) if branch in arrays.fields]
+    if per_track:
+        values, track_offsets = _flat(arrays[per_track[0]], per_track[0])
+        tracks = _group(arrays, TRACK_BRANCHES, TRACK_FIELDS, track_offsets, start)
+        if per_track[0] == SPLIT:
+            hits.setdefault("track", _tracks_from_split(values, track_offsets, hit_offsets, start))
+            info.setdefault("n_tracks", np.diff(track_offsets))
+        if "calo_side" in tracks and "side" not in tracks:
+            tracks["side"] = np.where(tracks["calo_side"] == -1, TRACK_FIELDS["side"][1], tracks["calo_side"])
+            names["tracks"] = {**TRACK_BRANCHES, "side": "calo_side"}
+        if {"calo_type", "calo_row"} <= set(tracks):  # the haystack script writes row 1 for a veto
+            tracks["calo_row"] = np.where(tracks["calo_type"] == GAMMA_VETO, -1, tracks["calo_row"])
+        if set(LINE) <= set(arrays.fields) and "foil_y_mm" not in tracks:
+            tracks |= _haystack_lines(_group(arrays, {name: name for name in LINE}, LINE_FIELDS, track_offsets, start))
     return make_events(hits, hit_offsets, tracks, track_offsets, info, source, names, start)
 
 
 def _tracks_from_split(split, track_offsets, hit_offsets, start):
     """(hit,) owner of each hit from the cumulative hits of an event's tracks; hits beyond the last track are noise."""
-    n_hits = np.diff(hit_offsets)
+    n_hits, split = np.diff(hit_offsets), split.astype(np.int64)
     first = np.concatenate([[0], split[:-1]]) if len(split) else split
     first[track_offsets[:-1][np.diff(track_offsets) > 0]] = 0
     counts = split - first
@@ -142,8 +150,9 @@ def _tracks_from_split(split, track_offsets, hit_offsets, start):
     wrong = (counts < 0) | (split > n_hits[event])
     if wrong.any():
         bad = np.flatnonzero(wrong)[0]
-        hits = n_hits[event[bad]]
-        raise ValueError(f"entry {start + event[bad]}: {SPLIT} {split[bad]} does not fit {hits} hits after {first[bad]}")
+        raise ValueError(
+            f"entry {start + event[bad]}: {SPLIT} {split[bad]} outside {first[bad]}..{n_hits[event[bad]]}, the hits left in the event"
+        )
     track = np.full(hit_offsets[-1], -1, np.int16)
     row = np.repeat(np.arange(len(split)), counts)
     step = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -151,9 +160,9 @@ def _tracks_from_split(split, track_offsets, hit_offsets, start):
     return track
 
 
-def _haystack_lines(arrays, track_offsets):
+def _haystack_lines(line):
     """Foil point and slopes by |x| of haystack tracks, from the point on the wall and the direction."""
-    x, y, z, dy, dz = (_flat(arrays[name], name, track_offsets)[0] for name in LINE)
+    x, y, z, dy, dz = (line[name] for name in LINE)
     away = np.sign(x)
     return {"foil_y_mm": y - dy * x, "foil_z_mm": z - dz * x, "slope_y": dy * away, "slope_z": dz * away}
 
@@ -170,7 +179,8 @@ def write(path, tables):
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     tree = None
     try:
-        with uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
+        # ZLIB has a checksum: a flipped bit is an error, and not another event as with ZSTD and LZ4
+        with uproot.recreate(temporary, compression=uproot.ZLIB(1)) as file:
             for events in [tables] if isinstance(tables, Events) else tables:
                 arrays = _to_branches(events)
                 if tree is None:
@@ -186,13 +196,14 @@ def write(path, tables):
 
 def _to_branches(events):
     """Two jagged records, hits and tracks, and one array each for the event's own numbers."""
-    noise_last = np.where(events.hits["track"] < 0, np.iinfo(np.int16).max, events.hits["track"])
+    track = events.hits["track"]
+    noise_last = np.where(track < 0, np.iinfo(np.int16).max, track)
     order = np.lexsort((noise_last, events.hit_event))
     hits = {HIT_BRANCHES[name]: _root_type(values[order]) for name, values in events.hits.items()}
     tracks = {TRACK_BRANCHES[name]: _root_type(values) for name, values in events.tracks.items()}
 
-    owned = events.hits["track"] >= 0
-    owner = events.track_offsets[events.hit_event[owned]] + events.hits["track"][owned]
+    owned = (track >= 0) & (track < np.diff(events.track_offsets)[events.hit_event])  # a table may know owners, but no tracks
+    owner = events.track_offsets[events.hit_event[owned]] + track[owned]
     total = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=events.track_offsets[-1]))])
     split = total[1:] - total[events.track_offsets[:-1]][events.track_event]
     tracks[SPLIT] = split.astype(np.int32)

@@ -6,7 +6,7 @@ With `n_channels=2` the two tracker sides become channels; with 1 the sides are 
 
 import numpy as np
 
-from datasets.geometry import N_COLUMNS, N_LAYERS, N_Z_BINS, z_bin
+from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS, N_Z_BINS, z_bin
 
 SHAPES = {
     "top": (N_LAYERS, N_COLUMNS),
@@ -15,57 +15,94 @@ SHAPES = {
     "padded": (N_COLUMNS + 3, N_LAYERS + 3),
     "voxels": (N_LAYERS, N_COLUMNS, N_Z_BINS),
 }
+AXES = {
+    "top": ("layer", "column"),
+    "side": ("z", "column"),
+    "front": ("z", "layer"),
+    "padded": ("column", "layer"),
+    "voxels": ("layer", "column", "z"),
+}
+PADDING = 2  # cells before the first in the padded view
+CHUNK = 2048  # events whose hits and indices stay in the processor's cache
 
-
-def _scatter(event, cell, shape, n_events, n_channels, side):
-    """Mark flat cells of images of `shape`: (event, *shape, channel) uint8."""
-    image = np.zeros((n_events, *shape, n_channels), np.uint8)
-    index = event * (image.size // n_events if n_events else 0) + cell * n_channels
-    if n_channels == 2:
-        index += side
-    image.reshape(-1)[index] = 1
-    return image
+SEQUENCE_FEATURES = ("side", "layer", "column", "drift_radius", "z", "radius_measured", "z_measured")
 
 
 def top_view(events, n_channels=1):
     """Cells that fired, seen along the wires: (event, layer 9, column 113, channel) uint8."""
-    return _view(events, "top", n_channels)
+    return images(events, ("top",), n_channels)["top"]
 
 
 def side_view(events, n_channels=1):
     """Seen from the calorimeter wall: (event, z 30, column 113, channel) uint8."""
-    return _view(events, "side", n_channels)
+    return images(events, ("side",), n_channels)["side"]
 
 
 def front_view(events, n_channels=1):
     """Seen along the foil: (event, z 30, layer 9, channel) uint8."""
-    return _view(events, "front", n_channels)
+    return images(events, ("front",), n_channels)["front"]
 
 
 def padded_view(events, n_channels=1):
     """Top view of the clustering networks, (event, 116, 12, channel) uint8: cell (layer, column) at [column + 2, layer + 2]."""
-    return _view(events, "padded", n_channels)
+    return images(events, ("padded",), n_channels)["padded"]
 
 
 def voxels(events, n_channels=1):
     """Fired cells with z as the third axis: (event, layer 9, column 113, z 30, channel) uint8."""
-    return _view(events, "voxels", n_channels)
+    return images(events, ("voxels",), n_channels)["voxels"]
 
 
-def _view(events, name, n_channels):
-    shape = SHAPES[name]
-    hits, event = events.hits, events.hit_event
-    if name in ("side", "front", "voxels"):
-        measured = np.isfinite(hits["z_mm"])
-        if not measured.all():
-            hits, event = {k: hits[k][measured] for k in ("side", "layer", "column", "z_mm")}, event[measured]
-        z = z_bin(hits["z_mm"])
-    layer, column = hits["layer"].astype(np.intp), hits["column"].astype(np.intp)
-    cell = {
-        "top": lambda: layer * N_COLUMNS + column,
-        "side": lambda: z * N_COLUMNS + column,
-        "front": lambda: z * N_LAYERS + layer,
-        "padded": lambda: (column + 2) * (N_LAYERS + 3) + layer + 2,
-        "voxels": lambda: (layer * N_COLUMNS + column) * N_Z_BINS + z,
-    }[name]()
-    return _scatter(event, cell, shape, len(events), n_channels, hits["side"])
+def images(events, names, n_channels=1):
+    """Several views at once, which share the work on the hits.
+
+    Args:
+        names: views to make, of SHAPES.
+    Returns:
+        name -> (event, *SHAPES[name], channel) uint8.
+    """
+    out = {name: np.zeros((len(events), *SHAPES[name], n_channels), np.uint8) for name in names}
+    for start in range(0, len(events), CHUNK):
+        offsets = events.hit_offsets[start : start + CHUNK + 1]
+        hit = slice(offsets[0], offsets[-1])
+        event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        at = {name: events.hits[name][hit].astype(np.intp) for name in ("side", "layer", "column")}
+        measured = np.isfinite(events.hits["z_mm"][hit])
+        at["z"] = z_bin(np.where(measured, events.hits["z_mm"][hit], 0))
+        for name, image in out.items():
+            index = event
+            for axis, size in zip(AXES[name], SHAPES[name], strict=True):
+                index = index * size + at[axis]
+            if name == "padded":
+                index += PADDING * SHAPES[name][1] + PADDING
+            if n_channels == 2:
+                index = index * 2 + at["side"]
+            if "z" in AXES[name] and not measured.all():
+                index = index[measured]
+            image[start : start + CHUNK].reshape(-1)[index] = 1
+    return out
+
+
+def sequences(events, max_hits=128):
+    """Hits of each event one after the other, padded to the same length, for attention models.
+
+    Hits keep the order of the table; those of an event beyond `max_hits` are dropped, so its last ones.
+
+    Args:
+        max_hits: length of a sequence.
+    Returns:
+        features: (event, max_hits, 7) float32, in the order of SEQUENCE_FEATURES: side -1 or 1, layer -1 (at the foil) to 1, column
+            -1 to 1, drift radius in cell radii of 22 mm, z in half heights of 1550 mm, then 1 where the radius and where z was
+            measured, else 0 and the value is 0. Rows without a hit are 0.
+        mask: (event, max_hits) bool, where there is a hit.
+    """
+    mask = np.arange(max_hits) < events.n_hits[:, None]
+    place = np.arange(len(events.hits["layer"])) - np.repeat(events.hit_offsets[:-1], events.n_hits)
+    hits = {name: values[place < max_hits].astype(np.float32) for name, values in events.hits.items()}
+    radius, z = hits["drift_radius_mm"] / CELL_RADIUS_MM, hits["z_mm"] / HALF_HEIGHT_MM
+    middle = (N_LAYERS - 1) / 2
+    columns = [2 * hits["side"] - 1, hits["layer"] / middle - 1, hits["column"] / MIDDLE_COLUMN - 1]
+    columns += [np.nan_to_num(radius), np.nan_to_num(z), np.isfinite(radius), np.isfinite(z)]
+    features = np.zeros((*mask.shape, len(columns)), np.float32)
+    features[mask] = np.stack(columns, -1)
+    return features, mask

@@ -1,0 +1,201 @@
+"""Images of events and their number of tracks, as `tf.data`, from files or from a generator without end.
+
+Only the event table stays in memory (about 0.7 kB an event); images are made a block of events at a time.
+Class k is k + 1 tracks.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from datasets import files, hit_tree, views
+
+N_CLASSES = 4
+LABELS = (1, 2, 3, 4)
+BLOCK = 2048
+VIEWS = {"top": views.top_view, "side": views.side_view, "front": views.front_view, "voxels": views.voxels}
+
+
+def images(events, names=("top",), n_channels=1):
+    """Images of one view, or name -> images of several; each (event, ..., channel) uint8."""
+    if len(names) == 1:
+        return VIEWS[names[0]](events, n_channels)
+    return {name: VIEWS[name](events, n_channels) for name in names}
+
+
+def classes(events, source="events"):
+    """(event,) int32 class of each event, its number of tracks less one.
+
+    Raises:
+        ValueError: an event whose number of tracks is unknown or not 1 to 4.
+    """
+    n_tracks = events.info["n_tracks"]
+    bad = np.flatnonzero((n_tracks < 1) | (n_tracks > N_CLASSES))
+    if len(bad):
+        raise ValueError(f"{source}: event {bad[0]} has {n_tracks[bad[0]]} tracks (-1 is unknown); counting needs 1 to {N_CLASSES}")
+    return (n_tracks - 1).astype(np.int32)
+
+
+def predict(model, events, batch_size=1024):
+    """Let a trained counter count the tracks of a table, block by block.
+
+    A model of one channel counts the tracks of one tracker side: it sees each side alone, and the two counts are added. A side, or an
+    event, without hits has no track.
+
+    Args:
+        model: its inputs are named after views; its output is the probability of 1 to 4 tracks.
+    Returns:
+        (event, 9) float: probability of 0 to 8 tracks.
+    """
+    names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
+    blocks = [_predict_block(model, events[i : i + BLOCK], names, n_channels, batch_size) for i in range(0, len(events), BLOCK)]
+    return np.concatenate([np.zeros((0, 2 * N_CLASSES + 1)), *blocks])
+
+
+def _predict_block(model, events, names, n_channels, batch_size):
+    total = np.zeros((len(events), 2 * N_CLASSES + 1))
+    total[:, 0] = 1
+    parts = [events] if n_channels == 2 else [events.keep_hits(events.hits["side"] == side) for side in (0, 1)]
+    for part in parts:
+        filled = np.flatnonzero(part.n_hits)
+        if len(filled):
+            one = model.predict(images(part[filled], names, n_channels), batch_size, verbose=0)
+            before = total[filled]
+            total[filled] = 0
+            for k in range(N_CLASSES):  # the sum of two counts: their distributions convolved
+                total[filled, k + 1 :] += one[:, k : k + 1] * before[:, : -(k + 1)]
+    return total
+
+
+@dataclass
+class CountingData:
+    """What a training that counts tracks needs; datasets of (images, class) batches.
+
+    Attributes:
+        train: without end. val: validation events. tests: name -> test events; "test" belongs to the training's own source.
+        description: where all of it came from, for the card.
+    """
+
+    train: tf.data.Dataset
+    val: tf.data.Dataset
+    tests: dict
+    description: dict
+
+
+def load(
+    names=("top",), paths=None, generate=None, n_channels=1, batch_size=64, seed=0, n_val=16384, n_test=65536, test_paths=None, **kwargs
+):
+    """Training, validation and test events, from files or from a generator.
+
+    Args:
+        names: views to make. n_channels: 2 puts the tracker sides into channels of their own, 1 lays them together.
+        paths: files to train on, split by file; without them the generator makes fresh events.
+        generate: function (n_events, seed=, first_event=) -> Events, such as `my_generator.straight_lines.generate`.
+        test_paths: files that are only tested on, as "files".
+        kwargs: `first_event` where a resumed run goes on in the generator's stream; `block` events made at a time.
+    """
+    shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size}
+    if paths:
+        kwargs.pop("first_event", None)
+        train, val, test, description = from_files(paths, seed=seed, **shape, **kwargs)
+    else:
+        train, val, test = from_generator(generate, seed=seed, n_val=n_val, n_test=n_test, **shape, **kwargs)
+        description = {"generator": generate.__module__, "seeds": {"train": [seed, 0], "val": [seed, 1], "test": [seed, 2]}}
+        description |= {"n_val": n_val, "n_test": n_test}
+    data = CountingData(train, val, {"test": test}, description)
+    if test_paths:
+        data.tests["files"] = from_events(hit_tree.read(test_paths, progress=True), **shape)
+        data.description["test_files"] = files.checksums(test_paths)
+    return data
+
+
+def from_generator(generate, names=("top",), n_channels=1, batch_size=64, seed=0, first_event=0, n_val=16384, n_test=65536, block=BLOCK):
+    """Endless fresh training events, and fixed validation and test events with seeds of their own; arguments as `load`.
+
+    Returns:
+        (train, val, test).
+    """
+
+    def endless():
+        start = first_event
+        while True:
+            yield generate(block, seed=[seed, 0], first_event=start)
+            start += block
+
+    fixed = [generate(n, seed=[seed, split]) for split, n in ((1, n_val), (2, n_test))]
+    return (
+        _dataset(endless, names, n_channels, batch_size),
+        *(from_events(events, names, n_channels, batch_size, block=block) for events in fixed),
+    )
+
+
+def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block=BLOCK):
+    """Events of files, split by file; arguments as `load`.
+
+    Returns:
+        (train, val, test, description): train goes round and round in a new order each time.
+    """
+    split = split_files(paths, seed)
+    train, val, test = (hit_tree.read(split[name], progress=True) for name in ("train", "val", "test"))
+    description = {"files": {name: files.checksums(split[name]) for name in split}}
+    description |= {"n_train": len(train), "n_val": len(val), "n_test": len(test)}
+    return (
+        from_events(train, names, n_channels, batch_size, shuffle_seed=seed, block=block),
+        from_events(val, names, n_channels, batch_size, block=block),
+        from_events(test, names, n_channels, batch_size, block=block),
+        description,
+    )
+
+
+def split_files(paths, seed=0):
+    """Split -> files of train, val and test: of every series `name_0.root, name_1.root, ...` a tenth each, at least one file,
+    is validation and test.
+
+    Raises:
+        ValueError: a series of fewer than three files.
+    """
+    series = defaultdict(list)
+    for path in files.expand(paths):
+        series[path.parent / re.sub(r"\d+$", "", Path(path).stem)].append(path)
+    split = {"train": [], "val": [], "test": []}
+    rng = np.random.default_rng(seed)
+    for name, members in sorted(series.items()):
+        if len(members) < 3:
+            raise ValueError(f"{name}*: {len(members)} files; a split by file needs three of each series for train, val and test")
+        members = [members[i] for i in rng.permutation(len(members))]
+        n = max(1, len(members) // 10)
+        split["val"] += members[:n]
+        split["test"] += members[n : 2 * n]
+        split["train"] += members[2 * n :]
+    return split
+
+
+def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK):
+    """A table as (images, class) batches: once, in order; or with `shuffle_seed` without end, in a new order each time."""
+    classes(events)  # now, rather than in the middle of a training
+
+    def blocks():
+        rng = np.random.default_rng(shuffle_seed)
+        while True:
+            order = np.arange(len(events)) if shuffle_seed is None else rng.permutation(len(events))
+            for start in range(0, len(order), block):
+                yield events[order[start : start + block]]
+            if shuffle_seed is None:
+                return
+
+    dataset = _dataset(blocks, names, n_channels, batch_size)
+    if shuffle_seed is None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(events) // batch_size)))
+    return dataset
+
+
+def _dataset(blocks, names, n_channels, batch_size):
+    """(images, class) batches from a function that gives an iterator of tables; Python runs once a block."""
+    spec = {name: tf.TensorSpec((None, *views.SHAPES[name], n_channels), tf.uint8) for name in names}
+    spec = (spec if len(names) > 1 else spec[names[0]], tf.TensorSpec((None,), tf.int32))
+    arrays = lambda: ((images(events, names, n_channels), classes(events)) for events in blocks())  # noqa: E731
+    return tf.data.Dataset.from_generator(arrays, output_signature=spec).rebatch(batch_size).prefetch(tf.data.AUTOTUNE)

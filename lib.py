@@ -1,0 +1,236 @@
+"""The ground floor of every script: shared flags, device strategy, run folder, model card, loading a shipped model."""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+ROOT = Path(__file__).resolve().parent
+MODELS = ROOT / "models"
+PACKAGES = ("tensorflow", "keras", "numpy", "uproot", "awkward")
+
+
+def run_arguments(epochs=10, batch_size=64):
+    """Parser with the flags all training scripts share; use it as a parent. Arguments are the script's own defaults."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--data", nargs="+", metavar="FILE", help="files or globs to train on (default: the generator, fresh events)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="run folder; a run interrupted there is resumed")
+    parser.add_argument("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=epochs, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)")
+    parser.add_argument("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
+    device_arguments(parser)
+    return parser
+
+
+def device_arguments(parser):
+    """Add the two strategy flags to a parser."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--OneDeviceStrategy", metavar="DEVICE", help='one device, such as "/gpu:0"')
+    group.add_argument("--MirroredStrategy", nargs="+", metavar="DEVICE", help='several, such as "/gpu:0" "/gpu:1"')
+
+
+def generator_arguments(parser, generators, epoch_events=65536, val_events=16384, test_events=65536):
+    """Add the flags of trainings on fresh events of a generator; `generators` are the names to choose from."""
+    generators = list(generators)
+    parser.add_argument("--generator", choices=generators, default=generators[0], help="(default: %(default)s)")
+    parser.add_argument(
+        "--sides", type=int, choices=(1, 2), help="channels: both tracker sides in one, or one each (default: as the generator)"
+    )
+    parser.add_argument("--epoch-events", type=int, default=epoch_events, help="training events an epoch (default: %(default)s)")
+    parser.add_argument("--val-events", type=int, default=val_events, help="fresh events to validate on (default: %(default)s)")
+    parser.add_argument("--test-events", type=int, default=test_events, help="fresh events to test on, once (default: %(default)s)")
+    parser.add_argument("--test-data", nargs="+", metavar="FILE", help="files to test on as well, once; never trained on")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (default: %(default)s)")
+
+
+def start_run(args):
+    """Begin a run: seed everything, make the run folder, note the commit (files may change while it trains)."""
+    keras.utils.set_random_seed(args.seed)
+    if args.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    args.out.mkdir(parents=True, exist_ok=True)
+    commit, dirty = _git_state()
+    args.run = {"commit": commit, "dirty": dirty, "start": time.time(), "resumed_at_epoch": epochs_done(args)}
+
+
+def adamw(learning_rate, n_steps, warmup_steps=300):
+    """AdamW with a short warm-up, cosine decay to a two-hundredth, and gradients clipped to norm 1."""
+    warmup_steps = min(warmup_steps, max(1, n_steps // 10))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, n_steps - warmup_steps), alpha=0.005, warmup_target=learning_rate, warmup_steps=warmup_steps
+    )
+    return keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0)
+
+
+def choose_strategy(args):
+    """The `tf.distribute` strategy the flags ask for; without a flag, whatever TensorFlow finds."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if args.OneDeviceStrategy:
+        return tf.distribute.OneDeviceStrategy(args.OneDeviceStrategy)
+    if args.MirroredStrategy:
+        return tf.distribute.MirroredStrategy(args.MirroredStrategy)
+    return tf.distribute.get_strategy()
+
+
+def callbacks(args):
+    """Callbacks of every run: resume after an interruption, history as CSV, TensorBoard on request.
+
+    The backup stays until `save_run` has saved the model.
+    """
+    chosen = [
+        keras.callbacks.BackupAndRestore(args.out / "backup", double_checkpoint=True, delete_checkpoint=False),
+        keras.callbacks.CSVLogger(args.out / "history.csv", append=epochs_done(args) > 0),
+    ]
+    if args.tensorboard:
+        chosen.append(keras.callbacks.TensorBoard(args.out / "tensorboard"))
+    return chosen
+
+
+def epochs_done(args):
+    """Epochs that an interrupted run in the run folder had finished; 0 for a new run."""
+    try:
+        return json.loads((args.out / "backup" / "training_metadata.json").read_text())["epoch"]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+
+
+def read_history(path):
+    """A history CSV as name -> list of floats."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+
+
+def predict(model, dataset):
+    """Labels and outputs of a finite dataset of (inputs, label) batches, as two arrays, event first."""
+    labels, outputs = [], []
+    for inputs, label in dataset:
+        labels.append(label.numpy())
+        outputs.append(model.predict_on_batch(inputs))
+    return np.concatenate(labels), np.concatenate(outputs)
+
+
+def save_run(model, args, metrics, data, outputs, known_failures=()):
+    """Write `model.keras` and `card.json` to the run folder, each under a temporary name and renamed.
+
+    Args:
+        model: what was trained. args: the script's parsed arguments, after `start_run`.
+        metrics: name of a test set -> its figures of merit with intervals. data: what was trained and tested on.
+        outputs: what the outputs mean, such as the classes. known_failures: sentences.
+    Returns:
+        The card, a dict.
+    """
+    card = {
+        "name": args.out.name,
+        "command": shlex.join(["python", _relative(sys.argv[0]), *sys.argv[1:]]),
+        "arguments": {k: _jsonable(v) for k, v in vars(args).items() if k != "run"},
+        "commit": args.run["commit"],
+        "dirty": args.run["dirty"],
+        "data": data,
+        "inputs": {tensor.name: list(tensor.shape[1:]) for tensor in model.inputs},
+        "outputs": outputs,
+        "parameters": model.count_params(),
+        "metrics": metrics,
+        "packages": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        "device": describe_device(),
+        "wall_time_s": round(time.time() - args.run["start"]),
+        "resumed_at_epoch": args.run["resumed_at_epoch"],
+        "known_failures": list(known_failures),
+    }
+    temporary = args.out / ".model.part.keras"
+    model.save(temporary)
+    temporary.replace(args.out / "model.keras")
+    write_json(args.out / "card.json", card)
+    shutil.rmtree(args.out / "backup", ignore_errors=True)
+    return card
+
+
+def load_model(name):
+    """A trained model by the name of a shipped one, or by the path of a run folder or a `.keras` file.
+
+    Raises:
+        ValueError: no such model; names those that are shipped.
+    """
+    for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
+        if path.is_file():
+            return keras.saving.load_model(path)
+    raise ValueError(f"no model {name}: not a path of one, and shipped are {', '.join(shipped_models())}")
+
+
+def load_card(name):
+    """The card of a model, by name or by the path of its folder or file."""
+    path = MODELS / str(name) if (MODELS / str(name)).is_dir() else Path(name)
+    return json.loads((path if path.is_dir() else path.parent).joinpath("card.json").read_text())
+
+
+def shipped_models():
+    """Names of the models in `models/`."""
+    return sorted(path.parent.name for path in MODELS.glob("*/model.keras"))
+
+
+def draw_model(model, path):
+    """Draw the layers of a model, format by the path's suffix; where Graphviz is missing, say so in one line and go on."""
+    if shutil.which("dot") is None:
+        print("model drawing skipped: Graphviz is missing (Debian: apt-get install graphviz)")
+        return
+    graph = keras.utils.model_to_dot(model, show_shapes=True, dpi=80)
+    graph.set("splines", "spline")  # Keras' right angles crash dot on residual networks
+    graph.write(path, format=Path(path).suffix[1:])
+
+
+def describe_device():
+    """The devices TensorFlow found, and the processor."""
+    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in tf.config.list_physical_devices("GPU")]
+    return ", ".join(gpus) or f"{os.cpu_count()} CPU cores ({_processor()})"
+
+
+def write_json(path, content):
+    """Write JSON under a temporary name and rename it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def _git_state():
+    """(commit, whether tracked files differ from it); None where there is no repository."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+    return commit, bool(status.strip())
+
+
+def _relative(path):
+    path = Path(path).resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+
+
+def _jsonable(value):
+    return str(value) if isinstance(value, Path) else value

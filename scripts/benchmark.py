@@ -1,0 +1,118 @@
+"""Measure speed and memory: generators, reading, views, shipped models.
+
+    python scripts/benchmark.py --json benchmark.json
+    python scripts/benchmark.py --only reading --memory-events 1000000
+
+All speeds are events per CPU second (process time over all threads), best of some repeats; models run on one thread in batches of 1024.
+The memory figure is the peak resident size of a process that streams a file of that many events into images.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from datasets import hit_tree, views
+from my_generator import straight_lines, toyhaystack
+
+SECTIONS = ("generators", "views", "reading", "models")
+THREE_VIEWS = (views.top_view, views.side_view, views.front_view)
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="(default: all)")
+    parser.add_argument("--events", type=int, default=50000, help="events a measurement (default: %(default)s)")
+    parser.add_argument("--memory-events", type=int, default=0, help="events of the file for the memory figure (default: none)")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="(default: all shipped)")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser.parse_args(argv)
+
+
+def best(function, n_events, repeats=3):
+    """Events per CPU second of the fastest of some calls."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        seconds.append(time.process_time() - start)
+    return round(n_events / min(seconds))
+
+
+def generators(args):
+    made = {}
+    for name, generate in (("straight_lines", straight_lines.generate), ("toyhaystack", toyhaystack.generate)):
+        for n in (1, 2, 3, 4):
+            made[f"{name}, {n} tracks"] = best(lambda generate=generate, n=n: generate(args.events, n), args.events)
+    return made
+
+
+def three_views(args):
+    events = straight_lines.generate(args.events)
+    return {"three views from memory": best(lambda: [view(events) for view in THREE_VIEWS], args.events)}
+
+
+def reading(args):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.root"
+        write(path, args.events)
+        figures = {"ROOT file to three views": best(lambda: stream_views(path), args.events)}
+        if args.memory_events:
+            write(path, args.memory_events)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                figures["peak memory, MB"] = pool.apply(stream_views, (path,))
+            figures["peak memory, events"] = args.memory_events
+    return figures
+
+
+def write(path, n_events, block=20480):
+    hit_tree.write(path, (straight_lines.generate(min(block, n_events - i), first_event=i) for i in range(0, n_events, block)))
+
+
+def stream_views(path):
+    """Read a file into three images, a chunk at a time; the process' peak memory in MB."""
+    for events in hit_tree.stream(path):
+        for view in THREE_VIEWS:
+            view(events)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def models(args):
+    import tensorflow as tf
+
+    import lib
+    from datasets import number_of_tracks
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    speeds = {}
+    for name in args.models or lib.shipped_models():
+        model = lib.load_model(name)
+        names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
+        events = (toyhaystack if n_channels == 2 else straight_lines).generate(1024)
+        batch = tf.nest.map_structure(tf.constant, number_of_tracks.images(events, names, n_channels))
+        run = tf.function(lambda x, model=model: model(x, training=False))
+        run(batch)
+        speeds[name] = best(lambda run=run, batch=batch: run(batch), 1024, repeats=5)
+    return speeds
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    measure = {"generators": generators, "views": three_views, "reading": reading, "models": models}
+    results = {}
+    for section in args.only:
+        results[section] = measure[section](args)
+        for name, value in results[section].items():
+            print(f"{section:>10}  {name:<28} {value:>9}", flush=True)
+    if args.json:
+        import lib
+
+        lib.write_json(args.json, {"device": lib.describe_device(), "events": args.events, **results})
+    return results
+
+
+if __name__ == "__main__":
+    main()

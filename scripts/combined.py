@@ -1,0 +1,68 @@
+"""Count the tracks (1 to 4) of an event in its three views: trained top, side and front counters joined by transfer learning.
+
+    python scripts/combined.py --out models/combined_my_generator
+
+The towers' convolutions are frozen while the new layers learn, then everything is trained at a lower rate.
+"""
+
+import argparse
+
+import lib
+import plotting
+from architectures.combined import combined_cnn, set_towers_trainable
+from datasets import number_of_tracks
+from scripts.number_of_tracks_classification import GENERATORS, count
+
+VIEWS = ("top", "side", "front")
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)])
+    for view in VIEWS:
+        parser.add_argument(f"--{view}", metavar="MODEL", help="trained counter (default: the shipped one of the generator)")
+    parser.add_argument("--frozen-epochs", type=int, default=1, help="epochs with frozen towers, before the others (default: %(default)s)")
+    lib.generator_arguments(parser, GENERATORS)
+    parser.set_defaults(learning_rate=1e-3)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    lib.start_run(args)
+    suffix = "_my_generator" if args.generator == "my_generator" else ""
+    towers = {view: getattr(args, view) or view + suffix for view in VIEWS}
+    generate, n_sides = GENERATORS[args.generator]
+    data = number_of_tracks.load(
+        VIEWS,
+        args.data,
+        generate,
+        args.sides or n_sides,
+        batch_size=args.batch_size,
+        seed=args.seed + 1000,  # other events than the towers were trained on
+        first_event=lib.epochs_done(args) * args.epoch_events,
+        n_val=args.val_events,
+        n_test=args.test_events,
+        test_paths=args.test_data,
+    )
+    steps = args.epoch_events // args.batch_size
+    compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+    with lib.choose_strategy(args).scope():
+        model = combined_cnn({view: lib.load_model(name) for view, name in towers.items()})
+        set_towers_trainable(model, False)
+        model.compile(lib.adamw(2e-3, args.frozen_epochs * steps), **compiled)
+    if args.frozen_epochs and not lib.epochs_done(args):
+        model.fit(data.train, validation_data=data.val, epochs=args.frozen_epochs, steps_per_epoch=steps, verbose=2)
+    with lib.choose_strategy(args).scope():
+        set_towers_trainable(model, True)
+        model.compile(lib.adamw(args.learning_rate, args.epochs * steps), **compiled)
+    model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    scores = {name: count(model, test) for name, test in data.tests.items()}
+    lib.save_run(model, args, scores, {**data.description, "towers": towers}, "probability of 1, 2, 3 and 4 tracks")
+    plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
+    plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
+    lib.draw_model(model, args.out / "model.png")
+    return scores
+
+
+if __name__ == "__main__":
+    main()

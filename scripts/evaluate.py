@@ -1,0 +1,53 @@
+"""Measure a trained counter on labelled files.
+
+    python scripts/evaluate.py top_my_generator FILES... --json out.json
+
+Takes a shipped model's name or the path of a run. Prints the confusion matrix and writes the figures of merit as JSON: `n_events`,
+`accuracy` (0 to 1), `interval` (68 %, binomial), `confusion` (rows true, columns predicted), `labels` of its rows and columns.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import lib
+import metrics
+from datasets import hit_tree, number_of_tracks
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="name of a shipped model, or path of a run folder or .keras file")
+    parser.add_argument("files", nargs="+", help="files or globs, labelled with their number of tracks")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of merit here")
+    parser.add_argument("--batch-size", type=int, default=1024, help="(default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    model = lib.load_model(args.model)
+    truth, probabilities = [], []
+    for events in hit_tree.stream(args.files, progress=True):
+        truth.append(number_of_tracks.classes(events) + 1)
+        probabilities.append(number_of_tracks.predict(model, events, args.batch_size))
+    scores = metrics.counting(np.concatenate(truth), np.concatenate(probabilities), range(9))
+    scores = {"model": args.model, "files": args.files, **scores}
+    if args.json:
+        lib.write_json(args.json, scores)
+    print_scores(scores)
+    return scores
+
+
+def print_scores(scores):
+    """A few lines for the terminal: accuracy with its interval, confusion matrix."""
+    low, high = scores["interval"]
+    print(f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})")
+    print("true \\ predicted " + "".join(f"{label:>8}" for label in scores["labels"]))
+    for label, row in zip(scores["labels"], scores["confusion"], strict=True):
+        print(f"{label:>16} " + "".join(f"{n:>8}" for n in row))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Count the tracks (1 to 4) of an event in one view.
+
+    python scripts/number_of_tracks_classification.py --view top --out models/top_my_generator
+
+Trains on fresh events of a generator, or on files (`--data`), and writes model, card, history and confusion matrix to the run
+folder. The test events, and the files of `--test-data`, are looked at once, at the end. Times and accuracies of the shipped
+models stand in the README.
+"""
+
+import argparse
+
+import keras
+
+import lib
+import metrics
+import plotting
+from architectures.front import front_view_cnn
+from architectures.side import side_view_cnn
+from architectures.top import top_view_cnn
+from architectures.top_big import top_big_cnn
+from datasets import number_of_tracks, views
+from my_generator import straight_lines, toyhaystack
+
+NETWORKS = {"top": top_view_cnn, "side": side_view_cnn, "front": front_view_cnn}
+GENERATORS = {"my_generator": (straight_lines.generate, 1), "toyhaystack": (toyhaystack.generate, 2)}
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=20)])
+    parser.add_argument("--view", choices=NETWORKS, default="top", help="(default: %(default)s)")
+    parser.add_argument("--big", action="store_true", help="the large plain network of the top view instead of the small one")
+    lib.generator_arguments(parser, GENERATORS)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    lib.start_run(args)
+    generate, n_sides = GENERATORS[args.generator]
+    n_channels = args.sides or n_sides
+    data = number_of_tracks.load(
+        (args.view,),
+        args.data,
+        generate,
+        n_channels,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        first_event=lib.epochs_done(args) * args.epoch_events,
+        n_val=args.val_events,
+        n_test=args.test_events,
+        test_paths=args.test_data,
+    )
+    steps = args.epoch_events // args.batch_size
+    with lib.choose_strategy(args).scope():
+        network = top_big_cnn if args.big else NETWORKS[args.view]
+        model = network((*views.SHAPES[args.view], n_channels))
+        optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
+        model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    scores = {name: count(model, test) for name, test in data.tests.items()}
+    lib.save_run(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks")
+    plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
+    plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
+    lib.draw_model(model, args.out / "model.png")
+    return scores
+
+
+def count(model, test):
+    """Figures of merit of a counter on a dataset of (images, class) batches."""
+    truth, probabilities = lib.predict(model, test)
+    return metrics.counting(truth + 1, probabilities, number_of_tracks.LABELS)
+
+
+if __name__ == "__main__":
+    main()

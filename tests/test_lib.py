@@ -1,0 +1,121 @@
+import argparse
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import lib
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,), name="top")
+    return keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Dense(5, activation="relu")(inputs)))
+
+
+def run(tmp_path, *flags):
+    args = argparse.ArgumentParser(parents=[lib.run_arguments()]).parse_args(["--out", str(tmp_path / "run"), *flags])
+    lib.start_run(args)
+    return args
+
+
+def batches(n=64):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 6)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices((x, (x[:, 0] > 0).astype("int32"))).batch(16)
+
+
+def test_saved_run_has_a_model_and_a_card_that_tells_how_it_was_made(model, tmp_path):
+    args = run(tmp_path, "--seed", "7")
+    lib.save_run(model, args, {"test": {"accuracy": 0.5}}, {"generator": "x"}, "what comes out", ["fails on empty events"])
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["arguments"]["seed"] == 7
+    assert card["parameters"] == model.count_params() == 6 * 5 + 5 + 5 * 4 + 4
+    assert card["inputs"] == {"top": [6]}
+    assert card["known_failures"] == ["fails on empty events"]
+    assert {"command", "commit", "dirty", "data", "outputs", "metrics", "packages", "device", "wall_time_s"} <= set(card)
+    assert not [path for path in (tmp_path / "run").iterdir() if "part" in path.name]
+
+
+def test_a_model_loads_by_folder_by_file_and_as_shipped_by_name(model, tmp_path, monkeypatch):
+    lib.save_run(model, run(tmp_path), {}, {}, "")
+    monkeypatch.setattr(lib, "MODELS", tmp_path)
+    x = np.ones((2, 6), "float32")
+    for name in (tmp_path / "run", tmp_path / "run" / "model.keras", "run"):
+        np.testing.assert_allclose(lib.load_model(name).predict(x, verbose=0), model.predict(x, verbose=0))
+        assert lib.load_card(name)["name"] == "run"
+    assert lib.shipped_models() == ["run"]
+
+
+def test_an_unknown_model_is_an_error_that_names_the_shipped_ones():
+    with pytest.raises(ValueError, match="no model nonsense.*shipped are"):
+        lib.load_model("nonsense")
+
+
+def train(model, args, epochs, extra=()):
+    model.compile(lib.adamw(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(batches().repeat(), epochs=epochs, steps_per_epoch=4, verbose=0, callbacks=[*lib.callbacks(args), *extra])
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_resumes_and_ends_as_if_nothing_had_happened(model, tmp_path):
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    train(model, run(tmp_path / "whole"), 4)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(other, run(tmp_path / "broken"), 4, [Interrupt()])
+    args = run(tmp_path / "broken")
+    assert lib.epochs_done(args) == args.run["resumed_at_epoch"] == 2
+    fresh = keras.models.clone_model(model)
+    train(fresh, args, 4)
+    for a, b in zip(model.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert lib.read_history(args.out / "history.csv")["epoch"] == [0, 1, 2, 3]
+    lib.save_run(fresh, args, {}, {}, "")
+    assert lib.epochs_done(args) == 0
+
+
+def test_a_half_written_backup_starts_the_run_anew(tmp_path):
+    args = run(tmp_path)
+    (args.out / "backup").mkdir()
+    (args.out / "backup" / "training_metadata.json").write_text('{"epo')
+    assert lib.epochs_done(args) == 0
+
+
+def test_strategies_are_what_the_flags_ask_for(tmp_path):
+    assert isinstance(lib.choose_strategy(run(tmp_path)), type(tf.distribute.get_strategy()))
+    assert isinstance(lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "/cpu:0")), tf.distribute.OneDeviceStrategy)
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--OneDeviceStrategy", "/cpu:0", "--MirroredStrategy", "/cpu:0")
+
+
+def test_predict_gives_labels_and_outputs_in_order(model):
+    labels, outputs = lib.predict(model, batches(40))
+    assert labels.shape == (40,)
+    np.testing.assert_allclose(outputs, model.predict(batches(40), verbose=0), atol=1e-6)
+
+
+def test_learning_rate_warms_up_and_decays():
+    rate = lib.adamw(1e-3, 1000, warmup_steps=100).learning_rate
+    optimizer = lib.adamw(1e-3, 1000, warmup_steps=100)
+    schedule = optimizer._learning_rate
+    assert float(schedule(0)) == 0
+    assert float(schedule(100)) == pytest.approx(1e-3)
+    assert float(schedule(1000)) == pytest.approx(5e-6, rel=0.01)
+    assert rate is not None
+
+
+def test_drawing_without_graphviz_says_so_and_goes_on(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lib.shutil, "which", lambda name: None)
+    lib.draw_model(model, tmp_path / "model.png")
+    assert "Graphviz" in capsys.readouterr().out
+    assert not (tmp_path / "model.png").exists()

@@ -1,0 +1,39 @@
+"""Several devices must compute what one does. Logical devices have to be made before TensorFlow starts, so this runs by itself."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+import numpy as np, keras, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import argparse, lib
+from architectures.top import top_view_cnn
+from datasets import number_of_tracks
+from my_generator import straight_lines
+
+parser = argparse.ArgumentParser(parents=[lib.run_arguments()])
+weights = []
+for flags in (["--OneDeviceStrategy", "/cpu:0"], ["--MirroredStrategy", "/cpu:0", "/cpu:1"]):
+    args = parser.parse_args(["--out", sys.argv[1], *flags])
+    keras.utils.set_random_seed(0)
+    data = number_of_tracks.load(generate=straight_lines.generate, batch_size=32, n_val=64, n_test=32)
+    strategy = lib.choose_strategy(args)
+    assert strategy.num_replicas_in_sync == (2 if args.MirroredStrategy else 1)
+    with strategy.scope():
+        model = top_view_cnn(stem_filters=4, stages=((8, (1, 2), 1),), n_hidden=8)
+        model.compile(lib.adamw(1e-3, 20), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(data.train, validation_data=data.val, epochs=1, steps_per_epoch=10, verbose=0)
+    weights.append((model.get_weights(), history.history["val_loss"][0]))
+(one, loss), (two, mirrored_loss) = weights
+for a, b in zip(one, two):
+    np.testing.assert_allclose(a, b, atol=2e-5)
+np.testing.assert_allclose(loss, mirrored_loss, rtol=1e-4)
+print("same")
+"""
+
+
+def test_mirrored_strategy_on_two_devices_trains_as_one_device_does(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip().endswith("same"), done.stderr[-3000:]

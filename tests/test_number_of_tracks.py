@@ -1,0 +1,128 @@
+import keras
+import numpy as np
+import pytest
+
+from datasets import hit_tree, number_of_tracks, number_of_tracks3D, views
+from my_generator import straight_lines, toyhaystack
+
+
+def first_batches(dataset, n):
+    return [(x if isinstance(x, dict) else x.numpy(), y.numpy()) for x, y in dataset.take(n)]
+
+
+def load(**kwargs):
+    return number_of_tracks.load(generate=straight_lines.generate, n_val=100, n_test=100, batch_size=32, **kwargs)
+
+
+def test_generator_gives_fresh_events_that_a_seed_repeats():
+    one, again, other = (first_batches(load(seed=seed).train, 3) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one[2][0], again[2][0])
+    assert not np.array_equal(one[0][0], one[1][0])
+    assert not np.array_equal(one[0][0], other[0][0])
+
+
+def test_training_validation_and_test_events_differ():
+    data = load(seed=0)
+    batches = [first_batches(part, 1)[0][0] for part in (data.train, data.val, data.tests["test"])]
+    assert not any(np.array_equal(batches[i], batches[j]) for i in range(3) for j in range(i))
+
+
+def test_a_resumed_run_goes_on_where_it_stopped():
+    whole = first_batches(load(seed=3).train, 3)
+    resumed = first_batches(load(seed=3, first_event=64).train, 1)
+    np.testing.assert_array_equal(whole[2][0], resumed[0][0])
+
+
+def test_images_and_classes_are_those_of_the_events():
+    events = straight_lines.generate(50, seed=4)
+    (images, classes), *_ = first_batches(number_of_tracks.from_events(events, ("side",), batch_size=50), 1)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, views.side_view(events))
+    np.testing.assert_array_equal(classes, events.info["n_tracks"] - 1)
+
+
+def test_several_views_come_as_a_dictionary_and_sides_as_channels():
+    data = number_of_tracks.load(("top", "front"), generate=toyhaystack.generate, n_channels=2, n_val=10, n_test=10, batch_size=8)
+    images, _ = first_batches(data.val, 1)[0]
+    assert {name: tuple(image.shape) for name, image in images.items()} == {"top": (8, 9, 113, 2), "front": (8, 30, 9, 2)}
+
+
+def test_validation_events_come_once_each():
+    assert sum(len(y) for _, y in load(seed=0).val) == 100
+
+
+def test_voxels_are_loaded_by_the_same_means():
+    data = number_of_tracks3D.load(generate=straight_lines.generate, n_val=10, n_test=10, batch_size=8)
+    assert first_batches(data.train, 1)[0][0].shape == (8, 9, 113, 30, 1)
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Two series of four files, for 1 and 2 tracks, 10 events each."""
+    for n in (1, 2):
+        for i in range(4):
+            hit_tree.write(tmp_path / f"my_generator_t{n}_{i}.root", straight_lines.generate(10, n, [n, i]))
+    return tmp_path
+
+
+def test_files_are_split_whole_and_every_series_is_in_each_split(series):
+    split = number_of_tracks.split_files(f"{series}/*.root")
+    names = {name: sorted(path.name for path in paths) for name, paths in split.items()}
+    assert {name: len(paths) for name, paths in names.items()} == {"train": 4, "val": 2, "test": 2}
+    assert len({path for paths in names.values() for path in paths}) == 8
+    assert all({path[:15] for path in paths} == {"my_generator_t1", "my_generator_t2"} for paths in names.values())
+
+
+def test_files_are_shuffled_anew_each_time_round(series):
+    data = number_of_tracks.load(paths=f"{series}/*.root", batch_size=40)
+    first, second = first_batches(data.train, 2)
+    assert sorted(first[1]) == sorted(second[1])  # the same forty events
+    assert not np.array_equal(first[0], second[0])
+    assert set(data.description["files"]) == {"train", "val", "test"}
+
+
+def test_files_only_tested_on_are_a_test_set_of_their_own(series):
+    data = load(test_paths=f"{series}/my_generator_t1_*.root")
+    assert sum(len(y) for _, y in data.tests["files"]) == 40
+    assert len(data.description["test_files"]) == 4
+
+
+def test_too_few_files_to_split_are_an_error_that_names_them(series):
+    with pytest.raises(ValueError, match="my_generator_t1_.*1 files"):
+        number_of_tracks.split_files(series / "my_generator_t1_0.root")
+
+
+def test_unknown_number_of_tracks_is_an_error():
+    events = straight_lines.generate(5)
+    events.info["n_tracks"] = np.array([1, 2, -1, 3, 4])
+    with pytest.raises(ValueError, match="event 2 has -1 tracks"):
+        number_of_tracks.from_events(events)
+
+
+def certain_model(n_channels):
+    """A model that says what it counts: half the number of lit cells, 1 to 4."""
+    inputs = keras.Input((9, 113, n_channels), name="top")
+    n = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=(1, 2, 3)) / 2 - 1)(inputs)
+    return keras.Model(inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), 4))(n))
+
+
+def events_with_cells(cells):
+    """A table from a list of events, each a list of (side, number of cells)."""
+    from datasets.events import make_events
+
+    rows = [(e, side, layer) for e, parts in enumerate(cells) for side, n in parts for layer in range(n)]
+    event, side, layer = (np.array(values, int) for values in zip(*rows, strict=True))
+    offsets = np.searchsorted(event, np.arange(len(cells) + 1))
+    return make_events({"side": side, "layer": layer, "column": np.full(len(event), 7)}, offsets)
+
+
+def test_a_model_of_one_side_counts_both_sides_and_none_in_an_empty_event():
+    events = events_with_cells([[(1, 2)], [(0, 4), (1, 6)], [], [(0, 8), (1, 8)]])
+    probabilities = number_of_tracks.predict(certain_model(1), events)
+    assert probabilities.argmax(1).tolist() == [1, 5, 0, 8]
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+
+
+def test_a_model_of_two_sides_sees_them_together():
+    events = events_with_cells([[(0, 2), (1, 2)], []])
+    assert number_of_tracks.predict(certain_model(2), events).argmax(1).tolist() == [2, 0]

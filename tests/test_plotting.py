@@ -1,0 +1,181 @@
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import plotting
+from my_generator import straight_lines
+
+HISTORY = {"loss": [1.2, 0.6, 0.4], "accuracy": [0.5, 0.8, 0.9], "val_loss": [1.1, 0.7, 0.8], "val_accuracy": [0.6, 0.8, 0.7]}
+MATRIX = [[8, 2, 0, 0], [1, 9, 0, 0], [0, 0, 5, 5], [0, 0, 0, 0]]
+MAGIC = {".png": b"\x89PNG", ".pdf": b"%PDF"}
+
+
+def hits(column=(56, 57), side=(0, 1), layer=(0, 8), z_mm=(100, -200), radius=(5, 20), track=(0, 1), second=(-1, 0)):
+    """Two hits with the names and types of the event table."""
+    floats = {"drift_radius_mm": np.array(radius, np.float32), "z_mm": np.array(z_mm, np.float32)}
+    cells = {name: np.array(values, np.int8) for name, values in (("side", side), ("layer", layer), ("column", column))}
+    return cells | floats | {"track": np.array(track, np.int16), "second_track": np.array(second, np.int16)}
+
+
+@pytest.fixture(scope="module")
+def events():
+    return straight_lines.generate(8, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    assert plt.get_fignums() == []
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """Figures that would have been written."""
+    figures = []
+    monkeypatch.setattr(plotting, "_save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_each_figure_is_written_whole_in_the_format_of_its_suffix(tmp_path, events, suffix):
+    folder = tmp_path / "new" / "folder"
+    draw = {
+        "history": lambda path: plotting.history(HISTORY, path),
+        "confusion": lambda path: plotting.confusion(MATRIX, path, title="test"),
+        "event": lambda path: plotting.event_display(hits(), path, "event 0", n_sides=2),
+        "page": lambda path: plotting.page_of_events(events, [3, 1], path, ["event 3", "event 1"], first_wire_mm=22),
+    }
+    for name, function in draw.items():
+        function(folder / f"{name}{suffix}")
+        assert (folder / f"{name}{suffix}").read_bytes().startswith(MAGIC[suffix])
+    assert len(list(folder.iterdir())) == len(draw)  # no temporary file stays
+
+
+def test_a_figure_that_fails_leaves_the_old_one(tmp_path):
+    path = tmp_path / "history.abc"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="abc"):
+        plotting.history(HISTORY, path)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_pdf_that_fails_on_its_second_page_leaves_nothing(tmp_path, events):
+    with pytest.raises(IndexError):
+        plotting.page_of_events(events, [0, 1, 2, 3, 4, 99], tmp_path / "events.pdf", ["event"] * 6)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_same_events_give_the_same_pdf(tmp_path):
+    for name in ("a.pdf", "b.pdf"):
+        plotting.event_display(hits(), tmp_path / name)
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+
+
+@pytest.mark.parametrize(("n_events", "n_pages"), [(0, 1), (5, 1), (8, 2)])
+def test_a_pdf_has_as_many_pages_as_the_events_need(tmp_path, events, n_events, n_pages):
+    path = tmp_path / "events.pdf"
+    plotting.page_of_events(events, range(n_events), path, [f"event {i}" for i in range(n_events)])
+    assert len(re.findall(rb"/Type /Page\b", path.read_bytes())) == n_pages
+
+
+def test_each_event_needs_its_title(tmp_path, events):
+    with pytest.raises(ValueError):
+        plotting.page_of_events(events, [0, 1], tmp_path / "events.pdf", ["event 0"])
+
+
+@pytest.mark.parametrize("n_sides", [1, 2])
+def test_an_empty_event_shows_the_whole_detector(n_sides):
+    empty = {name: values[:0] for name, values in hits().items()}
+    figure = plotting.event_display(empty, title="nothing", n_sides=n_sides)
+    top = figure.axes[0]
+    assert top.get_title(loc="left") == "nothing"
+    assert top.get_xlim()[0] < -56.5 * 44 and top.get_xlim()[1] > 56.5 * 44
+
+
+def markers(ax):
+    """(hit, 2) sorted places of the markers in a side or front view."""
+    return sorted(tuple(place) for scatter in ax.collections for place in scatter.get_offsets().tolist())
+
+
+def test_wires_are_in_their_places():
+    top, side, front = plotting.event_display(hits(), n_sides=2).axes
+    assert markers(front) == [(-53, 100), (53 + 8 * 44, -200)]
+    assert markers(side) == [(0, 100), (44, -200)]
+    assert top.get_ylim()[0] > 435 and top.get_ylim()[1] < -435  # x points down: side 0 lies above the foil
+
+
+def test_one_side_lays_both_on_top_of_each_other():
+    front = plotting.event_display(hits(), n_sides=1, first_wire_mm=22).axes[2]
+    assert markers(front) == [(22, 100), (22 + 8 * 44, -200)]
+
+
+def test_drift_circles_are_to_scale():
+    top = plotting.event_display(hits(), n_sides=2).axes[0]
+    extents = [path.get_extents() for collection in top.collections for path in collection.get_paths() if len(path) > 5]
+    boxes = sorted((box.x0, box.y0, box.width, box.height) for box in extents if box.width < 44)
+    np.testing.assert_allclose(boxes, [(-5, -58, 10, 10), (24, 385, 40, 40)], atol=1e-3)
+    assert top.get_aspect() == 1
+
+
+def test_hits_without_z_are_counted_and_only_in_the_top_view():
+    top, side, front = plotting.event_display(hits(z_mm=(np.nan, -200)), title="event 7", n_sides=2).axes
+    assert top.get_title(loc="left") == "event 7 · 1 of 2 hits without z, in the top view only"
+    assert markers(side) == [(44, -200)] and len(markers(front)) == 1
+
+
+@pytest.mark.parametrize("changes", [{"z_mm": (np.nan, np.nan)}, {"radius": (np.nan, np.nan)}, {"track": (-1, -1), "second": (-1, -1)}])
+def test_events_without_z_or_radius_or_labels_can_be_drawn(tmp_path, changes):
+    plotting.event_display(hits(**changes), tmp_path / "event.png")
+    assert (tmp_path / "event.png").exists()
+
+
+@pytest.mark.parametrize("columns", [(0, 0), (112, 112), (0, 112), (50, 60)])
+def test_the_top_view_shows_every_cell(columns):
+    low, high = plotting.event_display(hits(column=columns)).axes[0].get_xlim()
+    assert low < 44 * (columns[0] - 56) - 22 and high > 44 * (columns[1] - 56) + 22
+
+
+def test_a_cell_of_two_tracks_is_framed_in_the_second_colour():
+    side = plotting.event_display(hits(), n_sides=2).axes[1]
+    edges = [scatter.get_edgecolors() for scatter in side.collections]
+    assert edges[0][0, 3] == 0  # invisible: the first hit has one owner
+    np.testing.assert_allclose(edges[1][0, :3], [0, 0x72 / 255, 0xB2 / 255], atol=0.01)
+
+
+def test_an_event_can_be_drawn_into_given_axes():
+    figure = Figure()
+    axes = figure.subplots(1, 3)
+    assert plotting.event_display(hits(), axes=axes) is figure
+    assert len(markers(axes[1])) == 2
+
+
+def test_confusion_matrix_shows_counts_and_shares_of_the_true_row(saved):
+    plotting.confusion(MATRIX, "confusion.pdf")
+    ax = saved[0].axes[0]
+    texts = np.reshape([text.get_text() for text in ax.texts], (4, 4))
+    assert texts[0].tolist() == ["8\n80.0 %", "2\n20.0 %", "0\n0.0 %", "0\n0.0 %"]
+    assert texts[3].tolist() == ["0\n–"] * 4
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted number of tracks", "true number of tracks")
+    assert "accuracy 73.33 %" in ax.get_title() and "30 events" in ax.get_title()
+
+
+def test_a_matrix_that_does_not_fit_its_labels_is_refused():
+    with pytest.raises(ValueError, match="confusion.pdf"):
+        plotting.confusion(np.eye(3, dtype=int), "confusion.pdf")
+
+
+def test_history_has_a_panel_a_metric_and_marks_the_best_epoch(saved):
+    columns = {"epoch": ["0", "1", "2"]} | {name: [str(v) for v in values] for name, values in HISTORY.items()}  # as a CSV gives them
+    plotting.history(columns, "history.pdf")
+    loss, accuracy = saved[0].axes
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
+    assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
+    assert loss.get_legend_handles_labels()[1] == ["training", "validation", "lowest validation loss (epoch 2)"]
+
+
+def test_history_without_validation_and_with_a_failed_epoch_is_drawn(tmp_path):
+    plotting.history({"loss": [1.0, np.nan, -0.5]}, tmp_path / "history.png")
+    assert (tmp_path / "history.png").exists()
