@@ -30,6 +30,7 @@ def run_arguments(epochs=10, batch_size=64):
     parser.add_argument("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=epochs, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)")
+    parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     parser.add_argument("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
     device_arguments(parser)
@@ -68,7 +69,11 @@ def start_run(args):
 
 
 def adamw(learning_rate, n_steps, warmup_steps=300):
-    """AdamW with a short warm-up, cosine decay to a two-hundredth, and gradients clipped to norm 1."""
+    """AdamW with a short warm-up, cosine decay to a two-hundredth, and each weight's gradient clipped to norm 1.
+
+    Keras clips before it sums over the devices of a MirroredStrategy: only where no gradient is clipped do several devices compute to
+    rounding what one does.
+    """
     warmup_steps = min(warmup_steps, max(1, n_steps // 10))
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, n_steps - warmup_steps), alpha=0.005, warmup_target=learning_rate, warmup_steps=warmup_steps
@@ -110,10 +115,10 @@ def epochs_done(args):
 
 
 def read_history(path):
-    """A history CSV as name -> list of floats."""
+    """A history CSV as name -> list of floats; NaN where Keras wrote NA."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    return {name: [float(row[name].replace("NA", "nan")) for row in rows] for name in (rows[0] if rows else ())}
 
 
 def predict(model, dataset):

@@ -54,8 +54,8 @@ TRACK_FIELDS = {
 }
 INFO_FIELDS = {
     "n_tracks": (np.int16, -1, -1, 1000),
-    "run": (np.int64, -1, -(2**63), 2**63 - 1),
-    "event": (np.int64, -1, -(2**63), 2**63 - 1),
+    "run": (np.int64, -1, -(2**62), 2**62),
+    "event": (np.int64, -1, -(2**62), 2**62),
 }
 
 

@@ -45,7 +45,8 @@ def wire_y_mm(column):
 
 def z_bin(z_mm):
     """Bin 0..29 of a height, 100 mm each from -1500 mm; heights beyond the ends count in the last bin. z must be measured."""
-    return ((np.clip(z_mm, Z_MIN_MM, -Z_MIN_MM - 10) - Z_MIN_MM) / Z_BIN_MM).astype(np.intp)
+    above = np.clip(z_mm, Z_MIN_MM, -Z_MIN_MM - 10) - np.float64(Z_MIN_MM)  # float32 would round -0.00001 up to the next bin
+    return (above / Z_BIN_MM).astype(np.intp)
 
 
 def toy_calo_block(y, z):
@@ -68,6 +69,7 @@ def optical_module(calo_type, side, wall, column, row):
     Args:
         calo_type: 0 main wall, 1 X-wall, 2 gamma veto; side, wall, column, row: its address, ignored where it has none.
     """
+    side, wall, column, row = (np.asarray(part, np.int64) for part in (side, wall, column, row))  # 260 is too much for an int8
     main = 260 * side + 13 * column + row
     x_wall = 520 + 64 * side + 32 * wall + 16 * column + row
     veto = 648 + 32 * side + 16 * wall + column

@@ -42,14 +42,14 @@ INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event"}
 NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")
 SPLIT = "track_split"
 LINE = ("pointx", "pointy", "pointz", "diry", "dirz")  # haystack: point on the wall, slopes by x
-LINE_FIELDS = {name: (np.float32, np.nan) for name in LINE}
+LINE_FIELDS = dict.fromkeys(LINE, (np.float32, np.nan))
 
 
 def stream(paths, chunk="10 MB", progress=False):
     """Events of files, a chunk at a time, in bounded memory.
 
     Args:
-        paths: a file, a glob, or a list of them. chunk: bytes or number of events read at once.
+        paths: a file, a glob, or a list of them. chunk: bytes ("10 MB", but at least 100 events) or number of events read at once.
         progress: draw a bar on the terminal.
     Yields:
         Events.
@@ -70,19 +70,23 @@ def read(paths, progress=False):
 
 
 def _stream_file(file, path, chunk, bar):
-    if TREE not in file:
-        raise ValueError(f"no tree {TREE}, only {file.keys()}")
-    tree = file[TREE]
+    tree = file.get(TREE)
+    if not isinstance(tree, uproot.TTree):
+        raise ValueError(f"no tree {TREE}, only {file.classnames()}")
     missing = [HIT_BRANCHES[n] for n in NEEDED if HIT_BRANCHES[n] not in tree]
     if missing:
         raise ValueError(f"tree {TREE} has no branch {', '.join(missing)}")
     names = [*HIT_BRANCHES.values(), *TRACK_BRANCHES.values(), *INFO_BRANCHES.values(), SPLIT, *LINE]
     names = [n for n in names if n in tree]
-    step = max(1, tree.num_entries_for(chunk, names) if isinstance(chunk, str) else chunk)
-    for start in range(0, tree.num_entries, step):
-        arrays = tree.arrays(names, entry_start=start, entry_stop=start + step)
+    short = [f"{n} has {tree[n].num_entries}" for n in names if tree[n].num_entries != tree.num_entries]
+    if short:
+        raise ValueError(f"tree {TREE} has {tree.num_entries} entries, branch {', '.join(short)}")
+    step = max(100, tree.num_entries_for(chunk, names)) if isinstance(chunk, str) else max(1, chunk)
+    start = 0
+    for arrays in tree.iterate(names, step_size=step):  # unlike calls of `arrays`, it uncompresses every basket once
         yield _to_events(arrays, str(path), start)
-        bar.within_file(min(start + step, tree.num_entries) / tree.num_entries)
+        start += len(arrays)
+        bar.within_file(start / tree.num_entries)
 
 
 def _flat(array, branch):

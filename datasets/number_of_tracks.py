@@ -120,6 +120,8 @@ def from_generator(generate, names=("top",), n_channels=1, batch_size=64, seed=0
         (train, val, test).
     """
 
+    block = _whole_batches(block, batch_size)
+
     def endless():
         start = first_event
         while True:
@@ -177,6 +179,7 @@ def split_files(paths, seed=0):
 def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK):
     """A table as (images, class) batches: once, in order; or with `shuffle_seed` without end, in a new order each time."""
     classes(events)  # now, rather than in the middle of a training
+    block = _whole_batches(block, batch_size)
 
     def blocks():
         rng = np.random.default_rng(shuffle_seed)
@@ -194,8 +197,22 @@ def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_see
 
 
 def _dataset(blocks, names, n_channels, batch_size):
-    """(images, class) batches from a function that gives an iterator of tables; Python runs once a block."""
+    """(images, class) batches from a function that gives an iterator of tables; their images are made a table at a time.
+
+    Batches are cut here and not by `tf.data`, because under OneDeviceStrategy TensorFlow 2.21 silently drops `rebatch`.
+    """
     spec = {name: tf.TensorSpec((None, *views.SHAPES[name], n_channels), tf.uint8) for name in names}
     spec = (spec if len(names) > 1 else spec[names[0]], tf.TensorSpec((None,), tf.int32))
-    arrays = lambda: ((images(events, names, n_channels), classes(events)) for events in blocks())  # noqa: E731
-    return tf.data.Dataset.from_generator(arrays, output_signature=spec).rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def batches():
+        for events in blocks():
+            arrays = images(events, names, n_channels), classes(events)
+            for start in range(0, len(events), batch_size):
+                yield tf.nest.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
+
+    return tf.data.Dataset.from_generator(batches, output_signature=spec).prefetch(tf.data.AUTOTUNE)
+
+
+def _whole_batches(block, batch_size):
+    """The size of a block that holds whole batches."""
+    return max(1, block // batch_size) * batch_size

@@ -98,7 +98,8 @@ def sequences(events, max_hits=128):
     """
     mask = np.arange(max_hits) < events.n_hits[:, None]
     place = np.arange(len(events.hits["layer"])) - np.repeat(events.hit_offsets[:-1], events.n_hits)
-    hits = {name: values[place < max_hits].astype(np.float32) for name, values in events.hits.items()}
+    names = ("side", "layer", "column", "drift_radius_mm", "z_mm")
+    hits = {name: events.hits[name][place < max_hits].astype(np.float32) for name in names}
     radius, z = hits["drift_radius_mm"] / CELL_RADIUS_MM, hits["z_mm"] / HALF_HEIGHT_MM
     middle = (N_LAYERS - 1) / 2
     columns = [2 * hits["side"] - 1, hits["layer"] / middle - 1, hits["column"] / MIDDLE_COLUMN - 1]

@@ -9,8 +9,6 @@ models stand in the README.
 
 import argparse
 
-import keras
-
 import lib
 import metrics
 import plotting
@@ -54,6 +52,8 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         network = top_big_cnn if args.big else NETWORKS[args.view]
         model = network((*views.SHAPES[args.view], n_channels))
+        if args.start_from:
+            model.set_weights(lib.load_model(args.start_from).get_weights())
         optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)

@@ -21,9 +21,10 @@ SINGLE_VIEW = {
 
 
 def random_images(model, n=8, seed=0):
-    """name -> (n, ...) images with a few lit cells, as the model takes them."""
+    """(n, ...) images with a few lit cells, or view -> images, as the model takes them."""
     rng = np.random.default_rng(seed)
-    return {x.name: (rng.random((n, *x.shape[1:])) < 0.05).astype("float32") for x in model.inputs}
+    images = {x.name: (rng.random((n, *x.shape[1:])) < 0.05).astype("float32") for x in model.inputs}
+    return images if len(images) > 1 else next(iter(images.values()))
 
 
 def combined(trained=False):

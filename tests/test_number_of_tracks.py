@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from datasets import hit_tree, number_of_tracks, number_of_tracks3D, views
 from my_generator import straight_lines, toyhaystack
@@ -54,6 +55,16 @@ def test_validation_events_come_once_each():
 def test_voxels_are_loaded_by_the_same_means():
     data = number_of_tracks3D.load(generate=straight_lines.generate, n_val=10, n_test=10, batch_size=8)
     assert first_batches(data.train, 1)[0][0].shape == (8, 9, 113, 30, 1)
+
+
+@pytest.mark.parametrize("strategy", [tf.distribute.get_strategy(), tf.distribute.OneDeviceStrategy("/cpu:0")])
+@pytest.mark.parametrize("batch_size", [7, 64, 5000])
+def test_batches_have_the_size_asked_for_under_every_strategy(strategy, batch_size):
+    data = number_of_tracks.load(generate=straight_lines.generate, batch_size=batch_size, n_val=2100, n_test=1)
+    distributed = strategy.experimental_distribute_dataset(data.train)
+    assert [len(y) for _, (_, y) in zip(range(3), distributed, strict=False)] == [batch_size] * 3
+    sizes = [len(y) for _, y in strategy.experimental_distribute_dataset(data.val)]
+    assert sizes == [min(batch_size, 2100 - i) for i in range(0, 2100, batch_size)]
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""Positions and numbers of wires and calorimeter blocks, by hand."""
+
+import numpy as np
+import pytest
+
+from datasets import geometry
+from datasets.geometry import TKEVENT_FIRST_WIRE_MM, TOY_FIRST_WIRE_MM, TOY_HALF_HEIGHT, optical_module, optical_module_address
+
+
+def test_wires_are_where_falaise_puts_them():
+    assert geometry.wire_x_mm(0, 0) == -53
+    assert geometry.wire_x_mm(1, 0) == 53
+    assert geometry.wire_x_mm(0, 8) == -405
+    assert geometry.wire_x_mm(1, 8) == 405
+    assert geometry.wire_y_mm(0) == -2464
+    assert geometry.wire_y_mm(56) == 0
+    assert geometry.wire_y_mm(112) == 2464
+
+
+def test_first_wire_is_nearer_in_tkevent_and_in_the_toy():
+    assert geometry.wire_x_mm(0, 1, TKEVENT_FIRST_WIRE_MM) == -95
+    np.testing.assert_array_equal(geometry.wire_x_mm(1, np.arange(9), TOY_FIRST_WIRE_MM), (np.arange(9) + 0.5) * 44)
+
+
+def test_positions_of_the_tables_small_integers_do_not_overflow():
+    side, layer, column = np.array([0, 1], np.int8), np.array([8, 8], np.int8), np.array([0, 112], np.int8)
+    np.testing.assert_array_equal(geometry.wire_x_mm(side, layer), [-405, 405])
+    np.testing.assert_array_equal(geometry.wire_y_mm(column), [-2464, 2464])
+    assert optical_module(np.int8(0), np.int8(1), np.int8(-1), np.int8(19), np.int8(12)) == 519
+
+
+@pytest.mark.parametrize(
+    "calo_type, side, wall, column, row, number",
+    [
+        (0, 0, -1, 0, 0, 0),
+        (0, 0, -1, 3, 5, 44),  # 13 x 3 + 5
+        (0, 0, -1, 19, 12, 259),
+        (0, 1, -1, 0, 0, 260),
+        (0, 1, -1, 19, 12, 519),
+        (1, 0, 0, 0, 0, 520),
+        (1, 0, 1, 0, 0, 552),
+        (1, 0, 1, 1, 3, 571),  # 520 + 32 + 16 + 3
+        (1, 1, 0, 0, 0, 584),
+        (1, 1, 1, 1, 15, 647),
+        (2, 0, 0, 0, -1, 648),
+        (2, 0, 1, 0, -1, 664),
+        (2, 1, 0, 5, -1, 685),  # 648 + 32 + 5
+        (2, 1, 1, 15, -1, 711),
+    ],
+)
+def test_optical_modules_are_numbered_as_in_tkevent(calo_type, side, wall, column, row, number):
+    assert optical_module(calo_type, side, wall, column, row) == number
+    assert tuple(int(part) for part in optical_module_address(number)) == (calo_type, side, wall, column, row)
+
+
+def test_all_712_optical_modules_have_an_address_and_back():
+    address = optical_module_address(np.arange(712))
+    np.testing.assert_array_equal(optical_module(*address), np.arange(712))
+    assert np.bincount(address[0]).tolist() == [520, 128, 64]
+    for calo_type, n_columns, n_rows in ((0, 20, 13), (1, 2, 16), (2, 16, 0)):
+        _, side, wall, column, row = (part[address[0] == calo_type] for part in address)
+        assert set(side.tolist()) == {0, 1}
+        assert set(wall.tolist()) == ({-1} if calo_type == 0 else {0, 1})
+        assert set(column.tolist()) == set(range(n_columns))
+        assert set(row.tolist()) == (set(range(n_rows)) or {-1})
+
+
+def test_parts_of_an_address_that_a_block_lacks_are_ignored():
+    assert optical_module(0, 1, 77, 2, 3) == optical_module(0, 1, -1, 2, 3)
+    assert optical_module(2, 1, 0, 5, 9) == optical_module(2, 1, 0, 5, -1)
+
+
+def test_no_block_has_no_number():
+    assert optical_module(-1, -1, -1, -1, -1) == -1
+
+
+@pytest.mark.parametrize("number", [-1, 712])
+def test_a_number_of_no_optical_module_is_refused(number):
+    with pytest.raises(ValueError, match=f"{number}"):
+        optical_module_address([0, number])
+
+
+@pytest.mark.parametrize(
+    "z, expected",
+    [(-2000, 0), (-1550, 0), (-1500, 0), (-1400.5, 0), (-1400, 1), (-0.5, 14), (0, 15), (99.5, 15), (100, 16), (1399.5, 28)]
+    + [(1400, 29), (1490, 29), (1499, 29), (1500, 29), (1550, 29), (2000, 29)],
+)
+def test_heights_fall_into_bins_of_100_mm(z, expected):
+    assert geometry.z_bin(z) == expected
+
+
+def test_z_bins_are_those_of_the_original_formula():
+    z = (np.arange(-20000, 20001) / 10).astype(np.float32)
+    z = np.concatenate([z, np.nextafter(z, np.float32(-np.inf)), np.nextafter(z, np.float32(np.inf))])
+    expected = [int((min(max(value, -1500), 1490) + 1500) / 100) for value in z.tolist()]
+    np.testing.assert_array_equal(geometry.z_bin(z), expected)
+    assert geometry.z_bin(z).min() == 0 and geometry.z_bin(z).max() == geometry.N_Z_BINS - 1
+
+
+def toy_block(y, z):
+    """The lines of the original macro."""
+    h = TOY_HALF_HEIGHT
+    column = 0 if y < 0 else 21 if y > 113 else int(20 * y / 113 + 1)
+    row = 0 if z < -h else 14 if z > h else int(13 * (h + z) / (2 * h) + 1)
+    return column, row
+
+
+def test_toy_calo_blocks_overflow_at_both_ends():
+    assert pytest.approx(35.03) == TOY_HALF_HEIGHT
+    y = np.array([-1e9, -0.01, 0, 5.6, 5.7, 56.5, 112.9, 113.1, 1e9])
+    assert geometry.toy_calo_block(y, 0 * y)[0].tolist() == [0, 0, 1, 1, 2, 11, 20, 21, 21]
+    z = np.array([-1e9, -35.04, -35.02, 0, 29.6, 29.7, 35.02, 35.04, 1e9])  # a block is 5.39 high
+    assert geometry.toy_calo_block(0 * z, z)[1].tolist() == [0, 0, 1, 7, 12, 13, 13, 14, 14]
+
+
+def test_toy_calo_blocks_are_those_of_the_macro():
+    rng = np.random.default_rng(0)
+    y, z = rng.uniform(-50, 170, 2000), rng.uniform(-60, 60, 2000)
+    expected = [toy_block(*point) for point in zip(y.tolist(), z.tolist(), strict=True)]
+    np.testing.assert_array_equal(np.stack(geometry.toy_calo_block(y, z), -1), expected)
