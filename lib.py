@@ -30,7 +30,6 @@ def run_arguments(epochs=10, batch_size=64):
     parser.add_argument("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=epochs, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)")
-    parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     parser.add_argument("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
     device_arguments(parser)

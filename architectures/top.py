@@ -2,13 +2,20 @@
 
 from architectures.residual import counter
 
+# Arguments of the network that is a third as much work, for the combined model, which has to run three of them
+SMALL = {"stem_filters": 16, "stem_strides": (1, 2), "stages": ((32, (1, 2), 1), (48, (2, 2), 1), (64, (2, 2), 1))}
+
 
 def top_view_cnn(
     input_shape=(9, 113, 1),
     n_classes=4,
     stem_filters=16,
-    stages=((32, (1, 2), 1), (48, (2, 2), 1), (64, (2, 2), 1)),
+    stem_strides=(1, 1),
+    stages=((32, (1, 2), 1), (48, (1, 2), 1), (64, (2, 2), 1)),
     n_hidden=64,
 ):
-    """Count tracks. In: (event, layer, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks."""
-    return counter("top", input_shape, n_classes, stem_filters, (3, 5), (1, 2), stages, n_hidden, "top_view_cnn")
+    """Count tracks. In: (event, layer, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
+
+    Resolution counts: two tracks that lie close differ by a cell or two, so the first convolution looks at every cell.
+    """
+    return counter("top", input_shape, n_classes, stem_filters, (3, 5), stem_strides, stages, n_hidden, "top_view_cnn")

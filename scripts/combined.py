@@ -1,8 +1,9 @@
 """Count the tracks (1 to 4) of an event in its three views: trained top, side and front counters joined by transfer learning.
 
-    python scripts/combined.py --out models/combined_my_generator
+    python scripts/combined.py --top runs/small/top --side runs/small/side --front runs/small/front --out models/combined_my_generator
 
-The towers' convolutions are frozen while the new layers learn, then everything is trained at a lower rate.
+The towers are counters trained by `number_of_tracks_classification.py --size small`: three of them have to run in the time of one. They
+are frozen while the new layers learn, then everything is trained at a lower rate.
 """
 
 import argparse
@@ -19,7 +20,7 @@ VIEWS = ("top", "side", "front")
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)])
     for view in VIEWS:
-        parser.add_argument(f"--{view}", metavar="MODEL", help="trained counter (default: the shipped one of the generator)")
+        parser.add_argument(f"--{view}", required=True, metavar="MODEL", help="trained counter, name or run folder")
     parser.add_argument("--frozen-epochs", type=int, default=1, help="epochs with frozen towers, before the others (default: %(default)s)")
     lib.generator_arguments(parser, GENERATORS)
     parser.set_defaults(learning_rate=1e-3)
@@ -29,8 +30,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
-    suffix = "_my_generator" if args.generator == "my_generator" else ""
-    towers = {view: getattr(args, view) or view + suffix for view in VIEWS}
+    towers = {view: getattr(args, view) for view in VIEWS}
     generate, n_sides = GENERATORS[args.generator]
     data = number_of_tracks.load(
         VIEWS,

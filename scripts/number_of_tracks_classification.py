@@ -12,21 +12,24 @@ import argparse
 import lib
 import metrics
 import plotting
-from architectures.front import front_view_cnn
-from architectures.side import side_view_cnn
-from architectures.top import top_view_cnn
-from architectures.top_big import top_big_cnn
+from architectures import front, side, top, top_big
 from datasets import number_of_tracks, views
 from my_generator import straight_lines, toyhaystack
 
-NETWORKS = {"top": top_view_cnn, "side": side_view_cnn, "front": front_view_cnn}
+NETWORKS = {"top": top, "side": side, "front": front}
 GENERATORS = {"my_generator": (straight_lines.generate, 1), "toyhaystack": (toyhaystack.generate, 2)}
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=20)])
     parser.add_argument("--view", choices=NETWORKS, default="top", help="(default: %(default)s)")
-    parser.add_argument("--big", action="store_true", help="the large plain network of the top view instead of the small one")
+    parser.add_argument(
+        "--size",
+        choices=("small", "standard", "big"),
+        default="standard",
+        help="small: a tower of the combined model; big: the large plain network, top view only (default: %(default)s)",
+    )
+    parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     lib.generator_arguments(parser, GENERATORS)
     return parser.parse_args(argv)
 
@@ -50,8 +53,7 @@ def main(argv=None):
     )
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
-        network = top_big_cnn if args.big else NETWORKS[args.view]
-        model = network((*views.SHAPES[args.view], n_channels))
+        model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels))
         if args.start_from:
             model.set_weights(lib.load_model(args.start_from).get_weights())
         optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
@@ -63,6 +65,17 @@ def main(argv=None):
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
     lib.draw_model(model, args.out / "model.png")
     return scores
+
+
+def build(view, size, input_shape):
+    """The network of a view in one of its sizes."""
+    if size == "big":
+        if view != "top":
+            raise SystemExit(f"--size big is for the top view, not {view}")
+        return top_big.top_big_cnn(input_shape)
+    module = NETWORKS[view]
+    network = getattr(module, f"{view}_view_cnn")
+    return network(input_shape, **(module.SMALL if size == "small" else {}))
 
 
 def count(model, test):

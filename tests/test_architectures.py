@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from architectures import front, side, top
 from architectures.combined import combined_cnn, set_towers_trainable
 from architectures.conv3d import voxel_cnn
 from architectures.front import front_view_cnn
@@ -79,7 +80,7 @@ def test_shipped_networks_are_small(build):
 
 
 def test_combined_model_is_under_half_a_million_parameters():
-    towers = {"top": top_view_cnn(), "side": side_view_cnn(), "front": front_view_cnn()}
+    towers = {"top": top_view_cnn(**top.SMALL), "side": side_view_cnn(**side.SMALL), "front": front_view_cnn(**front.SMALL)}
     assert combined_cnn(towers).count_params() < 500_000
 
 

@@ -110,7 +110,7 @@ height = st.one_of(st.just(NAN), st.floats(-1500, 1500, width=32))
 hit = st.tuples(st.integers(0, 1), st.sampled_from([0, 8]), st.sampled_from([0, 1, 112]), radius, height, owner, owner)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(hit, max_size=15), max_size=5))
 def test_merging_is_what_the_slow_way_gives(events):
     merged = table(events)
