@@ -17,14 +17,12 @@ from datasets import files, hit_tree, views
 N_CLASSES = 4
 LABELS = (1, 2, 3, 4)
 BLOCK = 2048
-VIEWS = {"top": views.top_view, "side": views.side_view, "front": views.front_view, "voxels": views.voxels}
 
 
 def images(events, names=("top",), n_channels=1):
     """Images of one view, or name -> images of several; each (event, ..., channel) uint8."""
-    if len(names) == 1:
-        return VIEWS[names[0]](events, n_channels)
-    return {name: VIEWS[name](events, n_channels) for name in names}
+    made = views.images(events, names, n_channels)
+    return made if len(names) > 1 else made[names[0]]
 
 
 def classes(events, source="events"):

@@ -18,7 +18,7 @@ from datasets import hit_tree, views
 from my_generator import straight_lines, toyhaystack
 
 SECTIONS = ("generators", "views", "reading", "models")
-THREE_VIEWS = (views.top_view, views.side_view, views.front_view)
+THREE_VIEWS = ("top", "side", "front")
 
 
 def parse_args(argv=None):
@@ -51,7 +51,13 @@ def generators(args):
 
 def three_views(args):
     events = straight_lines.generate(args.events)
-    return {"three views from memory": best(lambda: [view(events) for view in THREE_VIEWS], args.events)}
+    return {"three views from memory": best(lambda: three_images(events), args.events)}
+
+
+def three_images(events, block=2048):
+    """All three images of a table, a block of events at a time, as a training makes them."""
+    for start in range(0, len(events), block):
+        views.images(events[start : start + block], THREE_VIEWS)
 
 
 def reading(args):
@@ -74,12 +80,17 @@ def write(path, n_events, block=20480):
 def stream_views(path):
     """Read a file into three images, a chunk at a time; the process' peak memory in MB."""
     for events in hit_tree.stream(path):
-        for view in THREE_VIEWS:
-            view(events)
+        three_images(events)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def models(args):
+    """Speeds of shipped models, measured in a process of its own: TensorFlow's threads are set before it starts."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(model_speeds, (args.models,))
+
+
+def model_speeds(names):
     import tensorflow as tf
 
     import lib
@@ -88,11 +99,11 @@ def models(args):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     speeds = {}
-    for name in args.models or lib.shipped_models():
+    for name in names or lib.shipped_models():
         model = lib.load_model(name)
-        names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
+        inputs, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
         events = (toyhaystack if n_channels == 2 else straight_lines).generate(1024)
-        batch = tf.nest.map_structure(tf.constant, number_of_tracks.images(events, names, n_channels))
+        batch = tf.nest.map_structure(tf.constant, number_of_tracks.images(events, inputs, n_channels))
         run = tf.function(lambda x, model=model: model(x, training=False))
         run(batch)
         speeds[name] = best(lambda run=run, batch=batch: run(batch), 1024, repeats=5)

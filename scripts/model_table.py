@@ -1,0 +1,32 @@
+"""Print the README's table of shipped models, a row a card.
+
+python scripts/model_table.py
+"""
+
+import lib
+
+HEADER = """| model | command | test events | accuracy (68 % interval) | parameters | device, wall time |
+| --- | --- | --- | --- | --- | --- |"""
+TEST_SETS = {"test": "generator", "files": "original files"}
+
+
+def row(name):
+    """The Markdown row of a shipped model: its card on one line, a line for each of its test sets."""
+    card = lib.load_card(name)
+    tests, accuracies = [], []
+    for test, scores in card["metrics"].items():
+        low, high = scores["interval"]
+        tests.append(f"{scores['n_events']} ({TEST_SETS[test]})")
+        accuracies.append(f"{100 * scores['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})")
+    wall = f"{card['device']}, {card['wall_time_s'] / 60:.0f} min"
+    cells = [f"[`{name}`](models/{name}/card.json)", f"`{card['command']}`", "<br>".join(tests), "<br>".join(accuracies)]
+    return "| " + " | ".join([*cells, f"{card['parameters']:,}", wall]) + " |"
+
+
+def table():
+    """The whole table, Markdown."""
+    return "\n".join([HEADER, *map(row, lib.shipped_models())])
+
+
+if __name__ == "__main__":
+    print(table())
