@@ -1,0 +1,306 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import root_objects, tkevent
+from datasets.drift import drift_radius_mm, height_mm
+from datasets.geometry import MAIN_WALL, TKEVENT_FIRST_WIRE_MM, optical_module, wire_x_mm, wire_y_mm
+
+SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "root" / "tkevent_sample.root"
+
+
+@pytest.fixture
+def branches(monkeypatch):
+    """Branches of one event, as pointers that `root_objects` would give: `branches(tr_hits={...}, OM_hits={...})`."""
+    monkeypatch.setattr(root_objects, "read", lambda branch, start, stop: branch)
+    monkeypatch.setattr(root_objects, "read_numbers", lambda branch, start, stop: branch)
+    classes = {"tr_hits": "TKtrhit", "OM_hits": "TKOMhit"}
+
+    def make(**vectors):
+        made = {"run_number": np.array([974]), "event_number": np.array([12])}
+        for name, members in vectors.items():
+            members = {member: np.asarray(values) for member, values in members.items()}
+            n = len(next(iter(members.values())))
+            made[name] = root_objects.Pointers(np.array([0, n]), np.arange(n), {classes[name]: members}, {})
+        return made
+
+    return make
+
+
+def hits(n=1, **members):
+    """Members of `n` tracker hits in cells 0, 1, ...: anode at tick 1000, cathodes 2000 and 1000 ticks later, 5 mm, 100 mm."""
+    default = {"cell_num": np.arange(n), "tsp": np.tile([1000, -1, -1, -1, -1, 3000, 2000], (n, 1)), "r": np.full(n, 5.0)}
+    return default | {"h": np.full(n, 100.0)} | members
+
+
+def table(branches, drift_model=None):
+    return tkevent._events(branches, 0, 1, "file", drift_model)
+
+
+def same(a, b):
+    """Whether two event tables are equal in everything."""
+    groups = [(getattr(a, name), getattr(b, name)) for name in ("hits", "tracks", "info")]
+    equal = all(np.array_equal(x[name], y[name], equal_nan=True) for x, y in groups for name in x)
+    return equal and np.array_equal(a.hit_offsets, b.hit_offsets) and np.array_equal(a.track_offsets, b.track_offsets)
+
+
+def test_cells_run_and_event_come_from_the_file_and_nothing_is_truth(branches):
+    events = table(branches(tr_hits=hits(3, cell_num=[0, 9 * 112 + 8, 2033])))
+    assert events.hits["side"].tolist() == [0, 0, 1]
+    assert events.hits["column"].tolist() == [0, 112, 112]
+    assert events.hits["layer"].tolist() == [0, 8, 8]
+    assert (events.hits["track"] == -1).all()
+    assert (events.info["run"], events.info["event"], events.info["n_tracks"]) == (974, 12, -1)
+    assert events.track_offsets.tolist() == [0, 0]
+
+
+def test_a_file_without_cell_numbers_has_side_row_and_layer(branches):
+    members = hits(2, SRL=[[0, 3, 8], [1, 112, 0]])
+    del members["cell_num"]
+    events = table(branches(tr_hits=members))
+    assert [events.hits[k].tolist() for k in ("side", "column", "layer")] == [[0, 1], [3, 112], [8, 0]]
+    members["SRL"] = [[0, 3, 8], [1, 113, 0]]
+    with pytest.raises(ValueError, match=r"entry 0: cell -1 outside 0..2033"):
+        table(branches(tr_hits=members))
+
+
+@pytest.mark.parametrize("cell", [-1, 2034])
+def test_a_cell_that_does_not_exist_is_an_error(branches, cell):
+    with pytest.raises(ValueError, match=f"entry 0: cell {cell} outside 0..2033"):
+        table(branches(tr_hits=hits(2, cell_num=[1, cell])))
+
+
+def test_unusable_radii_become_nan_and_the_hit_stays(branches):
+    radius = [5.0, -1, 35.1, 35, 22, 0, np.nan, 5e-324, 1e300]
+    events = table(branches(tr_hits=hits(9, r=radius)))
+    np.testing.assert_array_equal(events.hits["drift_radius_mm"], np.float32([5, *[np.nan] * 2, 35, *[np.nan] * 5]))
+    assert (events.hits["z_mm"] == 100).all()
+
+
+def test_without_an_anode_time_there_is_no_radius(branches):
+    members = hits(2)
+    members["tsp"][1, 0] = -1
+    np.testing.assert_array_equal(table(branches(tr_hits=members)).hits["drift_radius_mm"], np.float32([5, np.nan]))
+
+
+def test_a_height_of_zero_is_one_only_if_both_cathodes_fired_together(branches):
+    members = hits(4, h=[0.0, 0.0, 0.0, 1600.0])
+    members["tsp"][1, 6] = -1
+    members["tsp"][2, 5:] = 2500
+    np.testing.assert_array_equal(table(branches(tr_hits=members)).hits["z_mm"], np.float32([np.nan, np.nan, 0, np.nan]))
+
+
+def test_heights_under_their_old_name(branches):
+    members = hits(2)
+    members["Z"] = members.pop("h")
+    assert (table(branches(tr_hits=members)).hits["z_mm"] == 100).all()
+
+
+def test_a_cell_that_fired_twice_keeps_the_smaller_usable_radius(branches):
+    events = table(branches(tr_hits=hits(3, cell_num=[4, 4, 4], r=[-1.0, 9, 7], h=[10.0, 20, 30])))
+    assert events.hits["drift_radius_mm"].tolist() == [7] and events.hits["z_mm"].tolist() == [30]
+
+
+def test_timestamps_alone_give_radius_and_height(branches):
+    # 2 x 1000 - 1900 + 44 = 144 ticks of 6.25 ns; (3000 - 1000) / (2000 + 1000) of 2770 mm from the bottom
+    modules = {"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900]}
+    members = {name: values for name, values in hits(1).items() if name in ("cell_num", "tsp")}
+    for model in ("manchester", "betsy"):
+        events = table(branches(tr_hits=members, OM_hits=modules), model)
+        assert events.hits["drift_radius_mm"][0] == pytest.approx(drift_radius_mm(900, model))
+        assert events.hits["z_mm"][0] == pytest.approx(2770 * 2 / 3 - 1385)
+    with pytest.raises(ValueError, match="no radius in TKtrhit: choose a drift model"):
+        table(branches(tr_hits=members, OM_hits=modules))
+
+
+def test_the_reference_is_the_nearest_module_that_fired_before(branches):
+    near, far, later = [-435.0, -2464, 461], [435.0, 2000, 0], [-51.0, -2464, 461]
+    modules = {"xyz": [far, near, later], "OM_TDC": [1000, 1900, 5000]}
+    events = table(branches(tr_hits=hits(1), OM_hits=modules), "manchester")
+    assert events.hits["drift_radius_mm"][0] == pytest.approx(drift_radius_mm(900))
+    only_later = {name: values[2:] for name, values in modules.items()}
+    assert np.isnan(table(branches(tr_hits=hits(1), OM_hits=only_later), "manchester").hits["drift_radius_mm"]).all()
+    assert np.isnan(table(branches(tr_hits=hits(1)), "manchester").hits["drift_radius_mm"]).all()
+
+
+def test_missing_times_are_not_used(branches):
+    members = hits(3)
+    members["tsp"][0, 0] = members["tsp"][1, 5] = members["tsp"][2, 6] = -1
+    events = table(branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900]}), "manchester")
+    np.testing.assert_array_equal(np.isnan(events.hits["drift_radius_mm"]), [True, False, False])
+    assert np.isnan(events.hits["z_mm"]).all()
+
+
+def test_wrong_names_are_said_before_a_file_is_opened(tmp_path):
+    with pytest.raises(ValueError, match="^no drift model prague"):
+        next(tkevent.stream(tmp_path / "missing.root", drift_model="prague"))
+    with pytest.raises(ValueError, match="no such file"):
+        tkevent.read(tmp_path / "missing.root")
+
+
+# The real file: 500 events of run 974
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return tkevent.read(SAMPLE)
+
+
+@pytest.mark.real
+def test_the_sample_has_its_events(sample):
+    assert len(sample) == 500 and sample.n_hits.sum() == 5858
+    assert (sample.info["run"] == 974).all() and (sample.info["n_tracks"] == -1).all()
+    np.testing.assert_array_equal(sample.info["event"], np.arange(500))
+    # as many hits without an anode time, and without one of the three times
+    assert np.isnan(sample.hits["drift_radius_mm"]).sum() == 313
+    assert np.isnan(sample.hits["z_mm"]).sum() == 842
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("chunk", [7, 100, "100 kB"])
+def test_chunks_make_no_difference(sample, chunk):
+    parts = list(tkevent.stream([SAMPLE, SAMPLE], chunk=chunk))
+    assert sum(map(len, parts)) == 1000 and len(parts) > 2
+    assert same(tkevent.concatenate(parts), tkevent.concatenate([sample, sample]))
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_fast_way_gives_what_uproot_gives(sample, monkeypatch):
+    objects = {what: tkevent.read_objects(SAMPLE, what) for what in tkevent.OBJECTS}
+    recomputed = tkevent.read(SAMPLE, drift_model="manchester")
+    monkeypatch.setattr(root_objects, "read_fast", root_objects.read_with_uproot)
+    assert same(tkevent.read(SAMPLE), sample)
+    assert same(tkevent.read(SAMPLE, drift_model="manchester"), recomputed)
+    for what, (arrays, offsets) in objects.items():
+        slow, slow_offsets = tkevent.read_objects(SAMPLE, what)
+        np.testing.assert_array_equal(offsets, slow_offsets)
+        assert set(arrays) == set(slow)
+        for name in arrays:
+            assert arrays[name].dtype == slow[name].dtype
+            np.testing.assert_array_equal(arrays[name], slow[name])
+
+
+@pytest.mark.real
+def test_the_fast_way_knows_the_sample(monkeypatch):
+    monkeypatch.setattr(root_objects, "read_with_uproot", lambda *_: pytest.fail("not the fast way"))
+    tkevent.read(SAMPLE, drift_model="betsy")
+    for what in tkevent.OBJECTS:
+        tkevent.read_objects(SAMPLE, what)
+
+
+@pytest.mark.real
+def test_radii_and_heights_from_timestamps_are_those_tkevent_computed(sample):
+    assert same(tkevent.read(SAMPLE, drift_model="Manchester"), sample)
+    found, _ = tkevent.read_objects(SAMPLE, "hits")
+    z = height_mm(*found["tsp"][:, [tkevent.ANODE, tkevent.BOTTOM, tkevent.TOP]].T)
+    known = ~np.isnan(z)
+    np.testing.assert_allclose(z[known], found["h"][known], atol=1e-9)
+    assert (found["h"][~known] == 0).all()
+
+
+@pytest.mark.real
+def test_cells_of_the_sample_are_where_tkevent_puts_them():
+    found, _ = tkevent.read_objects(SAMPLE, "hits")
+    np.testing.assert_array_equal(np.column_stack([found["side"], found["column"], found["layer"]]), found["SRL"])
+    np.testing.assert_array_equal(wire_x_mm(found["side"], found["layer"], TKEVENT_FIRST_WIRE_MM), found["xy"][:, 0])
+    np.testing.assert_array_equal(wire_y_mm(found["column"]), found["xy"][:, 1])
+
+
+@pytest.mark.real
+def test_addresses_of_optical_modules_are_those_of_the_file():
+    found, offsets = tkevent.read_objects(SAMPLE, "optical_modules")
+    names = ("calo_side", "calo_wall", "calo_column", "calo_row")
+    np.testing.assert_array_equal(np.column_stack([found[name] for name in names]), found["SWCR"])
+    assert (found["calo_type"] == MAIN_WALL).all() and len(offsets) == 501
+    np.testing.assert_array_equal(optical_module(found["calo_type"], *(found[name] for name in names)), found["OM_num"])
+
+
+@pytest.mark.real
+def test_fitted_tracks_keep_tkevents_relations_and_their_clusters():
+    tracks, offsets = tkevent.read_objects(SAMPLE, "tracks")
+    clusters, cluster_offsets = tkevent.read_objects(SAMPLE, "clusters")
+    np.testing.assert_allclose(tracks["a"], np.tan(tracks["phi"]), rtol=1e-12)
+    np.testing.assert_allclose(tracks["b"], -tracks["r"] / np.cos(tracks["phi"]), rtol=1e-12)
+    assert (offsets[-1], cluster_offsets[-1], tracks["mirror"].sum()) == (714, 671, 43)
+    event = np.repeat(np.arange(500), np.diff(offsets))
+    own = cluster_offsets[event] + tracks["cluster"]
+    np.testing.assert_array_equal(tracks["side"], clusters["side"][own])
+    mirror = np.flatnonzero(tracks["mirror"])
+    np.testing.assert_array_equal(own[mirror], own[mirror - 1])
+    assert (tracks["ambiguity_type"][mirror] > 0).all()
+
+
+@pytest.mark.real
+def test_hits_of_a_cluster_are_hits_of_its_event_and_side():
+    found, offsets = tkevent.read_objects(SAMPLE, "hits")
+    inside, inside_offsets = tkevent.read_objects(SAMPLE, "cluster_hits")
+    clusters, cluster_offsets = tkevent.read_objects(SAMPLE, "clusters")
+    event = np.repeat(np.arange(500), np.diff(inside_offsets))
+    np.testing.assert_array_equal(inside["side"], clusters["side"][cluster_offsets[event] + inside["cluster"]])
+    key = lambda hits, offsets: set(zip(np.repeat(np.arange(500), np.diff(offsets)), hits["cell_num"], hits["r"], strict=True))  # noqa: E731
+    assert key(inside, inside_offsets) <= key(found, offsets)
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """Write the sample's bytes after `change`; returns the path."""
+    data, path = SAMPLE.read_bytes(), tmp_path_factory.mktemp("damaged") / "damaged.root"
+
+    def write(change):
+        path.write_bytes(change(bytearray(data)))
+        return path
+
+    return write
+
+
+@pytest.mark.real
+def test_truncated_files_are_an_error_that_names_them(damaged):
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        path = damaged(lambda data: data[: rng.integers(len(data))])
+        with pytest.raises(ValueError, match=str(path)):
+            tkevent.read(path)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error")
+def test_a_flipped_bit_is_an_error_that_names_the_file_or_does_no_harm(damaged, sample):
+    rng = np.random.default_rng(2)
+    n_errors = 0
+    for i in range(200):
+
+        def flip(data, anywhere=i % 2 == 0):
+            place = rng.integers(len(data)) if anywhere else rng.choice([rng.integers(300), len(data) - 1 - rng.integers(20_000)])
+            data[place] ^= 1 << rng.integers(8)
+            return data
+
+        path = damaged(flip)
+        try:
+            events = tkevent.read(path, drift_model="manchester")
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")
+            n_errors += 1
+        else:
+            assert same(events, sample)
+    assert n_errors > 50
+
+
+@pytest.mark.real
+def test_a_basket_that_claims_gigabytes_is_refused(damaged):
+    def claim(data):
+        key = data.index(b"\x07TBasket\x07tr_hits") - 26
+        data[key + 6 : key + 10] = b"\x7c\x00\x80\x4c"  # its length when unpacked
+        return data
+
+    with pytest.raises(ValueError, match="basket 0 of branch tr_hits has another length than its parts"):
+        tkevent.read(damaged(claim))
+
+
+@pytest.mark.real
+def test_foreign_root_files_are_an_error():
+    path = SAMPLE.with_name("my_generator_t1_0.root")
+    with pytest.raises(ValueError, match="my_generator_t1_0.root: no tree Event with a branch Eventdata"):
+        tkevent.read(path)
