@@ -171,12 +171,13 @@ def _haystack_lines(line):
     return {"foil_y_mm": y - dy * x, "foil_z_mm": z - dz * x, "slope_y": dy * away, "slope_z": dz * away}
 
 
-def write(path, tables):
+def write(path, tables, kind="my_generator"):
     """Write events as `hit_tree`: the original branch names, and labels per hit. ROOT and `stream` read it back.
 
     Args:
         path: the file; written under a temporary name and renamed when whole.
         tables: Events, or an iterable of them. Hits are put in the order of their tracks, noise last, as `track_split` needs.
+        kind: "my_generator" or "toyhaystack", whose geometry the events have; the title of the tree.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +190,8 @@ def write(path, tables):
                 arrays = _to_branches(events)
                 if tree is None:
                     types = {name: array.type.content for name, array in arrays.items()}
-                    tree = file.mktree(TREE, types, counter_name=lambda group: f"size_{group}", field_name=lambda _, name: name)
+                    names = {"counter_name": lambda group: f"size_{group}", "field_name": lambda _, name: name}
+                    tree = file.mktree(TREE, types, kind, **names)
                 tree.extend(arrays)
         if tree is None:
             raise ValueError(f"{path}: no events to write")

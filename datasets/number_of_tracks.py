@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from datasets import files, hit_tree, views
+from datasets import files, open_events, views
 
 N_CLASSES = 4
 LABELS = (1, 2, 3, 4)
@@ -106,7 +106,7 @@ def load(
         description |= {"n_val": n_val, "n_test": n_test}
     data = CountingData(train, val, {"test": test}, description)
     if test_paths:
-        data.tests["files"] = from_events(hit_tree.read(test_paths, progress=True), **shape)
+        data.tests["files"] = from_events(open_events.read(test_paths, progress=True), **shape)
         data.description["test_files"] = files.checksums(test_paths)
     return data
 
@@ -140,7 +140,7 @@ def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block
         (train, val, test, description): train goes round and round in a new order each time.
     """
     split = split_files(paths, seed)
-    train, val, test = (hit_tree.read(split[name], progress=True) for name in ("train", "val", "test"))
+    train, val, test = (open_events.read(split[name], progress=True) for name in ("train", "val", "test"))
     description = {"files": {name: files.checksums(split[name]) for name in split}}
     description |= {"n_train": len(train), "n_val": len(val), "n_test": len(test)}
     return (

@@ -36,7 +36,7 @@ def main(argv=None):
         task = progress.add_task("events", total=len(numbers) * args.events)
         for n, i in numbers:
             tables = blocks.stream(KINDS[args.kind], args.events, n, [args.seed, n, i])
-            hit_tree.write(args.out / f"{args.kind}_t{n}_{i}.root", counted(tables, progress, task))
+            hit_tree.write(args.out / f"{args.kind}_t{n}_{i}.root", counted(tables, progress, task), args.kind)
     print(f"{len(numbers)} files in {args.out}")
 
 

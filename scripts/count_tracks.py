@@ -1,7 +1,7 @@
 """Count the tracks of every event of some files with a shipped model, and show what was counted.
 
     python scripts/count_tracks.py                     simulated events
-    python scripts/count_tracks.py FILES... --out runs/my_files
+    python scripts/count_tracks.py FILES... --out runs/my_files      any kind of file, real ones too
 
 Writes `counts.csv` (a line an event: true number of tracks or -1, predicted, its probability) and `events.pdf` with event displays to
 the output folder; where events carry labels, also `confusion.pdf` and `scores.json`.
@@ -16,8 +16,9 @@ from rich.progress import track
 import lib
 import metrics
 import plotting
-from datasets import geometry, hit_tree, number_of_tracks
+from datasets import geometry, number_of_tracks, open_events
 from datasets.events import concatenate
+from datasets.files import expand
 from my_generator import straight_lines
 from scripts.evaluate import print_scores
 
@@ -39,7 +40,7 @@ def parse_args(argv=None):
 def tables(args):
     """Tables of events, from files or simulated."""
     if args.files:
-        yield from hit_tree.stream(args.files, progress=True)
+        yield from open_events.stream(args.files, progress=True)
         return
     for start in track(range(0, args.events, SIMULATED_BLOCK), "simulating", transient=True):
         n = min(SIMULATED_BLOCK, args.events - start)
@@ -65,7 +66,7 @@ def main(argv=None):
     counts = np.bincount(probabilities.argmax(1))
     print(f"{len(rows)} events; counted " + ", ".join(f"{n} tracks: {count}" for n, count in enumerate(counts) if count))
     scores = None
-    if len(truth) and (truth >= 0).all():
+    if len(truth) and ((truth >= 0) & (truth < probabilities.shape[1])).all():
         scores = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
         print_scores(scores)
         lib.write_json(args.out / "scores.json", {"model": args.model, "files": args.files, **scores})
@@ -91,7 +92,8 @@ def draw(examples, args):
     if examples:
         events = concatenate([event for event, _ in examples])
         n_sides = len(np.unique(events.hits["side"]))
-        first_wire = geometry.FIRST_WIRE_MM if args.files else geometry.TOY_FIRST_WIRE_MM
+        toy = all(open_events.kind_of(path) == "my_generator" for path in expand(args.files))
+        first_wire = geometry.TOY_FIRST_WIRE_MM if toy else geometry.FIRST_WIRE_MM
         plotting.page_of_events(events, range(len(events)), args.out / "events.pdf", titles, n_sides, first_wire)
 
 

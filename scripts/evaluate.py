@@ -13,7 +13,7 @@ import numpy as np
 
 import lib
 import metrics
-from datasets import hit_tree, number_of_tracks
+from datasets import number_of_tracks, open_events
 
 
 def parse_args(argv=None):
@@ -29,7 +29,7 @@ def main(argv=None):
     args = parse_args(argv)
     model = lib.load_model(args.model)
     truth, probabilities = [], []
-    for events in hit_tree.stream(args.files, progress=True):
+    for events in open_events.stream(args.files, progress=True):
         truth.append(number_of_tracks.classes(events) + 1)
         probabilities.append(number_of_tracks.predict(model, events, args.batch_size))
     scores = metrics.counting(np.concatenate(truth), np.concatenate(probabilities), range(9))

@@ -13,7 +13,7 @@ import numpy as np
 import lib
 import metrics
 import plotting
-from datasets import hit_tree, number_of_tracks
+from datasets import number_of_tracks, open_events
 from datasets.events import concatenate
 from scripts.evaluate import print_scores
 
@@ -33,7 +33,7 @@ def main(argv=None):
     args = parse_args(argv)
     model = lib.load_model(args.model)
     truth, probabilities, wrong = [], [], []
-    for events in hit_tree.stream(args.files, progress=True):
+    for events in open_events.stream(args.files, progress=True):
         n_true = number_of_tracks.classes(events) + 1
         p = number_of_tracks.predict(model, events, args.batch_size)
         missed = p.argmax(1) != n_true

@@ -9,9 +9,12 @@ from scripts import (
     combined,
     count_tracks,
     evaluate,
+    model_table,
     number_of_tracks_classification,
     number_of_tracks_classification3D,
     plot_confusion,
+    show_events,
+    view_ceiling,
 )
 
 QUICK = ["--epochs", "1", "--epoch-events", "64", "--val-events", "32", "--test-events", "32", "--batch-size", "16"]
@@ -103,3 +106,30 @@ def test_benchmark_measures_every_section(towers, tmp_path):
     results = json.loads(out.read_text())
     assert set(results) == {"device", "events", *benchmark.SECTIONS}
     assert all(value > 0 for section in benchmark.SECTIONS for value in results[section].values())
+
+
+def test_events_of_a_file_are_summed_up_and_drawn(files, tmp_path):
+    path = files / "my_generator_t2_0.root"
+    summary = show_events.main([str(path), "--out", str(tmp_path), "--displays", "2", "--format", "png"])[path.name]
+    assert (summary["kind"], summary["events"], summary["tracks an event"]) == ("my_generator", 20, "2 to 2")
+    assert (tmp_path / "my_generator_t2_0.png").exists()
+
+
+def test_ceilings_are_shares_of_events_and_the_upper_is_the_higher():
+    ceilings = view_ceiling.main(["--events", "500"])
+    assert set(ceilings) == {"top", "side", "front", "voxels"}
+    assert all(0.8 < ceiling["lower"] <= ceiling["upper"] <= 1 for ceiling in ceilings.values())
+
+
+def test_the_readme_shows_the_table_of_the_cards():
+    readme = (lib.ROOT / "README.md").read_text()
+    for line in model_table.table().splitlines():
+        assert line in readme
+
+
+@pytest.mark.real
+def test_every_real_file_is_summed_up_and_drawn(real_data, tmp_path):
+    summaries = show_events.main([f"{real_data}/root/*.root", f"{real_data}/brio/*.brio", "--out", str(tmp_path), "--displays", "1"])
+    assert len(summaries) == len(list(tmp_path.iterdir())) == 12
+    run_724 = summaries["snemo_run-724_udd-10events.brio"]
+    assert (run_724["events"], run_724["hits"], run_724["hits without z"]) == (10, 161, 63)

@@ -1,0 +1,55 @@
+"""Open any file of tracker events: looks inside, says what it found, and gives the event table.
+
+| kind | written by |
+| --- | --- |
+| my_generator | the straight-line generator, the original macro or ours |
+| toyhaystack | the SN-IEgenerator haystack script, or ours |
+| tkevent | TKEvent: real events, perhaps with radii and fitted tracks |
+| brio | Falaise and the acquisition |
+"""
+
+from datasets import brio, files, hit_tree, tkevent
+from datasets.events import concatenate
+
+READERS = {"my_generator": hit_tree.stream, "toyhaystack": hit_tree.stream, "tkevent": tkevent.stream, "brio": brio.stream}
+
+
+def kind_of(path):
+    """The kind of one file.
+
+    Raises:
+        ValueError: not a ROOT file, or none of the known kinds; names the file and what is in it.
+    """
+    with files.open_root(path) as file:
+        trees = {key.split(";")[0] for key in file.keys(recursive=False)}
+        if hit_tree.TREE in trees:
+            tree = file[hit_tree.TREE]
+            return "toyhaystack" if tree.title == "toyhaystack" or "pointx" in tree else "my_generator"
+        if tkevent.TREE in trees:
+            return "tkevent"
+        if {"ER", "GI"} <= trees:
+            return "brio"
+        raise ValueError(f"no file of events: it holds {', '.join(sorted(trees)) or 'nothing'}")
+
+
+def stream(paths, progress=False, on_file=None):
+    """Events of files of any kind, a chunk at a time, in bounded memory.
+
+    Args:
+        paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
+        on_file: function (path, kind), called when a file is opened.
+    Yields:
+        Events.
+    Raises:
+        ValueError: a file that is missing, damaged, foreign or out of range; names the file.
+    """
+    found = [(path, kind_of(path)) for path in files.expand(paths)]  # all of them first: a wrong name must not surface after an hour
+    for path, kind in found:
+        if on_file:
+            on_file(path, kind)
+        yield from READERS[kind](path, progress=progress)
+
+
+def read(paths, progress=False):
+    """All events of files as one table."""
+    return concatenate(stream(paths, progress))

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets import filters
+from datasets.events import make_events
+
+CELLS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 112)), max_size=12, unique=True)
+
+
+def table(events):
+    """A table from a list of events, each a list of (side, layer, column)."""
+    rows = [cell for cells in events for cell in cells]
+    side, layer, column = np.array(rows, int).reshape(-1, 3).T
+    return make_events({"side": side, "layer": layer, "column": column}, np.cumsum([0, *map(len, events)]))
+
+
+@given(st.lists(CELLS, max_size=4))
+def test_isolated_hits_are_those_an_obvious_loop_finds(events):
+    def alone(cell, cells):
+        return not any(
+            other != cell and other[0] == cell[0] and abs(other[1] - cell[1]) <= 1 and abs(other[2] - cell[2]) <= 1 for other in cells
+        )
+
+    expected = [alone(cell, cells) for cells in events for cell in cells]
+    assert filters.isolated(table(events), chunk=2).tolist() == expected
+
+
+def test_a_neighbour_on_the_other_side_or_in_the_next_event_is_none():
+    events = table([[(0, 0, 5), (1, 0, 5)], [(1, 0, 6)]])
+    assert filters.isolated(events).all()
+
+
+def test_cells_at_opposite_ends_of_a_row_are_no_neighbours():
+    assert filters.isolated(table([[(0, 3, 112), (0, 4, 0)]])).all()
+
+
+def test_diagonal_neighbours_count():
+    assert not filters.isolated(table([[(0, 3, 7), (0, 4, 8)]])).any()
+
+
+def test_usable_hits_have_a_radius():
+    events = make_events({"layer": [1, 2], "column": [3, 3], "drift_radius_mm": [np.nan, 4.0]}, [0, 2])
+    assert filters.usable(events).tolist() == [False, True]
+
+
+def test_hits_of_a_side():
+    assert filters.on_side(table([[(0, 1, 1), (1, 1, 1)]]), 1).tolist() == [False, True]
+
+
+def test_late_hits_and_hits_without_a_time_are_out_of_the_window():
+    events = table([[(0, layer, 1) for layer in range(5)], [], [(0, 1, 1)], [(1, 0, 0)]])
+    time = np.array([100.0, 900.0, 2000.0, 60000.0, np.nan, np.nan, 5.0])
+    assert filters.in_time(time, events).tolist() == [True, True, True, False, False, False, True]
+
+
+@pytest.mark.parametrize("function", [filters.isolated, filters.usable])
+def test_an_empty_table_has_no_hits_to_keep(function):
+    assert len(function(make_events({}, [0]))) == 0

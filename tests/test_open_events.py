@@ -1,0 +1,48 @@
+import pytest
+
+from datasets import open_events
+from tests.conftest import assert_same
+
+KINDS = {
+    "root/my_generator_t1_0.root": "my_generator",
+    "root/toyhaystack_t4_0.root": "toyhaystack",
+    "root/tkevent_sample.root": "tkevent",
+    "brio/snemo_run-724_udd-10events.brio": "brio",
+    "brio/flsim2.brio": "brio",
+}
+
+
+def test_generated_files_of_both_kinds_are_told_apart(toy_file, haystack_file):
+    assert open_events.kind_of(toy_file) == "my_generator"
+    assert open_events.kind_of(haystack_file) == "toyhaystack"
+
+
+def test_files_of_several_kinds_are_read_in_order_and_announced(toy_file, haystack_file):
+    announced = []
+    tables = list(open_events.stream([toy_file, haystack_file], on_file=lambda path, kind: announced.append((path, kind))))
+    assert announced == [(toy_file, "my_generator"), (haystack_file, "toyhaystack")]
+    assert_same(tables[0], open_events.read(toy_file))
+    assert sum(map(len, tables)) == len(open_events.read([toy_file, haystack_file]))
+
+
+def test_a_foreign_file_is_named_before_anything_is_read(toy_file, tmp_path):
+    foreign = tmp_path / "notes.root"
+    foreign.write_text("no ROOT file")
+    with pytest.raises(ValueError, match=r"notes\.root"):
+        next(open_events.stream([toy_file, foreign]))
+
+
+def test_a_root_file_without_events_is_refused_by_what_it_holds(tmp_path):
+    import uproot
+
+    with uproot.recreate(tmp_path / "other.root") as file:
+        file["tree"] = {"x": [1.0, 2.0]}
+    with pytest.raises(ValueError, match=r"other\.root.*holds tree"):
+        open_events.kind_of(tmp_path / "other.root")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", KINDS)
+def test_real_files_of_every_kind_open(real_data, name):
+    assert open_events.kind_of(real_data / name) == KINDS[name]
+    assert len(open_events.read(real_data / name)) > 0
