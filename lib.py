@@ -57,6 +57,19 @@ def generator_arguments(parser, generators, epoch_events=65536, val_events=16384
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (default: %(default)s)")
 
 
+def data_settings(args):
+    """What the flags say of the data, as keyword arguments of a dataset's `load`; a resumed run goes on in the generator's stream."""
+    return {
+        "paths": args.data,
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "first_event": epochs_done(args) * args.epoch_events,
+        "n_val": args.val_events,
+        "n_test": args.test_events,
+        "test_paths": args.test_data,
+    }
+
+
 def start_run(args):
     """Begin a run: seed everything, make the run folder, note the commit (files may change while it trains)."""
     keras.utils.set_random_seed(args.seed)

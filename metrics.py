@@ -111,3 +111,13 @@ def counting(truth, probabilities, labels):
         "confusion": confusion_matrix(index(truth), index(predicted), len(occurring)).tolist(),
         "expected_calibration_error": expected_calibration_error(np.searchsorted(labels, truth), probabilities),
     }
+
+
+def describe(scores):
+    """Lines for the terminal of what `counting` found: accuracy with its interval, confusion matrix."""
+    low, high = scores["interval"]
+    lines = [f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})"]
+    lines.append("true \\ predicted " + "".join(f"{label:>8}" for label in scores["labels"]))
+    for label, row in zip(scores["labels"], scores["confusion"], strict=True):
+        lines.append(f"{label:>16} " + "".join(f"{n:>8}" for n in row))
+    return "\n".join(lines)

@@ -9,10 +9,11 @@ are frozen while the new layers learn, then everything is trained at a lower rat
 import argparse
 
 import lib
+import metrics
 import plotting
 from architectures.combined import combined_cnn, set_towers_trainable
 from datasets import number_of_tracks
-from scripts.number_of_tracks_classification import GENERATORS, count
+from my_generator import GENERATORS
 
 VIEWS = ("top", "side", "front")
 
@@ -32,18 +33,8 @@ def main(argv=None):
     lib.start_run(args)
     towers = {view: getattr(args, view) for view in VIEWS}
     generate, n_sides = GENERATORS[args.generator]
-    data = number_of_tracks.load(
-        VIEWS,
-        args.data,
-        generate,
-        args.sides or n_sides,
-        batch_size=args.batch_size,
-        seed=args.seed + 1000,  # other events than the towers were trained on
-        first_event=lib.epochs_done(args) * args.epoch_events,
-        n_val=args.val_events,
-        n_test=args.test_events,
-        test_paths=args.test_data,
-    )
+    settings = {**lib.data_settings(args), "seed": args.seed + 1000}  # other events than the towers were trained on
+    data = number_of_tracks.load(VIEWS, generate=generate, n_channels=args.sides or n_sides, **settings)
     steps = args.epoch_events // args.batch_size
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     with lib.choose_strategy(args).scope():
@@ -56,8 +47,17 @@ def main(argv=None):
         set_towers_trainable(model, True)
         model.compile(lib.adamw(args.learning_rate, args.epochs * steps), **compiled)
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
-    scores = {name: count(model, test) for name, test in data.tests.items()}
-    lib.save_run(model, args, scores, {**data.description, "towers": towers}, "probability of 1, 2, 3 and 4 tracks")
+    scores = {}
+    for name, test in data.tests.items():
+        classes, probabilities = lib.predict(model, test)
+        scores[name] = metrics.counting(classes + 1, probabilities, number_of_tracks.LABELS)
+    lib.save_run(
+        model,
+        args,
+        scores,
+        {**data.description, "towers": {view: lib.load_card(name)["command"] for view, name in towers.items()}},
+        "probability of 1, 2, 3 and 4 tracks",
+    )
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
     lib.draw_model(model, args.out / "model.png")

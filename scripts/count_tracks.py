@@ -20,7 +20,6 @@ from datasets import geometry, number_of_tracks, open_events
 from datasets.events import concatenate
 from datasets.files import expand
 from my_generator import straight_lines
-from scripts.evaluate import print_scores
 
 SIMULATED_BLOCK = 2048
 
@@ -68,7 +67,7 @@ def main(argv=None):
     scores = None
     if len(truth) and ((truth >= 0) & (truth < probabilities.shape[1])).all():
         scores = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
-        print_scores(scores)
+        print(metrics.describe(scores))
         lib.write_json(args.out / "scores.json", {"model": args.model, "files": args.files, **scores})
         plotting.confusion(scores["confusion"], args.out / "confusion.pdf", scores["labels"], f"{args.model}")
     draw(wrong + right, args)

@@ -36,17 +36,8 @@ def main(argv=None):
     scores = {"model": args.model, "files": args.files, **scores}
     if args.json:
         lib.write_json(args.json, scores)
-    print_scores(scores)
+    print(metrics.describe(scores))
     return scores
-
-
-def print_scores(scores):
-    """A few lines for the terminal: accuracy with its interval, confusion matrix."""
-    low, high = scores["interval"]
-    print(f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})")
-    print("true \\ predicted " + "".join(f"{label:>8}" for label in scores["labels"]))
-    for label, row in zip(scores["labels"], scores["confusion"], strict=True):
-        print(f"{label:>16} " + "".join(f"{n:>8}" for n in row))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import metrics
 import plotting
 from architectures import front, side, top, top_big
 from datasets import number_of_tracks, views
-from my_generator import straight_lines, toyhaystack
+from my_generator import GENERATORS
 
 NETWORKS = {"top": top, "side": side, "front": front}
-GENERATORS = {"my_generator": (straight_lines.generate, 1), "toyhaystack": (toyhaystack.generate, 2)}
 
 
 def parse_args(argv=None):
@@ -39,18 +38,7 @@ def main(argv=None):
     lib.start_run(args)
     generate, n_sides = GENERATORS[args.generator]
     n_channels = args.sides or n_sides
-    data = number_of_tracks.load(
-        (args.view,),
-        args.data,
-        generate,
-        n_channels,
-        batch_size=args.batch_size,
-        seed=args.seed,
-        first_event=lib.epochs_done(args) * args.epoch_events,
-        n_val=args.val_events,
-        n_test=args.test_events,
-        test_paths=args.test_data,
-    )
+    data = number_of_tracks.load((args.view,), generate=generate, n_channels=n_channels, **lib.data_settings(args))
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels))
@@ -59,7 +47,10 @@ def main(argv=None):
         optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
-    scores = {name: count(model, test) for name, test in data.tests.items()}
+    scores = {}
+    for name, test in data.tests.items():
+        classes, probabilities = lib.predict(model, test)
+        scores[name] = metrics.counting(classes + 1, probabilities, number_of_tracks.LABELS)
     lib.save_run(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks")
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
@@ -76,12 +67,6 @@ def build(view, size, input_shape):
     module = NETWORKS[view]
     network = getattr(module, f"{view}_view_cnn")
     return network(input_shape, **(module.SMALL if size == "small" else {}))
-
-
-def count(model, test):
-    """Figures of merit of a counter on a dataset of (images, class) batches."""
-    truth, probabilities = lib.predict(model, test)
-    return metrics.counting(truth + 1, probabilities, number_of_tracks.LABELS)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ A voxel grid is thirty images: expect an hour on a laptop where the three views 
 import argparse
 
 import lib
+import metrics
 import plotting
 from architectures.conv3d import voxel_cnn
-from datasets import number_of_tracks3D, views
-from scripts.number_of_tracks_classification import GENERATORS, count
+from datasets import number_of_tracks, number_of_tracks3D, views
+from my_generator import GENERATORS
 
 
 def parse_args(argv=None):
@@ -25,24 +26,17 @@ def main(argv=None):
     lib.start_run(args)
     generate, n_sides = GENERATORS[args.generator]
     n_channels = args.sides or n_sides
-    data = number_of_tracks3D.load(
-        args.data,
-        generate,
-        n_channels,
-        batch_size=args.batch_size,
-        seed=args.seed,
-        first_event=lib.epochs_done(args) * args.epoch_events,
-        n_val=args.val_events,
-        n_test=args.test_events,
-        test_paths=args.test_data,
-    )
+    data = number_of_tracks3D.load(generate=generate, n_channels=n_channels, **lib.data_settings(args))
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = voxel_cnn((*views.SHAPES["voxels"], n_channels))
         optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
-    scores = {name: count(model, test) for name, test in data.tests.items()}
+    scores = {}
+    for name, test in data.tests.items():
+        classes, probabilities = lib.predict(model, test)
+        scores[name] = metrics.counting(classes + 1, probabilities, number_of_tracks.LABELS)
     lib.save_run(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks")
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)

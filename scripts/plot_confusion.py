@@ -15,7 +15,6 @@ import metrics
 import plotting
 from datasets import number_of_tracks, open_events
 from datasets.events import concatenate
-from scripts.evaluate import print_scores
 
 
 def parse_args(argv=None):
@@ -40,7 +39,7 @@ def main(argv=None):
         truth.append(n_true), probabilities.append(p), wrong.append((events[missed], p[missed]))
     truth, probabilities = np.concatenate(truth), np.concatenate(probabilities)
     scores = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
-    print_scores(scores)
+    print(metrics.describe(scores))
     plotting.confusion(scores["confusion"], args.out / f"confusion.{args.format}", scores["labels"], args.model)
 
     events, p = concatenate([table for table, _ in wrong]), np.concatenate([p for _, p in wrong])

@@ -14,9 +14,8 @@ import numpy as np
 
 import lib
 from datasets import geometry
-from my_generator import straight_lines, toyhaystack
+from my_generator import GENERATORS
 
-GENERATORS = {"my_generator": (straight_lines.generate, 1), "toyhaystack": (toyhaystack.generate, 2)}
 AXES = {"top": ("layer", "column"), "side": ("z", "column"), "front": ("z", "layer"), "voxels": ("layer", "column", "z")}
 BLOCK = 20480
 

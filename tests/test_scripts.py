@@ -33,7 +33,7 @@ def towers(tmp_path_factory):
     """Counters of the three views, trained for a moment."""
     folder = tmp_path_factory.mktemp("towers")
     for view in ("top", "side", "front"):
-        number_of_tracks_classification.main(["--view", view, "--out", str(folder / view), *QUICK])
+        number_of_tracks_classification.main(["--view", view, "--size", "small", "--out", str(folder / view), *QUICK])
     return folder
 
 
