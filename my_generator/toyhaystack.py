@@ -51,7 +51,7 @@ VETO_COLUMN_GRID = (5.25, 311.5, 1.75, 308.0, N_VETO_COLUMNS // 2)  # along |y|,
 VETO_X_GRID = (4.9, 292.0, 1.0, 290.0, 1)  # along |x|
 TOLERANCE_MM = 0.01  # the original lets a block reach this much further on every edge
 
-_X = FIRST_WIRE_MM + CELL_MM * np.arange(N_LAYERS)  # |x| of the wires
+LAYER_X_MM = FIRST_WIRE_MM + CELL_MM * np.arange(N_LAYERS)  # |x| of the wires
 
 
 def draw_lines(n, rng):
@@ -83,34 +83,79 @@ def _block(position, grid):
     return np.where(inside, index, -1).astype(int)
 
 
-def calo_blocks(lines):
-    """The calorimeter block each line hits; of several the main wall comes first, then the X-wall, as in the original.
+def calo_blocks(lines, nearest=False):
+    """The calorimeter block each line hits.
 
     Args:
-        lines: name -> (n,) array, as `draw_lines` gives them; the foil point lies between the walls.
+        lines: name -> array of any shape, as `draw_lines` gives them; they start between the walls.
+        nearest: which of several blocks (1 line in 200 would hit two): the first on its way, or else, as in the original, the main
+            wall before the X-wall before the veto.
     Returns:
-        calo_type, calo_side, calo_wall, calo_column, calo_row: name -> (n,) int, all -1 where the line hits no block. The main
-        wall has wall -1; wall 0 of the others is at negative y or z, wall 1 at positive; a veto has no row, -1.
+        As `blocks_met`.
     """
     y0, z0, slope_y, slope_z = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
     with np.errstate(divide="ignore", invalid="ignore"):  # a slope of 0 never gets to the wall: infinity is no block
         to_x_wall = (X_WALL_Y_MM - np.sign(slope_y) * y0) / np.abs(slope_y)  # |x| where y is +-2505.5
         to_veto = (VETO_Z_MM - np.sign(slope_z) * z0) / np.abs(slope_z)  # |x| where z is +-1550
-        x_row = _block(z0 + slope_z * to_x_wall, X_ROW_GRID)
-        veto_y = y0 + slope_y * to_veto
-        veto = _block(np.abs(veto_y), VETO_COLUMN_GRID)
-        x_column, veto_x = _block(to_x_wall, X_COLUMN_GRID), _block(to_veto, VETO_X_GRID)
-    veto_column = N_VETO_COLUMNS // 2 + np.where(veto_y > 0, veto, -1 - veto)
-    main_column = _block(y0 + slope_y * MAIN_WALL_X_MM, MAIN_COLUMN_GRID)
-    main_row = _block(z0 + slope_z * MAIN_WALL_X_MM, MAIN_ROW_GRID)
-    hit = [(main_column >= 0) & (main_row >= 0), (x_column >= 0) & (x_row >= 0), (veto >= 0) & (veto_x >= 0)]
+        main_wall = (y0 + slope_y * MAIN_WALL_X_MM, z0 + slope_z * MAIN_WALL_X_MM)
+        x_wall = (to_x_wall, z0 + slope_z * to_x_wall, slope_y > 0)
+        veto = (to_veto, y0 + slope_y * to_veto, slope_z > 0)
+        order = np.stack([np.full(y0.shape, MAIN_WALL_X_MM), to_x_wall, to_veto]) if nearest else None
+        return blocks_met(lines["side"], main_wall, x_wall, veto, order)
+
+
+def blocks_met(side, main_wall, x_wall, veto, order=None):
+    """The calorimeter block of each track, from the points where it meets the planes of the walls.
+
+    Args:
+        side: tracker half of each track, an array of any shape, as all others.
+        main_wall: (y, z) at |x| = 435 mm, x_wall: (|x|, z, whether y > 0) at |y| = 2505.5 mm, veto: (|x|, y, whether z > 0) at
+            |z| = 1550 mm; in mm, NaN or infinite where a track never gets there.
+        order: (3, ...) of main wall, X-wall, veto: of several blocks the lowest is taken; without it, the first of these three.
+    Returns:
+        calo_type, calo_side, calo_wall, calo_column, calo_row: name -> int array, all -1 where the track meets no block. The main
+        wall has wall -1; wall 0 of the others is at negative y or z, wall 1 at positive; a veto has no row, -1.
+    """
+    main_column, main_row = _block(main_wall[0], MAIN_COLUMN_GRID), _block(main_wall[1], MAIN_ROW_GRID)
+    x_column, x_row = _block(x_wall[0], X_COLUMN_GRID), _block(x_wall[1], X_ROW_GRID)
+    veto_x, veto_y = _block(veto[0], VETO_X_GRID), _block(np.abs(veto[1]), VETO_COLUMN_GRID)
+    veto_column = N_VETO_COLUMNS // 2 + np.where(veto[1] > 0, veto_y, -1 - veto_y)
+    hit = [(main_column >= 0) & (main_row >= 0), (x_column >= 0) & (x_row >= 0), (veto_y >= 0) & (veto_x >= 0)]
+    if order is not None:
+        hit = list(hit & (order == np.where(hit, order, np.inf).min(0)))
     return {
         "calo_type": np.select(hit, [MAIN_WALL, X_WALL, GAMMA_VETO], -1),
-        "calo_side": np.select(hit, [lines["side"]] * 3, -1),
-        "calo_wall": np.select(hit, [-1, slope_y > 0, slope_z > 0], -1),
+        "calo_side": np.select(hit, [side] * 3, -1),
+        "calo_wall": np.select(hit, [-1, x_wall[2], veto[2]], -1),
         "calo_column": np.select(hit, [main_column, x_column, veto_column], -1),
         "calo_row": np.select(hit, [main_row, x_row, -1], -1),
     }
+
+
+def cells_near(lines):
+    """All cells within 0.51 pitches of infinite lines.
+
+    Args:
+        lines: name -> (n,) array, as `draw_lines` gives them.
+    Returns:
+        line: (hit,) int, the line of each hit, rising; x: (hit,) |x| of the line's point closest to the wire, mm;
+        hits: side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array.
+    """
+    y0, z0, tan_a, tan_b = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
+    cos = 1 / np.sqrt(1 + tan_a**2)
+    y = (y0[:, None] + tan_a[:, None] * LAYER_X_MM) / CELL_MM + MIDDLE_COLUMN  # of the line at the wires' |x|, in columns
+    reach = (HIT_RADIUS_MM / CELL_MM / cos)[:, None]
+    first = np.maximum(np.ceil(y - reach), 0).astype(np.int64)
+    last = np.minimum(np.floor(y + reach), N_COLUMNS - 1).astype(np.int64)
+
+    row, step = blocks.expand(np.maximum(last - first + 1, 0).ravel())
+    line, layer = np.divmod(row, N_LAYERS)
+    column = first.ravel()[row] + step
+    distance = (column - y.ravel()[row]) * CELL_MM  # D
+    x = LAYER_X_MM[layer] + (tan_a * cos**2)[line] * distance
+    z = (z0[:, None] + tan_b[:, None] * LAYER_X_MM).ravel()[row] + (tan_b * tan_a * cos**2)[line] * distance
+    radius = np.abs(distance) * cos[line]
+    return line, x, {"side": lines["side"][line], "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z}
 
 
 def find_hits(lines, calo_type):
@@ -121,25 +166,12 @@ def find_hits(lines, calo_type):
     Returns:
         side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, line after line; and the number of hits of each line, (n,).
     """
-    y0, z0, tan_a, tan_b = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
-    cos = 1 / np.sqrt(1 + tan_a**2)
-    y = (y0[:, None] + tan_a[:, None] * _X) / CELL_MM + MIDDLE_COLUMN  # of the line at the wires' |x|, in columns
-    reach = (HIT_RADIUS_MM / CELL_MM / cos)[:, None]
-    first = np.maximum(np.ceil(y - reach), 0).astype(np.int64)
-    last = np.minimum(np.floor(y + reach), N_COLUMNS - 1).astype(np.int64)
-
-    row, step = blocks.expand(np.maximum(last - first + 1, 0).ravel())
-    line, layer = np.divmod(row, N_LAYERS)
-    column = first.ravel()[row] + step
-    distance = (column - y.ravel()[row]) * CELL_MM  # D
-    z = (z0[:, None] + tan_b[:, None] * _X).ravel()[row] + (tan_b * tan_a * cos**2)[line] * distance
-    hits = {"side": lines["side"][line], "layer": layer, "column": column, "drift_radius_mm": np.abs(distance) * cos[line], "z_mm": z}
-
+    line, _, hits = cells_near(lines)
     # Hits beyond the veto a line ends in are dropped. An X-wall needs nothing: its distance is more than that of any wire. Lines
     # that end in another wall keep hits beyond |z| = 1550 mm, as in the original.
-    beyond = (np.abs(z) > VETO_Z_MM) & (calo_type == GAMMA_VETO)[line]
+    beyond = (np.abs(hits["z_mm"]) > VETO_Z_MM) & (calo_type == GAMMA_VETO)[line]
     keep = np.flatnonzero(~beyond)
-    return {name: values[keep] for name, values in hits.items()}, np.bincount(line[keep], minlength=len(y0))
+    return {name: values[keep] for name, values in hits.items()}, np.bincount(line[keep], minlength=len(calo_type))
 
 
 def events_of_lines(lines, n_tracks):
@@ -152,11 +184,23 @@ def events_of_lines(lines, n_tracks):
     """
     calo = calo_blocks(lines)
     hits, n_hits = find_hits(lines, calo["calo_type"])
+    return events_of_hits(hits, n_hits, {**lines, **calo}, n_tracks)
+
+
+def events_of_hits(hits, n_hits, tracks, n_tracks):
+    """Events of the hits of tracks.
+
+    Args:
+        hits: name -> (hit,) array, track after track. n_hits: (track,) int, how many hits each track takes.
+        tracks: name -> (track,) array. n_tracks: (event,) int, how many tracks each event takes.
+    Returns:
+        Events.
+    """
     track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
     hit_offsets = np.concatenate([[0], np.cumsum(n_hits)])[track_offsets]
     _, track = blocks.expand(n_tracks)
-    hits["track"] = np.repeat(track, n_hits)
-    return make_events(hits, hit_offsets, {**lines, **calo}, track_offsets, {"n_tracks": n_tracks}, source="toyhaystack")
+    hits = {**hits, "track": np.repeat(track, n_hits)}
+    return make_events(hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="my_generator")
 
 
 def make_block(n_tracks, rng):

@@ -1,0 +1,117 @@
+"""The family of SN-IE's idealised events, by name: `family.generate("v_vertex", 1000, seed=3)`.
+
+| kind | tracks | is |
+| --- | --- | --- |
+| single_line | 1 | a line on a random side |
+| v_vertex | 2 | two lines from one foil point on one side |
+| double_left_right | 2 | two lines from one foil point, one on each side |
+| scatter | 1 | a line that changes its direction once |
+| bounce | 1 | a line that comes back from the main wall |
+| single_helix | 1 | an electron or positron of 0.3 to 3.5 MeV in the magnetic field |
+| double_helix | 2 | two of them from one foil point, one on each side |
+| signal_like | 2 | two electrons that share the energy of a neutrinoless double-beta decay |
+
+`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells, cells shared with
+another track included, and ends in a calorimeter block; only helices may come back to the foil instead. Otherwise the whole event is
+drawn again. The haystack with any number of lines is in `toyhaystack`.
+"""
+
+import zlib
+
+import numpy as np
+
+from datasets.events import concatenate
+from my_generator import blocks, helices, lines
+
+MIN_HITS = 3
+Q_MEV = 2.9979  # of the double-beta decay of Se-82, arXiv:1211.5659
+
+
+def signal_like(n, rng, paths="helices", sides="any"):
+    """Two electrons from one foil point, roughly as from a neutrinoless double-beta decay of Se-82.
+
+    Their kinetic energies add up to Q; the share is uniform, but at least 0.3 MeV each. The first direction is isotropic, the angle
+    between both follows 1 - beta1 beta2 cos(theta), as for the exchange of a light neutrino when the field of the nucleus is left out
+    (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the whole). Lines do not know the energies but by that angle.
+
+    Args:
+        paths: "helices", or "lines" as without a field. sides: keep events with both electrons on the "same" or on "opposite" sides,
+            or "any", where 6 of 10 have them opposite.
+    """
+    if paths not in ("helices", "lines") or sides not in ("any", "same", "opposite"):
+        raise ValueError(f"no paths {paths!r} or no sides {sides!r}")
+    first = rng.uniform(helices.MIN_ENERGY_MEV, Q_MEV - helices.MIN_ENERGY_MEV, n)
+    energy = np.stack([first, Q_MEV - first], 1)
+    momentum = helices.momentum_of(energy)
+    directions = _two_directions((momentum / (energy + helices.ELECTRON_MASS_MEV)).prod(1), rng)
+    x, y, z = np.moveaxis(directions, -1, 0)
+    foil = lines.foil_lines((x > 0).astype(int), rng)
+    foil = {**foil, "slope_y": y / np.abs(x), "slope_z": z / np.abs(x)}
+    is_same = foil["side"][:, 0] == foil["side"][:, 1]
+    good = {"any": True, "same": is_same, "opposite": ~is_same}[sides]
+    return lines.straight(foil, good) if paths == "lines" else helices.curved(foil, momentum, np.full((n, 2), -1), good)
+
+
+def _two_directions(b, rng):
+    """(n, 2, 3) unit vectors, the first isotropic, the cosine between them distributed as 1 - b cos; b is (n,)."""
+    n = len(b)
+    first = rng.standard_normal((n, 3))
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    cos = (1 - np.sqrt(1 - b * (4 * rng.random(n) - 2 - b))) / b  # inverse of the cumulative distribution
+    phi = rng.uniform(0, 2 * np.pi, n)
+    across = sum(f[:, None] * vector for f, vector in zip((np.cos(phi), np.sin(phi)), lines.perpendiculars(first), strict=True))
+    return np.stack([first, cos[:, None] * first + np.sqrt(1 - cos**2)[:, None] * across], 1)
+
+
+KINDS = {  # name: (function (n, rng, options) -> Events, number of tracks)
+    "single_line": (lines.single_line, 1),
+    "v_vertex": (lines.v_vertex, 2),
+    "double_left_right": (lines.double_left_right, 2),
+    "scatter": (lines.scatter, 1),
+    "bounce": (lines.bounce, 1),
+    "single_helix": (helices.single_helix, 1),
+    "double_helix": (helices.double_helix, 2),
+    "signal_like": (signal_like, 2),
+}
+
+
+def cells_crossed(events):
+    """(track,) number of cells that each track fires, alone or together with another."""
+    counts = np.zeros(events.track_offsets[-1], int)
+    for name in ("track", "second_track"):
+        owned = events.hits[name] >= 0
+        owner = events.track_offsets[events.hit_event[owned]] + events.hits[name][owned]
+        counts += np.bincount(owner, minlength=len(counts))
+    return counts
+
+
+def make_block(kind, n_events, rng, **options):
+    """Events of a kind from a random generator."""
+    function, n_tracks = KINDS[kind]
+    tables, missing = [], n_events
+    while missing:
+        events = function(int(1.2 * missing) + 16, rng, **options)
+        good = (cells_crossed(events) >= MIN_HITS).reshape(-1, n_tracks).all(1)
+        tables.append(events[np.flatnonzero(good)[:missing]])
+        missing -= len(tables[-1])
+    return concatenate(tables)
+
+
+def stream(kind, n_events, seed=0, first_event=0, **options):
+    """Events of a kind, a block at a time.
+
+    Args:
+        kind: name in KINDS. n_events: how many. seed: integer or sequence of them; kinds of one seed are independent.
+        first_event: event of the stream to begin with; event i of a seed is always the same event.
+        options: of the kind: `degrees` for scatter, `paths` and `sides` for signal_like.
+    Yields:
+        Events.
+    """
+    seed = [*np.atleast_1d(seed), zlib.crc32(kind.encode())]
+    of_block = lambda n_tracks, rng: make_block(kind, len(n_tracks), rng, **options)  # noqa: E731
+    return blocks.stream(of_block, n_events, KINDS[kind][1], seed, first_event)
+
+
+def generate(kind, n_events, seed=0, first_event=0, **options):
+    """The same as one table."""
+    return concatenate(stream(kind, n_events, seed, first_event, **options))
