@@ -170,7 +170,7 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
         "known_failures": list(known_failures),
     }
     temporary = args.out / ".model.part.keras"
-    model.save(temporary)
+    model.save(temporary, include_optimizer=False)  # a third of the size; a run is resumed from its backup
     temporary.replace(args.out / "model.keras")
     write_json(args.out / "card.json", card)
     shutil.rmtree(args.out / "backup", ignore_errors=True)

@@ -1,0 +1,53 @@
+"""What stands in `models/` must load, be small, be published from a clean commit, and be as good as its card says."""
+
+import numpy as np
+import pytest
+
+import lib
+import metrics
+from datasets import number_of_tracks, open_events
+from my_generator import GENERATORS
+
+EXPECTED = {f"{view}{family}" for view in ("top", "side", "front", "combined") for family in ("", "_my_generator")}
+
+
+def test_the_eight_counters_are_shipped():
+    assert set(lib.shipped_models()) >= EXPECTED
+
+
+@pytest.mark.parametrize("name", lib.shipped_models())
+def test_card_tells_command_commit_data_and_accuracy(name):
+    card = lib.load_card(name)
+    assert card["name"] == name
+    assert card["dirty"] is False and len(card["commit"]) == 40
+    assert card["parameters"] < 500_000
+    for scores in card["metrics"].values():
+        assert scores["interval"][0] <= scores["accuracy"] <= scores["interval"][1]
+        assert np.sum(scores["confusion"]) == scores["n_events"]
+
+
+def accuracy_of(name, events):
+    """Accuracy of a model on a table, with its interval."""
+    probabilities = number_of_tracks.predict(lib.load_model(name), events)
+    return metrics.accuracy(events.info["n_tracks"], probabilities.argmax(1))
+
+
+@pytest.mark.parametrize("name", lib.shipped_models())
+def test_model_is_as_good_on_fresh_events_as_its_card_says(name):
+    card = lib.load_card(name)
+    assert lib.load_model(name).count_params() == card["parameters"]
+    generate, _ = GENERATORS["my_generator" if name.endswith("my_generator") else "toyhaystack"]
+    n_events = 1000
+    scores = accuracy_of(name, generate(n_events, seed=[2026, 11]))
+    said = card["metrics"]["test"]["accuracy"]
+    assert abs(scores["accuracy"] - said) < 4 * np.sqrt(said * (1 - said) / n_events) + 1 / n_events
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_model_repeats_the_figure_of_its_card_on_the_original_files(name, real_data):
+    kind = "my_generator" if name.endswith("my_generator") else "toyhaystack"
+    scores = accuracy_of(name, open_events.read(f"{real_data}/root/{kind}_t*_0.root"))
+    said = lib.load_card(name)["metrics"]["files"]
+    assert scores["n_events"] == said["n_events"]
+    assert abs(scores["accuracy"] - said["accuracy"]) <= 1 / said["n_events"]  # one event may tip by rounding
