@@ -1,4 +1,4 @@
-"""Event generators in NumPy: the straight-line toy, and the SN-IE haystack. They return the event table."""
+"""Event generators in NumPy: the straight-line toy, the SN-IE haystack, and the detector's response. They return the event table."""
 
 from my_generator import straight_lines, toyhaystack
 
