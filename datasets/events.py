@@ -10,16 +10,19 @@ An `Events` holds three groups of flat arrays; offsets say which entries belong 
 | | z_mm | height along the wire, NaN where not measured (never 0 instead) | float32 |
 | | track | index of the track in its event, -1 for noise or unknown | int16 |
 | | second_track | the other owner of a cell that two tracks crossed, else -1 | int16 |
+| | segment | index of the straight segment within its track `track`, 0 nearest the foil; 0 for noise or unknown | int8 |
 | tracks | side | tracker half the track leaves the foil to | int8 |
 | | calo_type | 0 main wall, 1 X-wall, 2 gamma veto, -1 none or unknown | int8 |
 | | calo_side, calo_wall, calo_column, calo_row | address of the block, -1 where it has none; toy files count 0..21 x 0..14 | int16 |
 | | foil_y_mm, foil_z_mm | where the track leaves the foil, NaN where unknown | float32 |
 | | slope_y, slope_z | dy/d|x|, dz/d|x| at the foil, NaN where unknown | float32 |
 | | kinked | the track is not one straight line | bool |
+| | n_segments | straight segments the track is made of | int16 |
 | info | n_tracks | true number of tracks, -1 where unknown | int16 |
 | | run, event | numbers of the run and of the event in its file, -1 where unknown | int64 |
 
 A cell fires once an event: hits that share a cell merge, the one with the smaller radius stays and both owners are kept.
+Tracks stay in the table when a detector response lost their hits: `n_tracks` and `n_segments` count what was there.
 """
 
 from dataclasses import dataclass, field
@@ -38,6 +41,7 @@ HIT_FIELDS = {
     "z_mm": (np.float32, np.nan, -2000, 2000),
     "track": (np.int16, -1, -1, 1000),
     "second_track": (np.int16, -1, -1, 1000),
+    "segment": (np.int8, 0, 0, 100),
 }
 TRACK_FIELDS = {
     "side": (np.int8, 1, 0, 1),
@@ -51,6 +55,7 @@ TRACK_FIELDS = {
     "slope_y": (np.float32, np.nan, -1e9, 1e9),
     "slope_z": (np.float32, np.nan, -1e9, 1e9),
     "kinked": (np.bool_, False, 0, 1),
+    "n_segments": (np.int16, 1, 1, 101),
 }
 INFO_FIELDS = {
     "n_tracks": (np.int16, -1, -1, 1000),
@@ -92,6 +97,11 @@ class Events:
     def track_event(self):
         """(track,) index of the event each track belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.track_offsets))
+
+    @property
+    def n_segments(self):
+        """(event,) straight segments of all tracks of each event."""
+        return np.diff(np.concatenate([[0], np.cumsum(self.tracks["n_segments"], dtype=np.int64)])[self.track_offsets])
 
     def __getitem__(self, which):
         """The events of a slice, of a (event,) mask or of an array of indices, in that order."""
@@ -214,7 +224,8 @@ def _complete(arrays, fields, offsets, source, branches, first_entry):
 def merge_cells(events, chunk=1024):
     """Let each cell fire once an event: of hits that share a cell the smallest radius stays, and two owners.
 
-    `track` is the owner of the hit that stays (a track before noise), `second_track` the owner of the next one.
+    `track` is the owner of the hit that stays (a track before noise), `second_track` the owner of the next one; `segment` goes with
+    `track`.
     """
     side, layer, column = (events.hits[k] for k in ("side", "layer", "column"))
     # Where the last hit of each cell stands; one buffer for some events at a time stays in the processor's cache.
@@ -245,10 +256,9 @@ def merge_cells(events, chunk=1024):
     # Owners in order of radius: the first track met, then the first other one; both owners of every hit count.
     owner = np.concatenate([hits["track"][order], hits["second_track"][order]])
     rank = np.concatenate([np.arange(len(order)), np.arange(len(order)) + 0.5])
-    group_of = np.concatenate([group, group])[owner >= 0]
-    owner, rank = owner[owner >= 0], rank[owner >= 0]
-    by_rank = np.lexsort((rank, group_of))
-    group_of, owner = group_of[by_rank], owner[by_rank]
+    known = np.flatnonzero(owner >= 0)
+    by_rank = known[np.lexsort((rank[known], np.tile(group, 2)[known]))]
+    group_of, owner = np.tile(group, 2)[by_rank], owner[by_rank]
     track = np.full(len(first), -1, np.int16)
     second = np.full(len(first), -1, np.int16)
     leads = np.r_[True, np.diff(group_of) != 0][: len(owner)]
@@ -258,6 +268,9 @@ def merge_cells(events, chunk=1024):
 
     merged = {k: v.copy() for k, v in events.hits.items()}
     merged["track"][shared[first]], merged["second_track"][shared[first]] = track, second
+    if "segment" in merged:  # that of a second owner is not known
+        segment = np.concatenate([hits["segment"][order], np.zeros(len(order), np.int8)])[by_rank]
+        merged["segment"][shared[first[group_of[leads]]]] = segment[leads]
     keep = np.ones(len(side), bool)
     keep[shared] = False
     keep[shared[first]] = True

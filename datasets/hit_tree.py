@@ -1,7 +1,8 @@
 """Read and write `hit_tree` files: those of `my_generator` and of the SN-IEgenerator haystack.
 
 Both as ROOT writes them (`std::vector` branches) and as uproot does (a counter and an array). Labels are optional: a file may
-carry `track_split` (cumulative hits of the tracks), or per hit `track` (-1 noise) and `second_owner`, or none.
+carry `track_split` (cumulative hits of the tracks), or per hit `track` (-1 noise) and `second_owner`, or none. Tracks with kinks have
+`n_segments`, and their hits a `segment`.
 """
 
 import os
@@ -24,6 +25,7 @@ HIT_BRANCHES = {
     "z_mm": "wirez",
     "track": "track",
     "second_track": "second_owner",
+    "segment": "segment",
 }
 TRACK_BRANCHES = {
     "side": "track_side",
@@ -37,6 +39,7 @@ TRACK_BRANCHES = {
     "slope_y": "slope_y",
     "slope_z": "slope_z",
     "kinked": "kinked",
+    "n_segments": "n_segments",
 }
 INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event"}
 NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")

@@ -1,6 +1,10 @@
-"""Event generators in NumPy: the straight-line toy, the SN-IE haystack, and the SN-IE family. They return the event table."""
+"""Event generators in NumPy: straight lines, the SN-IE haystack and family, the detector's response. They return the event table."""
 
-from my_generator import straight_lines, toyhaystack
+from my_generator import realistic, straight_lines, toyhaystack
 
-# name -> its function (n_events, tracks, seed, first_event) -> Events, and how many tracker sides its events use
-GENERATORS = {"my_generator": (straight_lines.generate, 1), "toyhaystack": (toyhaystack.generate, 2)}
+# name -> its function (n_events, seed=, first_event=) -> Events of 1 to 4 tracks, and how many tracker sides its events use
+GENERATORS = {
+    "my_generator": (straight_lines.generate, 1),
+    "toyhaystack": (toyhaystack.generate, 2),
+    **{preset: (realistic.generator(preset), 1) for preset in ("simulation", "data", "harsh")},
+}

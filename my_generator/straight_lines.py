@@ -1,11 +1,17 @@
-"""The straight-track toy: the same distribution as the original ROOT macro, vectorised.
+"""The straight-track toy: the same distribution as the original ROOT macro, vectorised; on request some tracks have a kink.
 
 Lengths are in cells of 44 mm as the macro counts them (x away from the foil, y along it, z up). A track is
 y = y0 + tan(a) x, z = z0 + tan(b) x with a, b uniform in (0.01, 3.131592), y0 and z0 uniform over the foil. The wire at
 (layer + 0.5, column + 0.5) fires if the point of the line closest to it, in the top view, lies inside the cell's square and
 |z| < h there. With D the distance from line to wire along y, that point is (D sin a cos a, -D cos^2 a) from the wire: in every
 layer the fired columns are one interval, so nothing loops over 1017 cells.
+
+A kink lies between two layers. There the angles a and b of the track change, each by a random size and sign, and the track goes on
+along another line: a segment. Closest points lie in the square of their cell, so each layer belongs to the segment that crosses it
+and the hits of a kinked track are those of the broken line itself.
 """
+
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +21,7 @@ from my_generator import blocks
 
 MIN_ANGLE, MAX_ANGLE = 0.01, 3.131592
 MIN_HITS = 5
+MIN_SEGMENT_HITS = 3  # of each segment of a kinked track: fewer show no line of their own
 _MM_PER_Z = HALF_HEIGHT_MM / TOY_HALF_HEIGHT
 _X = np.arange(N_LAYERS) + 0.5
 
@@ -41,21 +48,93 @@ def _columns_hit(a, b, y0, z0):
     return first.astype(np.int64), np.maximum(last - first + 1, 0).astype(np.int64)
 
 
-def make_block(n_tracks, rng):
-    """Events with the given numbers of tracks, (event,), from a random generator."""
-    total = int(n_tracks.sum())
-    lines, first, count = [], [], []
-    missing = total
-    while missing:  # lines with fewer than five hits are drawn again; about a third of all
-        drawn = np.stack(_draw(2 * missing + 16, rng))
-        columns, counts = _columns_hit(*drawn)
-        good = np.flatnonzero(counts.sum(1) >= MIN_HITS)[:missing]
-        lines.append(drawn[:, good]), first.append(columns[good]), count.append(counts[good])
-        missing -= len(good)
-    a, b, y0, z0 = np.concatenate(lines, 1) if lines else np.zeros((4, 0))
-    first = np.concatenate(first) if first else np.zeros((0, N_LAYERS), int)
-    count = np.concatenate(count) if count else np.zeros((0, N_LAYERS), int)
+def _draw_until(n, rng, draw):
+    """n tracks, as `draw` gives them; those it rejects are drawn again.
 
+    Args:
+        draw: function (n, rng) -> (lines (segment, 4, n), first and count (segment, n, layer), (n,) mask of those to keep).
+    Returns:
+        lines (track, segment, 4); first, count (track, segment, layer).
+    """
+    parts = []
+    missing = n
+    while missing or not parts:
+        lines, first, count, keep = draw(2 * missing + 16, rng)
+        good = np.flatnonzero(keep)[:missing]
+        parts.append((lines[..., good].transpose(2, 0, 1), first[:, good].swapaxes(0, 1), count[:, good].swapaxes(0, 1)))
+        missing -= len(good)
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _straight(n, rng):
+    """Tracks of one segment; those with fewer than five hits, one in nine, are rejected. Arguments and result as `_draw_until`."""
+    lines = np.stack(_draw(n, rng))
+    first, count = _columns_hit(*lines)
+    return lines[None], first[None], count[None], count.sum(1) >= MIN_HITS
+
+
+def _kinked(n, rng, degrees, layers):
+    """Tracks of two segments; those with too few hits on either are rejected. Arguments and result as `_draw_until`."""
+    before = np.stack(_draw(n, rng))
+    layer = rng.integers(layers[0], layers[1] + 1, n)
+    turns = np.radians(rng.uniform(*degrees, (2, n))) * rng.choice([-1, 1], (2, n))
+    after = _beyond_kink(before, layer, turns)
+    first, count = (np.stack(arrays) for arrays in zip(_columns_hit(*before), _columns_hit(*after), strict=True))
+    count *= np.stack([np.arange(N_LAYERS) < layer[:, None], np.arange(N_LAYERS) >= layer[:, None]])
+    return np.stack([before, after]), first, count, (count.sum(2) >= MIN_SEGMENT_HITS).all(0)
+
+
+def _beyond_kink(lines, layer, turns):
+    """The lines that tracks go on along from a kink in front of a layer, at x = layer.
+
+    Args:
+        lines: (4, n) a, b, y0, z0. layer: (n,). turns: (2, n) change of a and of b in radians; where the track would turn back to
+            the foil it turns the other way.
+    Returns:
+        (4, n).
+    """
+    angles = (lines[:2] + np.pi / 2) % np.pi - np.pi / 2  # of the direction away from the foil
+    turned = angles + turns
+    turned = np.where(np.abs(turned) < np.pi / 2 - MIN_ANGLE, turned, angles - turns)
+    return np.concatenate([turned, lines[2:] + (np.tan(lines[:2]) - np.tan(turned)) * layer])
+
+
+def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_layers=(3, 6)):
+    """Events with the given numbers of tracks.
+
+    Args:
+        n_tracks: (event,) int. rng: random generator.
+        kink_probability: share of the tracks that have one kink; each of their two segments has at least three hits. The other tracks
+            are those of the same rng without kinks.
+        kink_degrees: lowest and highest change of angle at a kink, in the top and in the side view, each with a sign of its own.
+        kink_layers: first and last layer in front of which a kink may lie.
+    Returns:
+        Events; foil point and slopes are those of a track's first segment, the calorimeter block is that of its last.
+    """
+    total = int(n_tracks.sum())
+    lines, first, count = _draw_until(total, rng, _straight)
+    kinked = np.zeros(total, bool)
+    if kink_probability:
+        kinked = rng.random(total) < kink_probability
+        with_kink = _draw_until(int(kinked.sum()), rng, partial(_kinked, degrees=kink_degrees, layers=kink_layers))
+        lines, first, count = (_replace(*arrays, kinked) for arrays in zip((lines, first, count), with_kink, strict=True))
+    else:
+        lines, first, count = lines[:, 0], first[:, 0], count[:, 0]
+    return _to_events(n_tracks, kinked, lines.T, first, count)
+
+
+def _replace(straight, with_kink, kinked):
+    """Segments of all tracks, (segment, ...), from those of straight tracks and those that take the places of the kinked ones."""
+    place = np.cumsum(1 + kinked)  # of each track's last segment, plus 1
+    segments = np.empty((len(kinked) + kinked.sum(), *straight.shape[2:]), straight.dtype)
+    segments[place[~kinked] - 1] = straight[~kinked, 0]
+    segments[place[kinked] - 2], segments[place[kinked] - 1] = with_kink[:, 0], with_kink[:, 1]
+    return segments
+
+
+def _to_events(n_tracks, kinked, lines, first, count):
+    """Events from the lines of the segments, (4, segment), and the columns these hit, (segment, layer)."""
+    a, b, y0, z0 = lines
     row, step = blocks.expand(count.ravel())
     line, layer = np.divmod(row, N_LAYERS)
     column = first.ravel()[row] + step
@@ -64,35 +143,41 @@ def make_block(n_tracks, rng):
     distance = column + 0.5 - y0[line] - tan_a[line] * _X[layer]  # D
     z = z0[line] + tan_b[line] * (_X[layer] + (sin * cos)[line] * distance)
 
+    n_segments = 1 + kinked
+    track, segment = blocks.expand(n_segments)
+    start = np.cumsum(n_segments) - n_segments  # first segment of each track
     track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
-    hit_offsets = np.concatenate([[0], np.cumsum(count.sum(1))])[track_offsets]
-    calo_column, calo_row = toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS)
+    hit_offsets = np.concatenate([[0], np.cumsum(count.sum(1))])[np.append(start, len(a))[track_offsets]]
+    calo_column, calo_row = (of[start + kinked] for of in toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS))
     hits = {
         "layer": layer,
         "column": column,
         "drift_radius_mm": np.abs(distance * cos[line]) * CELL_MM,
         "z_mm": z * _MM_PER_Z,
-        "track": line - np.repeat(track_offsets[:-1], n_tracks)[line],
+        "track": (track - np.repeat(track_offsets[:-1], n_tracks)[track])[line],
+        "segment": segment[line],
     }
     tracks = {
-        "calo_type": np.zeros(total, int),
+        "calo_type": np.zeros(len(kinked), int),
         "calo_column": calo_column,
         "calo_row": calo_row,
-        "foil_y_mm": (y0 - N_COLUMNS / 2) * CELL_MM,
-        "foil_z_mm": z0 * _MM_PER_Z,
-        "slope_y": tan_a,
-        "slope_z": tan_b * _MM_PER_Z / CELL_MM,
+        "foil_y_mm": ((y0 - N_COLUMNS / 2) * CELL_MM)[start],
+        "foil_z_mm": (z0 * _MM_PER_Z)[start],
+        "slope_y": tan_a[start],
+        "slope_z": (tan_b * _MM_PER_Z / CELL_MM)[start],
+        "kinked": kinked,
+        "n_segments": n_segments,
     }
     return make_events(hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="straight_lines")
 
 
-def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0):
+def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0, **kinks):
     """Straight-track events of one tracker side.
 
     Args:
         n_events: how many. tracks: numbers of tracks an event may have, drawn uniformly. seed: integer or sequence of them.
-        first_event: event of the stream to begin with; event i of a seed is always the same event.
+        first_event: event of the stream to begin with; event i of a seed is always the same event. kinks: as in `make_block`.
     Returns:
         Events; all hits on side 1, as the macro leaves the side open.
     """
-    return blocks.generate(make_block, n_events, tracks, seed, first_event)
+    return blocks.generate(partial(make_block, **kinks), n_events, tracks, seed, first_event)

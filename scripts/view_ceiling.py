@@ -22,7 +22,7 @@ BLOCK = 20480
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generator", choices=GENERATORS, default="my_generator", help="(default: %(default)s)")
+    parser.add_argument("--generator", choices=("my_generator", "toyhaystack"), default="my_generator", help="(default: %(default)s)")
     parser.add_argument("--events", type=int, default=100000, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=99, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")

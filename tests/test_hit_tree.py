@@ -69,6 +69,7 @@ def test_everything_a_table_can_hold_reads_back(tmp_path):
         "z_mm": [-2000, 0, NAN, 2000],
         "track": [0, 1, -1, -1],
         "second_track": [1, -1, -1, -1],
+        "segment": [100, 1, 0, 0],
     }
     tracks = {
         "side": [0, 1],
@@ -82,6 +83,7 @@ def test_everything_a_table_can_hold_reads_back(tmp_path):
         "slope_y": [-1e9, NAN],
         "slope_z": [NAN, 1e9],
         "kinked": [True, False],
+        "n_segments": [101, 1],
     }
     info = {"n_tracks": [2, -1, 0], "run": [974, -1, 2**40], "event": [2**40, 0, -1]}
     events = make_events(hits, [0, 3, 3, 4], tracks, [0, 2, 2, 2], info)
@@ -588,10 +590,10 @@ def test_hits_of_originals_are_the_raw_ones_less_the_duplicates_with_the_raw_lab
         place = slice(events.hit_offsets[i], events.hit_offsets[i + 1])
         ours = {name: values[place].tolist() for name, values in events.hits.items()}
         assert len(ours["side"]) == len(cells)
-        for side, layer, column, radius, z, track, second in zip(*ours.values(), strict=True):
+        for side, layer, column, radius, z, track, second, segment in zip(*ours.values(), strict=True):
             hits = sorted(cells[side, layer, column], key=lambda hit: np.float32(hit[0]))
             assert radius == np.float32(hits[0][0]) and z == np.float32(hits[0][1])
-            assert [track, second] == ([hit[2] for hit in hits] + [-1])[:2]
+            assert [track, second] == ([hit[2] for hit in hits] + [-1])[:2] and segment == 0
 
 
 @pytest.mark.real

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from datasets import hit_tree, number_of_tracks, number_of_tracks3D, views
-from my_generator import straight_lines, toyhaystack
+from my_generator import realistic, straight_lines, toyhaystack
 
 
 def first_batches(dataset, n):
@@ -46,6 +46,15 @@ def test_several_views_come_as_a_dictionary_and_sides_as_channels():
     data = number_of_tracks.load(("top", "front"), generate=toyhaystack.generate, n_channels=2, n_val=10, n_test=10, batch_size=8)
     images, _ = first_batches(data.val, 1)[0]
     assert {name: tuple(image.shape) for name, image in images.items()} == {"top": (8, 9, 113, 2), "front": (8, 30, 9, 2)}
+
+
+def test_realistic_events_of_a_preset_are_loaded_by_the_same_means():
+    data = number_of_tracks.load(generate=realistic.generator("harsh"), n_val=40, n_test=10, batch_size=40)
+    events = realistic.generate(40, preset="harsh", seed=[0, 1])
+    images, classes = first_batches(data.val, 1)[0]
+    np.testing.assert_array_equal(images, views.top_view(events))
+    np.testing.assert_array_equal(classes, events.info["n_tracks"] - 1)
+    assert data.description["generator"] == "my_generator.realistic"
 
 
 def test_validation_events_come_once_each():

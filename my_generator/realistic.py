@@ -1,0 +1,57 @@
+"""Realistic events: an ideal generator, kinks and the detector's response in one reproducible stream.
+
+    from my_generator import realistic
+
+    events = realistic.generate(10_000, preset="data", seed=3)
+    data = number_of_tracks.load(("top",), generate=realistic.generator("harsh"))
+
+Ideal events and response come from the random generator of their block, so event i of a seed is always the same event. A block of
+2048 events is a run of its own: its dead cells are the same in all of its events.
+"""
+
+from dataclasses import replace
+
+from my_generator import blocks, straight_lines, toyhaystack
+from my_generator.response import PRESETS, apply
+
+KINDS = {"my_generator": (straight_lines.make_block, (1,)), "toyhaystack": (toyhaystack.make_block, (0, 1))}  # and sides in use
+
+
+def block_maker(preset="data", kind="my_generator", kinks=None):
+    """Function (n_tracks (event,), rng) -> realistic Events, for `blocks`.
+
+    Args:
+        preset: name of one of `response.PRESETS`, or a Response.
+        kind: the ideal generator, of KINDS. kinks: share of tracks with a kink (default: the preset's; the haystack has none).
+    """
+    response = PRESETS[preset] if isinstance(preset, str) else preset
+    ideal, sides = KINDS[kind]
+    if kind != "my_generator":
+        if kinks:
+            raise ValueError(f"{kind} has no kinks, not {kinks} of its tracks")
+        return lambda n_tracks, rng: apply(ideal(n_tracks, rng), response, rng, sides)
+    if kinks is not None:
+        response = replace(response, kink_probability=kinks)
+    return lambda n_tracks, rng: apply(ideal(n_tracks, rng, **response.kinks), response, rng, sides)
+
+
+def generate(n_events, tracks=(1, 2, 3, 4), preset="data", seed=0, first_event=0, kind="my_generator", kinks=None):
+    """Realistic events.
+
+    Args:
+        n_events: how many. tracks: numbers of tracks an event may have, drawn uniformly. seed: integer or sequence of them.
+        first_event: event of the stream to begin with. preset, kind, kinks: as in `block_maker`.
+    Returns:
+        Events; an event may have no hits, `info["n_tracks"]` is what the generator put in.
+    """
+    return blocks.generate(block_maker(preset, kind, kinks), n_events, tracks, seed, first_event)
+
+
+def generator(preset="data", tracks=(1, 2, 3, 4), kind="my_generator", kinks=None):
+    """The same as a function (n_events, seed=0, first_event=0) -> Events, for `number_of_tracks.load`; arguments as `generate`."""
+    make_block = block_maker(preset, kind, kinks)
+
+    def realistic(n_events, seed=0, first_event=0):
+        return blocks.generate(make_block, n_events, tracks, seed, first_event)
+
+    return realistic
