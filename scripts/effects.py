@@ -1,0 +1,66 @@
+"""What does each effect of a real detector cost a counter? Accuracy on simulated events with one effect at a time, and with all.
+
+    python scripts/effects.py top_my_generator side_my_generator front_my_generator combined_my_generator --json effects.json
+
+Each effect has the strength it has in the `data` preset of `my_generator/response.py`. Every set of events is counted as it is and
+with isolated hits removed. Prints a Markdown table: a row an effect, a column a model and filter.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import lib
+import metrics
+from datasets import filters, number_of_tracks
+from my_generator import realistic
+from my_generator.response import PRESETS
+
+IDEAL, DATA = PRESETS["ideal"], PRESETS["data"]
+ALONE = {
+    "cells 92 % efficient": ("efficiency",),
+    "2 % of cells dead": ("dead_cells",),
+    "3 % cross-talk": ("cross_talk",),
+    "1.5 noise hits an event": ("noise_hits",),
+    "radius and height smeared": ("radius_sigma_scale", "height_sigma_mm"),
+    "12 % of heights missing": ("heights_missing",),
+    "15 % of tracks kinked": ("kink_probability",),
+}
+RESPONSES = {
+    "ideal": IDEAL,
+    **{label: replace(IDEAL, **{field: getattr(DATA, field) for field in fields}) for label, fields in ALONE.items()},
+    **{f"all of `{preset}`": PRESETS[preset] for preset in ("simulation", "data", "harsh")},
+}
+FILTERS = {"": lambda events: events, ", isolated hits removed": lambda events: events.keep_hits(~filters.isolated(events))}
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of one tracker side")
+    parser.add_argument("--events", type=int, default=8192, help="of each kind (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=2024, help="(default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    models = {name: lib.load_model(name) for name in args.models}
+    columns = [(name, label) for name in models for label in FILTERS]
+    print("| events | " + " | ".join(name + label for name, label in columns) + " |")
+    print("| --- |" + " --- |" * len(columns), flush=True)
+    results = {}
+    for effect, response in RESPONSES.items():
+        events = realistic.generate(args.events, preset=response, seed=args.seed)
+        results[effect] = {}
+        for name, label in columns:
+            counted = number_of_tracks.predict(models[name], FILTERS[label](events)).argmax(1)
+            results[effect][name + label] = metrics.accuracy(events.info["n_tracks"], counted)
+        print(f"| {effect} | " + " | ".join(f"{100 * score['accuracy']:.2f} %" for score in results[effect].values()) + " |", flush=True)
+    if args.json:
+        lib.write_json(args.json, {"n_events": args.events, "seed": args.seed, "accuracy": results})
+    return results
+
+
+if __name__ == "__main__":
+    main()
