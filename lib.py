@@ -76,6 +76,7 @@ def start_run(args):
     if args.deterministic:
         tf.config.experimental.enable_op_determinism()
     args.out.mkdir(parents=True, exist_ok=True)
+    _mend_backup(args.out / "backup")
     commit, dirty = _git_state()
     args.run = {"commit": commit, "dirty": dirty, "start": time.time(), "resumed_at_epoch": epochs_done(args)}
 
@@ -122,8 +123,24 @@ def epochs_done(args):
     """Epochs that an interrupted run in the run folder had finished; 0 for a new run."""
     try:
         return json.loads((args.out / "backup" / "training_metadata.json").read_text())["epoch"]
-    except (FileNotFoundError, json.JSONDecodeError):
+    except FileNotFoundError:
         return 0
+
+
+def _mend_backup(folder):
+    """Go back to the state before the last if the last epoch's number was half written; Keras copes with half-written weights only."""
+    metadata = folder / "training_metadata.json"
+    try:
+        json.loads(metadata.read_text())
+    except FileNotFoundError:
+        return
+    except json.JSONDecodeError:
+        for name in ("latest.weights.h5", metadata.name):
+            previous = folder / f"{name}.bkp"
+            if previous.is_file():
+                shutil.copy(previous, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
 
 
 def read_history(path):

@@ -84,11 +84,15 @@ def test_an_interrupted_training_resumes_and_ends_as_if_nothing_had_happened(mod
     assert lib.epochs_done(args) == 0
 
 
-def test_a_half_written_backup_starts_the_run_anew(tmp_path):
+@pytest.mark.parametrize("epochs, left", [(1, 0), (3, 2)])
+def test_a_half_written_backup_goes_back_to_the_state_before_or_to_the_start(model, tmp_path, epochs, left):
     args = run(tmp_path)
-    (args.out / "backup").mkdir()
+    train(model, args, epochs)
     (args.out / "backup" / "training_metadata.json").write_text('{"epo')
-    assert lib.epochs_done(args) == 0
+    args = run(tmp_path)
+    assert lib.epochs_done(args) == left
+    train(model, args, 4)
+    assert lib.epochs_done(args) == 4
 
 
 def test_strategies_are_what_the_flags_ask_for(tmp_path):
