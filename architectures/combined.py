@@ -22,7 +22,7 @@ def combined_cnn(towers, n_classes=4, n_hidden=96):
         features.append(copy.output)
     x = keras.layers.Concatenate(name="features")(features)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
     return keras.Model(inputs, outputs, name="combined_cnn")
 
 
@@ -35,4 +35,5 @@ def set_towers_trainable(model, trainable):
 
 def _prefixed(layer, prefix):
     config = layer.get_config()
+    config.pop("dtype")  # the precision of this training, not that of the tower's
     return type(layer).from_config({**config, "name": prefix + config["name"]})

@@ -19,5 +19,5 @@ def voxel_cnn(input_shape=(9, 113, 30, 1), n_classes=4, filters=(8, 16, 32), n_h
     largest = keras.layers.GlobalMaxPooling3D(name="largest")(x)
     x = keras.layers.Concatenate(name="features")([mean, largest])
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
     return keras.Model(inputs, outputs, name="voxel_cnn")

@@ -44,5 +44,5 @@ def counter(view, input_shape, n_classes, stem_filters, stem_kernel, stem_stride
     inputs = keras.Input(input_shape, name=view)
     x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
     return keras.Model(inputs, outputs, name=name)

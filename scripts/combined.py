@@ -47,6 +47,7 @@ def main(argv=None):
         set_towers_trainable(model, True)
         model.compile(lib.adamw(args.learning_rate, args.epochs * steps), **compiled)
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    model = lib.in_float32(model)
     scores = {}
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)

@@ -47,6 +47,7 @@ def main(argv=None):
         optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    model = lib.in_float32(model)
     scores = {}
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)

@@ -50,6 +50,22 @@ def test_a_model_loads_by_folder_by_file_and_as_shipped_by_name(model, tmp_path,
     assert lib.shipped_models() == ["run"]
 
 
+def test_a_model_trained_in_16_bits_is_saved_as_one_that_computes_in_float32(tmp_path):
+    args = run(tmp_path, "--precision", "mixed_bfloat16")
+    inputs = keras.Input((6,), name="top")
+    hidden = keras.layers.Dense(5, activation="relu")(inputs)
+    mixed = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(hidden))
+    assert hidden.dtype == "bfloat16"
+    plain = lib.in_float32(mixed)
+    assert lib.in_float32(plain) is plain
+    lib.save_run(plain, args, {}, {}, "")
+    loaded = lib.load_model(tmp_path / "run")
+    assert {layer.dtype_policy.name for layer in loaded.layers} == {"float32"}
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+    np.testing.assert_array_equal(loaded(x), plain(x))
+    np.testing.assert_allclose(plain(x), mixed(x), atol=0.02)
+
+
 def test_an_unknown_model_is_an_error_that_names_the_shipped_ones():
     with pytest.raises(ValueError, match="no model nonsense.*shipped are"):
         lib.load_model("nonsense")
