@@ -1,7 +1,8 @@
 """Images of events and their number of tracks, as `tf.data`, from files or from a generator without end.
 
 Only the event table stays in memory (about 0.7 kB an event); images are made a block of events at a time.
-Class k is k + 1 tracks.
+Class k is k + 1 tracks; or, with the target `segments`, k + 1 straight segments, where a track with a kink has two and six stands for
+six or more.
 """
 
 import re
@@ -14,8 +15,8 @@ import tensorflow as tf
 
 from datasets import files, open_events, views
 
-N_CLASSES = 4
 LABELS = (1, 2, 3, 4)
+TARGETS = {"tracks": LABELS, "segments": (1, 2, 3, 4, 5, 6)}  # what is counted -> number that each class stands for
 BLOCK = 2048
 
 
@@ -25,37 +26,40 @@ def images(events, names=("top",), n_channels=1):
     return made if len(names) > 1 else made[names[0]]
 
 
-def classes(events, source="events"):
-    """(event,) int32 class of each event, its number of tracks less one.
+def classes(events, source="events", target="tracks"):
+    """(event,) int32 class of each event, its number of tracks, or of segments, less one.
 
     Raises:
-        ValueError: an event whose number of tracks is unknown or not 1 to 4.
+        ValueError: an event whose number is unknown or not one of TARGETS.
     """
-    n_tracks = events.info["n_tracks"]
-    bad = np.flatnonzero((n_tracks < 1) | (n_tracks > N_CLASSES))
+    labels, number = TARGETS[target], events.info["n_tracks"]
+    if target == "segments":
+        number = np.where(number < 0, -1, np.minimum(events.n_segments, labels[-1]))
+    bad = np.flatnonzero((number < 1) | (number > labels[-1]))
     if len(bad):
-        raise ValueError(f"{source}: event {bad[0]} has {n_tracks[bad[0]]} tracks (-1 is unknown); counting needs 1 to {N_CLASSES}")
-    return (n_tracks - 1).astype(np.int32)
+        raise ValueError(f"{source}: event {bad[0]} has {number[bad[0]]} {target} (-1 is unknown); counting needs 1 to {labels[-1]}")
+    return (number - 1).astype(np.int32)
 
 
 def predict(model, events, batch_size=1024):
-    """Let a trained counter count the tracks of a table, block by block.
+    """Let a trained counter count the tracks, or segments, of a table, block by block.
 
-    A model of one channel counts the tracks of one tracker side: it sees each side alone, and the two counts are added. A side, or an
-    event, without hits has no track.
+    A model of one channel counts on one tracker side: it sees each side alone, and the two counts are added. A side, or an event,
+    without hits has none.
 
     Args:
-        model: its inputs are named after views; its output is the probability of 1 to 4 tracks.
+        model: its inputs are named after views; its output is the probability of 1 to n tracks.
     Returns:
-        (event, 9) float: probability of 0 to 8 tracks.
+        (event, 2 n + 1) float: probability of 0 to 2 n tracks.
     """
     names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
     blocks = [_predict_block(model, events[i : i + BLOCK], names, n_channels, batch_size) for i in range(0, len(events), BLOCK)]
-    return np.concatenate([np.zeros((0, 2 * N_CLASSES + 1)), *blocks])
+    return np.concatenate([np.zeros((0, 2 * model.output_shape[-1] + 1)), *blocks])
 
 
 def _predict_block(model, events, names, n_channels, batch_size):
-    total = np.zeros((len(events), 2 * N_CLASSES + 1))
+    n_classes = model.output_shape[-1]
+    total = np.zeros((len(events), 2 * n_classes + 1))
     total[:, 0] = 1
     parts = [events] if n_channels == 2 else [events.keep_hits(events.hits["side"] == side) for side in (0, 1)]
     for part in parts:
@@ -64,9 +68,14 @@ def _predict_block(model, events, names, n_channels, batch_size):
             one = model.predict(images(part[filled], names, n_channels), batch_size, verbose=0)
             before = total[filled]
             total[filled] = 0
-            for k in range(N_CLASSES):  # the sum of two counts: their distributions convolved
+            for k in range(n_classes):  # the sum of two counts: their distributions convolved
                 total[filled, k + 1 :] += one[:, k : k + 1] * before[:, : -(k + 1)]
     return total
+
+
+def up_to(most, probabilities):
+    """(event, most + 1) probability of 0, 1, ..., `most` or more, from those of 0 to any number, (event, number)."""
+    return np.column_stack([probabilities[:, :most], probabilities[:, most:].sum(1)])
 
 
 @dataclass
@@ -85,7 +94,17 @@ class CountingData:
 
 
 def load(
-    names=("top",), paths=None, generate=None, n_channels=1, batch_size=64, seed=0, n_val=16384, n_test=65536, test_paths=None, **kwargs
+    names=("top",),
+    paths=None,
+    generate=None,
+    n_channels=1,
+    batch_size=64,
+    seed=0,
+    n_val=16384,
+    n_test=65536,
+    test_paths=None,
+    target="tracks",
+    **kwargs,
 ):
     """Training, validation and test events, from files or from a generator.
 
@@ -93,10 +112,10 @@ def load(
         names: views to make. n_channels: 2 puts the tracker sides into channels of their own, 1 lays them together.
         paths: files to train on, split by file; without them the generator makes fresh events.
         generate: function (n_events, seed=, first_event=) -> Events, such as `my_generator.straight_lines.generate`.
-        test_paths: files that are only tested on, as "files".
+        test_paths: files that are only tested on, as "files". target: what the classes count, of TARGETS.
         kwargs: `first_event` where a resumed run goes on in the generator's stream; `block` events made at a time.
     """
-    shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size}
+    shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "target": target}
     if paths:
         kwargs.pop("first_event", None)
         train, val, test, description = from_files(paths, seed=seed, **shape, **kwargs)
@@ -111,7 +130,18 @@ def load(
     return data
 
 
-def from_generator(generate, names=("top",), n_channels=1, batch_size=64, seed=0, first_event=0, n_val=16384, n_test=65536, block=BLOCK):
+def from_generator(
+    generate,
+    names=("top",),
+    n_channels=1,
+    batch_size=64,
+    seed=0,
+    first_event=0,
+    n_val=16384,
+    n_test=65536,
+    block=BLOCK,
+    target="tracks",
+):
     """Endless fresh training events, and fixed validation and test events with seeds of their own; arguments as `load`.
 
     Returns:
@@ -128,12 +158,12 @@ def from_generator(generate, names=("top",), n_channels=1, batch_size=64, seed=0
 
     fixed = [generate(n, seed=[seed, split]) for split, n in ((1, n_val), (2, n_test))]
     return (
-        _dataset(endless, names, n_channels, batch_size),
-        *(from_events(events, names, n_channels, batch_size, block=block) for events in fixed),
+        _dataset(endless, names, n_channels, batch_size, target),
+        *(from_events(events, names, n_channels, batch_size, block=block, target=target) for events in fixed),
     )
 
 
-def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block=BLOCK):
+def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block=BLOCK, target="tracks"):
     """Events of files, split by file; arguments as `load`.
 
     Returns:
@@ -143,12 +173,8 @@ def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block
     train, val, test = (open_events.read(split[name], progress=True) for name in ("train", "val", "test"))
     description = {"files": {name: files.checksums(split[name]) for name in split}}
     description |= {"n_train": len(train), "n_val": len(val), "n_test": len(test)}
-    return (
-        from_events(train, names, n_channels, batch_size, shuffle_seed=seed, block=block),
-        from_events(val, names, n_channels, batch_size, block=block),
-        from_events(test, names, n_channels, batch_size, block=block),
-        description,
-    )
+    shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "block": block, "target": target}
+    return from_events(train, shuffle_seed=seed, **shape), from_events(val, **shape), from_events(test, **shape), description
 
 
 def split_files(paths, seed=0):
@@ -174,9 +200,9 @@ def split_files(paths, seed=0):
     return split
 
 
-def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK):
+def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK, target="tracks"):
     """A table as (images, class) batches: once, in order; or with `shuffle_seed` without end, in a new order each time."""
-    classes(events)  # now, rather than in the middle of a training
+    classes(events, target=target)  # now, rather than in the middle of a training
     block = _whole_batches(block, batch_size)
 
     def blocks():
@@ -188,13 +214,13 @@ def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_see
             if shuffle_seed is None:
                 return
 
-    dataset = _dataset(blocks, names, n_channels, batch_size)
+    dataset = _dataset(blocks, names, n_channels, batch_size, target)
     if shuffle_seed is None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(events) // batch_size)))
     return dataset
 
 
-def _dataset(blocks, names, n_channels, batch_size):
+def _dataset(blocks, names, n_channels, batch_size, target):
     """(images, class) batches from a function that gives an iterator of tables; their images are made a table at a time.
 
     Batches are cut here and not by `tf.data`, because under OneDeviceStrategy TensorFlow 2.21 silently drops `rebatch`.
@@ -204,7 +230,7 @@ def _dataset(blocks, names, n_channels, batch_size):
 
     def batches():
         for events in blocks():
-            arrays = images(events, names, n_channels), classes(events)
+            arrays = images(events, names, n_channels), classes(events, target=target)
             for start in range(0, len(events), batch_size):
                 yield tf.nest.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
 

@@ -2,7 +2,8 @@
 
     python scripts/evaluate.py top_my_generator FILES... --json out.json
 
-Takes a shipped model's name or the path of a run. Prints the confusion matrix and writes the figures of merit as JSON: `n_events`,
+Takes a shipped model's name or the path of a run. What the model counts, tracks or straight segments, stands in its card; of segments
+the highest label is that number or more. Prints the confusion matrix and writes the figures of merit as JSON: `target`, `n_events`,
 `accuracy` (0 to 1), `interval` (68 %, binomial), `confusion` (rows true, columns predicted), `labels` of its rows and columns.
 """
 
@@ -27,17 +28,27 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    model = lib.load_model(args.model)
+    model, target = lib.load_model(args.model), target_of(args.model)
     truth, probabilities = [], []
     for events in open_events.stream(args.files, progress=True):
-        truth.append(number_of_tracks.classes(events) + 1)
-        probabilities.append(number_of_tracks.predict(model, events, args.batch_size))
-    scores = metrics.counting(np.concatenate(truth), np.concatenate(probabilities), range(9))
-    scores = {"model": args.model, "files": args.files, **scores}
+        truth.append(number_of_tracks.classes(events, target=target) + 1)
+        p = number_of_tracks.predict(model, events, args.batch_size)
+        probabilities.append(number_of_tracks.up_to(number_of_tracks.TARGETS[target][-1], p) if target == "segments" else p)
+    probabilities = np.concatenate(probabilities)
+    scores = metrics.counting(np.concatenate(truth), probabilities, range(probabilities.shape[1]))
+    scores = {"model": args.model, "target": target, "files": args.files, **scores}
     if args.json:
         lib.write_json(args.json, scores)
     print(metrics.describe(scores))
     return scores
+
+
+def target_of(name):
+    """What a model counts, of `number_of_tracks.TARGETS`: its card says it, cards of before there was a choice do not."""
+    try:
+        return lib.load_card(name)["arguments"].get("target", "tracks")
+    except FileNotFoundError:  # a .keras file alone
+        return "tracks"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from datasets import hit_tree, number_of_tracks, number_of_tracks3D, views
+from datasets.events import make_events
 from my_generator import realistic, straight_lines, toyhaystack
 
 
@@ -115,21 +116,45 @@ def test_too_few_files_to_split_are_an_error_that_names_them(series):
 def test_unknown_number_of_tracks_is_an_error():
     events = straight_lines.generate(5)
     events.info["n_tracks"] = np.array([1, 2, -1, 3, 4])
-    with pytest.raises(ValueError, match="event 2 has -1 tracks"):
-        number_of_tracks.from_events(events)
+    for target in number_of_tracks.TARGETS:
+        with pytest.raises(ValueError, match=f"event 2 has -1 {target}"):
+            number_of_tracks.from_events(events, target=target)
 
 
-def certain_model(n_channels):
-    """A model that says what it counts: half the number of lit cells, 1 to 4."""
+def test_segments_are_counted_over_all_tracks_and_six_stands_for_more():
+    n_segments = [[1], [2], [1, 2], [2, 2, 1], [2, 2, 2], [2, 2, 2, 2]]
+    tracks = {"n_segments": np.concatenate(n_segments)}
+    n_tracks = [len(of_event) for of_event in n_segments]
+    offsets = np.concatenate([[0], np.cumsum(n_tracks)])
+    events = make_events({}, np.zeros(len(n_segments) + 1, int), tracks, offsets, {"n_tracks": n_tracks})
+    assert (number_of_tracks.classes(events, target="segments") + 1).tolist() == [1, 2, 3, 5, 6, 6]
+    assert (number_of_tracks.classes(events) + 1).tolist() == [1, 1, 2, 3, 3, 4]
+
+
+def test_an_event_whose_tracks_are_not_in_the_table_has_no_number_of_segments():
+    events = make_events({}, [0, 0], info={"n_tracks": [2]})
+    assert number_of_tracks.classes(events).tolist() == [1]
+    with pytest.raises(ValueError, match="event 0 has 0 segments"):
+        number_of_tracks.classes(events, target="segments")
+
+
+def test_a_training_on_segments_gets_their_classes_in_every_split():
+    kinked = realistic.generator("ideal", kinks=0.5)
+    data = number_of_tracks.load(generate=kinked, n_val=64, n_test=64, batch_size=64, target="segments")
+    for split, part in enumerate((data.train, data.val, data.tests["test"])):
+        _, classes = first_batches(part, 1)[0]
+        np.testing.assert_array_equal(classes, np.minimum(kinked(64, seed=[0, split]).n_segments, 6) - 1)
+
+
+def certain_model(n_channels, n_classes=4):
+    """A model that says what it counts: half the number of lit cells, from 1."""
     inputs = keras.Input((9, 113, n_channels), name="top")
     n = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=(1, 2, 3)) / 2 - 1)(inputs)
-    return keras.Model(inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), 4))(n))
+    return keras.Model(inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), n_classes))(n))
 
 
 def events_with_cells(cells):
     """A table from a list of events, each a list of (side, number of cells)."""
-    from datasets.events import make_events
-
     rows = [(e, side, layer) for e, parts in enumerate(cells) for side, n in parts for layer in range(n)]
     event, side, layer = (np.array(values, int) for values in zip(*rows, strict=True))
     offsets = np.searchsorted(event, np.arange(len(cells) + 1))
@@ -146,3 +171,19 @@ def test_a_model_of_one_side_counts_both_sides_and_none_in_an_empty_event():
 def test_a_model_of_two_sides_sees_them_together():
     events = events_with_cells([[(0, 2), (1, 2)], []])
     assert number_of_tracks.predict(certain_model(2), events).argmax(1).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("n_classes", [2, 6])
+def test_a_model_of_any_number_of_classes_counts_up_to_twice_as_many(n_classes):
+    n = n_classes // 2
+    events = events_with_cells([[(1, 2)], [(0, 2 * n), (1, 2 * n)], [], [(0, 2), (1, 2 * n)]])
+    probabilities = number_of_tracks.predict(certain_model(1, n_classes), events)
+    assert probabilities.shape == (4, 2 * n_classes + 1)
+    assert probabilities.argmax(1).tolist() == [1, 2 * n, 0, 1 + n]
+    assert number_of_tracks.predict(certain_model(1, n_classes), events[:0]).shape == (0, 2 * n_classes + 1)
+
+
+def test_what_is_more_than_the_most_counts_as_the_most():
+    probabilities = np.array([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1]])
+    np.testing.assert_allclose(number_of_tracks.up_to(2, probabilities), [[0.1, 0.2, 0.7], [0, 0, 1]])
+    np.testing.assert_array_equal(number_of_tracks.up_to(3, probabilities), probabilities)

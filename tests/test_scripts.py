@@ -59,6 +59,18 @@ def test_haystack_counters_take_two_sides(tmp_path):
     assert lib.load_card(tmp_path / "run")["inputs"] == {"front": [30, 9, 2]}
 
 
+def test_a_run_on_segments_is_evaluated_on_segments(tmp_path):
+    flags = ["--target", "segments", "--generator", "kinked", "--size", "small", "--out", str(tmp_path / "run"), *QUICK]
+    number_of_tracks_classification.main(flags)
+    assert "6 or more straight segments" in lib.load_card(tmp_path / "run")["outputs"]
+    assert lib.load_model(tmp_path / "run").output_shape == (None, 6)
+    my_generator_cli.main(["--tracks", "1", "4", "--kinks", "1", "--events", "20", "--out", str(tmp_path)])
+    scores = evaluate.main([str(tmp_path / "run"), f"{tmp_path}/my_generator_t*.root"])
+    assert scores["target"] == "segments"
+    true = dict(zip(scores["labels"], (sum(row) for row in scores["confusion"]), strict=True))
+    assert (true[2], true[6], scores["n_events"]) == (20, 20, 40)
+
+
 def test_combined_run_joins_trained_towers(towers, files, tmp_path):
     names = [flag for view in ("top", "side", "front") for flag in (f"--{view}", str(towers / view))]
     combined.main(["--out", str(tmp_path / "run"), *names, *QUICK])
