@@ -1,0 +1,71 @@
+"""What the track finders of this room share: coordinates of hits, tracker halves as groups, numbering of found tracks.
+
+A found track is a label of its hits: (hit,) int16, index of the track in its event, -1 for a hit that is left out. Halves of the
+tracker never share a track: finders work on groups, one a half of an event, and number the tracks of an event through.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Hits as a finder takes them, each (hit,): x (distance of the wire from the foil) and y in mm, radius and z in mm (NaN unknown), group."""
+
+    x: np.ndarray
+    y: np.ndarray
+    radius: np.ndarray
+    z: np.ndarray
+    group: np.ndarray
+    n_groups: int
+
+
+def group_of_hits(events):
+    """(hit,) index of the half event of each hit: twice its event, plus its side."""
+    return 2 * events.hit_event + events.hits["side"]
+
+
+def finder_hits(events, first_wire_mm=TOY_FIRST_WIRE_MM):
+    """Hits in the order of their cells, so that no finder can profit from the order in a file, and that order.
+
+    Args:
+        events: Events. first_wire_mm: distance of the wires of layer 0 from the foil.
+    Returns:
+        Hits, float64; order (hit,): entry i is hit order[i] of the event table.
+    """
+    group, layer, column = group_of_hits(events), events.hits["layer"], events.hits["column"]
+    order = np.lexsort((column, layer, group))
+    x = first_wire_mm + CELL_MM * layer[order].astype(float)
+    radius, z = (events.hits[name][order].astype(float) for name in ("drift_radius_mm", "z_mm"))
+    return Hits(x, wire_y_mm(column[order].astype(float)), radius, z, group[order], 2 * len(events)), order
+
+
+def number_tracks(cluster, event, min_hits=1):
+    """Labels from clusters that are numbered in any way.
+
+    Args:
+        cluster: (hit,) int, the same for hits of one track and never shared by events; below 0 is left out.
+        event: (hit,) event of each hit, rising. min_hits: smaller clusters are left out.
+    Returns:
+        (hit,) int16; the tracks of an event count in the order of their first hits.
+    """
+    labels = np.full(len(cluster), -1, np.int16)
+    kept = np.flatnonzero(np.asarray(cluster) >= 0)
+    _, first, inverse, count = np.unique(np.asarray(cluster)[kept], return_index=True, return_inverse=True, return_counts=True)
+    large = np.flatnonzero(count >= min_hits)
+    by_first = large[np.argsort(first[large])]
+    event_of = np.asarray(event)[kept[first[by_first]]]
+    number = np.full(len(count), -1)
+    number[by_first] = np.arange(len(by_first)) - np.searchsorted(event_of, event_of)
+    labels[kept] = number[inverse]
+    return labels
+
+
+def count_tracks(events, labels):
+    """(event,) number of found tracks."""
+    n_tracks = np.zeros(len(events), int)
+    np.maximum.at(n_tracks, events.hit_event, labels.astype(int) + 1)
+    return n_tracks
