@@ -7,7 +7,8 @@ from sklearn.cluster import DBSCAN, HDBSCAN
 from datasets.geometry import CELL_MM
 from fitting.tracks import finder_hits, number_tracks
 
-_FAR = 1e6  # cells between half events: beyond any distance within one
+_FAR = 1e5  # cells between half events: beyond any distance within one
+_TOGETHER = 32  # half events in one call of HDBSCAN, whose time rises with the square of its points
 
 
 def scaled_points(hits, mm_per_z):
@@ -42,26 +43,24 @@ def find(events, eps=2.0, mm_per_z=150.0, min_samples=2, min_hits=3):
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
-def find_hdbscan(events, mm_per_z=150.0, min_samples=2, epsilon=2.0, min_hits=4):
-    """Labels by HDBSCAN, with one call for each half event: its choice of clusters needs a tree of their own.
+def find_hdbscan(events, mm_per_z=150.0, min_samples=2, min_hits=4):
+    """Labels by HDBSCAN, in one call for some half events at a time, far apart as in `find`.
 
     Args:
-        events: Events. mm_per_z, min_samples: as in `find`. epsilon: clusters nearer than this, in cells, stay one
-            (`cluster_selection_epsilon`). min_hits: smallest cluster.
+        events: Events. mm_per_z, min_samples: as in `find`. min_hits: smallest cluster.
     Returns:
-        (hit,) int16, -1 for hits left out.
+        (hit,) int16, -1 for hits left out; the same for an event whatever events are beside it.
     """
     hits, order = finder_hits(events)
     points = scaled_points(hits, mm_per_z)
+    starts = np.searchsorted(hits.group, np.arange(0, hits.n_groups + _TOGETHER, _TOGETHER))
+    # scikit-learn never takes all points of a call for one cluster unless told to: a far cluster stands by
+    bystander = np.column_stack([np.zeros((min_hits + min_samples, 3)), np.full(min_hits + min_samples, -_FAR)])
+    finder = HDBSCAN(min_cluster_size=min_hits, min_samples=min_samples, algorithm="kd_tree", copy=True)
     cluster = np.full(len(order), -1)
-    starts = np.searchsorted(hits.group, np.arange(hits.n_groups + 1))
-    finder = HDBSCAN(
-        min_cluster_size=min_hits, min_samples=min_samples, cluster_selection_epsilon=epsilon, allow_single_cluster=True, copy=True
-    )
     for start, stop in zip(starts[:-1], starts[1:], strict=True):
-        if stop - start > max(min_hits, min_samples):
-            found = finder.fit_predict(points[start:stop])
-            cluster[order[start:stop]] = np.where(found >= 0, found + start, -1)  # `start` keeps clusters of events apart
-        elif stop - start >= min_hits:
-            cluster[order[start:stop]] = start
+        if start < stop:
+            here = np.column_stack([points[start:stop], (hits.group[start:stop] - hits.group[start]) * _FAR])
+            found = finder.fit_predict(np.concatenate([here, bystander]))[: stop - start]
+            cluster[order[start:stop]] = np.where(found >= 0, found + start, -1)  # `start` keeps the clusters of calls apart
     return number_tracks(cluster, events.hit_event, min_hits)

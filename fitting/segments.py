@@ -166,9 +166,7 @@ def continuation(before, after, margin_mm=66.0, off_mm=15.0, height_mm=100.0, ki
     low, high = np.minimum(a_last, s0) - margin_mm, np.maximum(a_last, s0) + margin_mm
     meet = np.clip(np.where(np.isfinite(crossing), crossing, (a_last + s0) / 2), low, high)
     off = np.abs(w0 + slope * (meet - s0))
-    height = np.abs(
-        a[3] + a[4] * (meet - a[2]) - b[3] - b[4] * (b_first + (meet - s0) * (b_last - b_first) / step - b[2])
-    )
+    height = np.abs(a[3] + a[4] * (meet - a[2]) - b[3] - b[4] * (b_first + (meet - s0) * (b_last - b_first) / step - b[2]))
     height = np.where(np.isfinite(height), height, 0.0)
     # one ends where the other begins: `after` lies beyond the middle of `before`, and the gap is short
     in_order = (s0 > a_last - margin_mm) & (s1 > a_last) & (s0 - a_last < 3 * margin_mm)
