@@ -2,8 +2,9 @@
 
     python scripts/effects.py top_my_generator side_my_generator front_my_generator combined_my_generator --json effects.json
 
-Each effect has the strength it has in the `data` preset of `my_generator/response.py`. Every set of events is counted as it is and
-with isolated hits removed. Prints a Markdown table: a row an effect, a column a model and filter.
+Each effect has the strength it has in the `data` preset of `my_generator/response.py`; the presets come with their heights and without
+any. Every set of events is counted as it is and with isolated hits removed. Models of one tracker side count events of `my_generator`,
+those of two the haystack, which has no kinks. Prints a Markdown table: a row an effect, a column a model and filter.
 """
 
 import argparse
@@ -30,13 +31,14 @@ RESPONSES = {
     "ideal": IDEAL,
     **{label: replace(IDEAL, **{field: getattr(DATA, field) for field in fields}) for label, fields in ALONE.items()},
     **{f"all of `{preset}`": PRESETS[preset] for preset in ("simulation", "data", "harsh")},
+    **{f"`{preset}` without heights": replace(response, heights_missing=1.0) for preset, response in PRESETS.items()},
 }
 FILTERS = {"": lambda events: events, ", isolated hits removed": lambda events: events.keep_hits(~filters.isolated(events))}
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of one tracker side")
+    parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of tracks")
     parser.add_argument("--events", type=int, default=8192, help="of each kind (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2024, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -46,14 +48,16 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     models = {name: lib.load_model(name) for name in args.models}
+    kinds = {name: "my_generator" if model.inputs[0].shape[-1] == 1 else "toyhaystack" for name, model in models.items()}
     columns = [(name, label) for name in models for label in FILTERS]
     print("| events | " + " | ".join(name + label for name, label in columns) + " |")
     print("| --- |" + " --- |" * len(columns), flush=True)
     results = {}
     for effect, response in RESPONSES.items():
-        events = realistic.generate(args.events, preset=response, seed=args.seed)
+        tables = {kind: realistic.generate(args.events, preset=response, seed=args.seed, kind=kind) for kind in set(kinds.values())}
         results[effect] = {}
         for name, label in columns:
+            events = tables[kinds[name]]
             counted = number_of_tracks.predict(models[name], FILTERS[label](events)).argmax(1)
             results[effect][name + label] = metrics.accuracy(events.info["n_tracks"], counted)
         print(f"| {effect} | " + " | ".join(f"{100 * score['accuracy']:.2f} %" for score in results[effect].values()) + " |", flush=True)
