@@ -3,7 +3,7 @@
 import keras
 
 
-def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, prefix=""):
+def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3, prefix=""):
     """Convolutional features of an image, pooled over its whole area.
 
     No batch normalisation: the second convolution of a block starts at zero, so every block starts as the identity and the
@@ -13,6 +13,7 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, prefix=""
         x: (event, height, width, channel) tensor.
         stem_filters, stem_kernel, stem_strides: of the first convolution.
         stages: (filters, strides, blocks) of each stage; the strides are those of its first block.
+        kernel: of the convolutions in the blocks.
         prefix: before the name of every layer.
     Returns:
         (event, 2 x filters of the last stage): the mean and the largest value of each feature. The mean counts, the largest finds.
@@ -22,16 +23,16 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, prefix=""
     for stage, (filters, strides, n_blocks) in enumerate(stages):
         for block in range(n_blocks):
             name = f"{prefix}stage{stage}_block{block}"
-            x = residual_block(x, filters, strides if block == 0 else (1, 1), name)
+            x = residual_block(x, filters, strides if block == 0 else (1, 1), name, kernel)
     mean = keras.layers.GlobalAveragePooling2D(name=f"{prefix}mean")(x)
     largest = keras.layers.GlobalMaxPooling2D(name=f"{prefix}largest")(x)
     return keras.layers.Concatenate(name=f"{prefix}features")([mean, largest])
 
 
-def residual_block(x, filters, strides, name):
-    """Two 3 x 3 convolutions beside a shortcut; averaged and projected where the size or the number of filters changes."""
-    y = keras.layers.Conv2D(filters, 3, strides, padding="same", activation="relu", name=f"{name}_conv1")(x)
-    y = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2")(y)
+def residual_block(x, filters, strides, name, kernel=3):
+    """Two convolutions beside a shortcut; averaged and projected where the size or the number of filters changes."""
+    y = keras.layers.Conv2D(filters, kernel, strides, padding="same", activation="relu", name=f"{name}_conv1")(x)
+    y = keras.layers.Conv2D(filters, kernel, padding="same", kernel_initializer="zeros", name=f"{name}_conv2")(y)
     if tuple(strides) != (1, 1):
         x = keras.layers.AveragePooling2D(strides, padding="same", name=f"{name}_pool")(x)
     if x.shape[-1] != filters:
@@ -39,10 +40,10 @@ def residual_block(x, filters, strides, name):
     return keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([x, y]))
 
 
-def counter(view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name):
+def counter(view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name, kernel=3):
     """A residual tower with a hidden layer and class probabilities: the common form of the single-view counters."""
     inputs = keras.Input(input_shape, name=view)
-    x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages)
+    x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages, kernel)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
     outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
     return keras.Model(inputs, outputs, name=name)

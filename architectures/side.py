@@ -11,7 +11,7 @@ def side_view_cnn(
     n_classes=4,
     stem_filters=16,
     stem_strides=(1, 1),
-    stages=((24, (2, 2), 1), (48, (2, 2), 1), (64, (2, 2), 1)),
+    stages=((32, (2, 2), 1), (64, (2, 2), 1), (96, (2, 2), 1)),
     n_hidden=64,
 ):
     """Count tracks. In: (event, z, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
