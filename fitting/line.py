@@ -24,9 +24,12 @@ from datasets.geometry import CELL_MM
 UNKNOWN_RADIUS_SIGMA_MM = CELL_MM / np.sqrt(12)  # a track anywhere in the cell
 _CHUNK = 1024  # lines at a time: their hits stay in the processor's cache
 _SAME_CHI2 = 1e-6  # of two solutions closer than this the first is taken, whatever the order of the hits
-_MIN_SPREAD_MM = 1.0  # along the line; wires in different cells are 44 mm apart
+_MIN_SPREAD_MM = 1e-3  # of weighted hits along the line; less is one wire
+_ROW_MM = 0.1  # rms distance of wires from a straight line; at least a millimetre in the grid unless they are on it
 _CONVERGED_RAD = 1e-6
+_FLIPS = 2  # tries to change the side of one hit
 _OUTLIER_ROUNDS = 4
+_ROBUST_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong one
 _TINY = 1e-300
 
 
@@ -41,6 +44,7 @@ class Lines:
         chi2_radius, chi2_z: (line,), of the hits used; 0 for two hits, chi2_z also for fewer heights.
         n_hits, n_z: (line,) hits and heights used.
         valid: (line,) bool, (phi, d) are determined and the fit has converged.
+        mirrored: (line,) bool, the wires used lie on one straight line: this line's mirror image there fits the radii as well.
         side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no fitted line.
         used: (hit,) bool, false for hits of no fitted line and for those that `clip_sigma` left out.
     """
@@ -56,6 +60,7 @@ class Lines:
     n_hits: np.ndarray
     n_z: np.ndarray
     valid: np.ndarray
+    mirrored: np.ndarray
     side: np.ndarray
     used: np.ndarray
 
@@ -124,25 +129,29 @@ def fit(
         Lines.
     """
     line = np.asarray(line)
-    n_hits = np.bincount(line[line >= 0], minlength=n_lines)
-    which = np.flatnonzero((line >= 0) & (n_hits[line] >= 2))
+    which = np.flatnonzero(line >= 0)
+    n_hits = np.bincount(line[which], minlength=n_lines)
+    which = which[n_hits[line[which]] >= 2]
     which = which[np.argsort(line[which], kind="stable")]
     fitted = np.flatnonzero(n_hits >= 2)
     end = np.cumsum(n_hits[fitted])
-    radius, z, sigma, sigma_z = (np.broadcast_to(np.asarray(a, float), line.shape) for a in (radius_mm, z_mm, sigma_radius_mm, sigma_z_mm))
+    x, y, radius, z, sigma, sigma_z = (
+        np.broadcast_to(np.asarray(values, float), line.shape) for values in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
+    )
     lines = _nothing(n_lines, len(line))
     lines.n_hits[:] = n_hits
     lines.n_z[:] = np.bincount(line[(line >= 0) & np.isfinite(z)], minlength=n_lines)
     for first in range(0, len(fitted), _CHUNK):
         these = fitted[first : first + _CHUNK]
         index = which[end[first] - n_hits[fitted[first]] : end[first + len(these) - 1]]
-        hits = _hits(n_hits[these], *(np.asarray(a, float)[index] for a in (x_mm, y_mm)), radius[index], sigma[index], unknown_radius_sigma_mm)
+        hits = _hits(n_hits[these], x[index], y[index], radius[index], sigma[index], unknown_radius_sigma_mm)
         given = None if start is None else [np.asarray(a, float)[these] for a in start]
         phi, d = _search(hits, given, clip_sigma, max_iterations)
         if clip_sigma is not None:
             hits.weight[_height_outliers(hits, phi, d, z[index], sigma_z[index], clip_sigma)] = 0
             phi, d = _step(hits, *_step(hits, phi, d, clip_sigma), clip_sigma, 3)
-        _fill(lines, these, index, hits, phi, d, z[index], sigma_z[index], clip_sigma)
+        used = _fill_top_view(lines, these, index, hits, phi, d, clip_sigma)
+        _fill_heights(lines, these, hits, z[index], sigma_z[index], used)
     return lines
 
 
@@ -151,7 +160,8 @@ def _nothing(n_lines, n_hits):
     nan = [np.full(n_lines, np.nan) for _ in range(6)]
     matrices = [np.full((n_lines, 2, 2), np.nan) for _ in range(2)]
     counts = [np.zeros(n_lines, int) for _ in range(2)]
-    return Lines(*nan[:4], *matrices, *nan[4:], *counts, np.zeros(n_lines, bool), np.zeros(n_hits, np.int8), np.zeros(n_hits, bool))
+    masks = [np.zeros(n_lines, bool) for _ in range(2)]
+    return Lines(*nan[:4], *matrices, *nan[4:], *counts, *masks, np.zeros(n_hits, np.int8), np.zeros(n_hits, bool))
 
 
 @dataclass
@@ -185,7 +195,8 @@ def _hits(counts, x, y, radius, sigma, unknown_sigma):
 
 def _search(hits, given, clip, rounds):
     """The best line of each group of hits: (phi, d), each (line,), d from the middle of the wires."""
-    phi, d = _tangents(hits, *_outermost(hits))
+    pairs = _end_pairs(hits, [(0, 0)] if clip is None else _ROBUST_PAIRS)
+    phi, d = (np.concatenate(parts) for parts in zip(*(_tangents(hits, *pair) for pair in pairs), strict=True))
     if given is not None:
         given_d = given[1] - np.cos(given[0]) * hits.x0 - np.sin(given[0]) * hits.y0
         known = np.isfinite(given[0]) & np.isfinite(given_d)
@@ -193,7 +204,7 @@ def _search(hits, given, clip, rounds):
     for _ in range(rounds):
         phi, d = _step(hits, phi, d, clip)
     phi, d = _best(hits, phi, d, clip)
-    for _ in range(FLIPS):
+    for _ in range(_FLIPS):
         other = _flip(hits, phi, d, clip)
         for _ in range(2):
             other = _step(hits, *other, clip)
@@ -201,16 +212,31 @@ def _search(hits, given, clip, rounds):
     return _step(hits, phi, d, clip, 3)
 
 
-FLIPS = 2
+def _end_pairs(hits, pairs):
+    """Hits near the two ends of each line, along the main axis of its wires.
 
-
-def _outermost(hits):
-    """Index of the first and of the last hit of each line along the main axis of its wires, each (line,)."""
+    Args:
+        pairs: list of two numbers of hits to skip, one from each end.
+    Returns:
+        for each pair, index of the two hits, each (line,); a line that is too short repeats the last hit it has.
+    """
     xx, xy, yy = hits.sum(hits.x * hits.x), hits.sum(hits.x * hits.y), hits.sum(hits.y * hits.y)
-    axis = np.arctan2(2 * xy, xx - yy) / 2
-    axis += 1e-6  # where two wires are equally far, rounding must not decide
+    axis = np.mod(np.arctan2(2 * xy, xx - yy) + 2, 2 * np.pi) / 2 - 1  # jumps at -1, not at a direction of the grid of wires,
+    axis += 1e-6  # and no two wires of the grid are equally far: rounding decides nothing
     along = hits.spread(np.cos(axis)) * hits.x + hits.spread(np.sin(axis)) * hits.y
-    return [_one_each(hits, along == hits.spread(edge.reduceat(along, hits.first))) for edge in (np.minimum, np.maximum)]
+    ends = [_last(hits, sign * along, 1 + max(pair[end] for pair in pairs)) for end, sign in enumerate((-1, 1))]
+    return [(ends[0][one], ends[1][two]) for one, two in pairs]
+
+
+def _last(hits, value, n):
+    """Indices of the hits with the n largest values of each line, as a list of (line,)."""
+    last = []
+    for _ in range(n):
+        index = _one_each(hits, value == hits.spread(np.maximum.reduceat(value, hits.first)))
+        last.append(index)
+        value = value.copy()
+        value[index] = -np.inf
+    return last
 
 
 def _one_each(hits, mask):
@@ -273,7 +299,7 @@ def _best_line(hits, weight, radius, phi, newton_steps):
         slope = (yy - xx) * sin * cos + xy * (cos * cos - sin * sin) + xr * sin - yr * cos  # halves of the derivatives of chi2
         gauss_newton = xx * sin * sin - 2 * xy * sin * cos + yy * cos * cos
         curvature = (yy - xx) * (cos * cos - sin * sin) - 4 * xy * sin * cos + xr * cos + yr * sin
-        phi = phi - np.clip(slope / np.maximum(np.maximum(curvature, gauss_newton / 4), _TINY), -0.5, 0.5)
+        phi = phi - np.clip(slope / np.maximum(np.maximum(curvature, gauss_newton / 4), _TINY), -0.5, 0.5)  # downhill, also far away
     return phi, np.cos(phi) * x + np.sin(phi) * y - r
 
 
@@ -288,48 +314,60 @@ def _flip(hits, phi, d, clip):
     """Change the side of the one hit of each line where that lowers chi2 most, or of none, and fit again."""
     distance = _distance(hits, phi, d)
     weight = _weight(hits, distance, clip)
-    path = hits.spread(np.cos(phi)) * hits.y - hits.spread(np.sin(phi)) * hits.x
-    total = np.maximum(hits.sum(weight), _TINY)
-    path -= hits.spread(hits.sum(weight * path) / total)
-    spread = np.maximum(hits.sum(weight * path * path), _TINY)
-    leverage = weight * (hits.spread(1 / total) + path * path * hits.spread(1 / spread))
+    path = _path(hits, phi)
+    total, mean, spread = _spread(hits, weight, path)
+    leverage = weight * (hits.spread(1 / total) + np.square(path - hits.spread(mean)) / hits.spread(np.maximum(spread, _TINY)))
     gain = weight * hits.radius * (hits.radius * leverage - np.abs(distance))
     flip = (gain > 0) & (gain == hits.spread(np.maximum.reduceat(gain, hits.first)))
     return _best_line(hits, weight, np.copysign(hits.radius, distance) * (1 - 2 * flip), phi, 3)
 
 
-def _fill(lines, these, index, hits, phi, d, z, sigma_z, clip):
-    """Write the results of some lines into `lines`; z, sigma_z: (hit,)."""
+def _fill_top_view(lines, these, index, hits, phi, d, clip):
+    """Write phi, d and what belongs to the radii into `lines`; returns the (hit,) mask of the hits used."""
     settled = np.abs(_step(hits, phi, d, clip)[0] - phi) < _CONVERGED_RAD
     phi, d = _normal_form(phi, d)
     distance = _distance(hits, phi, d)
     weight = _weight(hits, distance, clip)
-    path = _path(hits, phi)
-    total, middle, spread = _spread(hits, weight, path)
+    used = weight > 0
+    total, middle, spread = _spread(hits, weight, _path(hits, phi))
     known = spread > _MIN_SPREAD_MM**2 * total
-    cos, sin = np.cos(phi), np.sin(phi)
-    path0 = cos * hits.y0 - sin * hits.x0  # of the middle of the wires, the origin of `path`
-    error = _covariance(total, middle + path0, spread)[:, ::-1, ::-1]  # d is to -phi what z0 is to tan_dip
+    # distances are s phi - d: a straight-line fit with constant d and slope -phi
+    covariance = _covariance(total, -middle - _origin(hits, phi), spread)[:, ::-1, ::-1]
     lines.phi_rad[these] = np.where(known, phi, np.nan)
-    lines.d_mm[these] = np.where(known, d + cos * hits.x0 + sin * hits.y0, np.nan)
-    lines.covariance_phi_d[these] = np.where(known[:, None, None], error, np.nan)
+    lines.d_mm[these] = np.where(known, d + np.cos(phi) * hits.x0 + np.sin(phi) * hits.y0, np.nan)
+    lines.covariance_phi_d[these] = np.where(known[:, None, None], covariance, np.nan)
     lines.chi2_radius[these] = np.where(known, hits.sum(weight * np.square(np.abs(distance) - hits.radius)), np.nan)
-    lines.valid[these] = known & settled
+    lines.n_hits[these] = hits.sum(used.astype(int))
+    lines.valid[these], lines.mirrored[these] = known & settled, known & _on_a_row(hits, used)
+    lines.side[index], lines.used[index] = np.where(distance < 0, -1, 1), used
+    return used
 
-    measured = np.isfinite(z) & (weight > 0)
-    z, weight_z = np.where(measured, z, 0.0), measured / np.square(sigma_z)
-    z_middle, dip, (total, middle, spread) = _height_line(hits, weight_z, path, z)
+
+def _fill_heights(lines, these, hits, z, sigma_z, used):
+    """Fit the heights of the hits used and write z0, tan_dip and what belongs to them into `lines`; z, sigma_z, used: (hit,)."""
+    phi, known = np.nan_to_num(lines.phi_rad[these]), np.isfinite(lines.phi_rad[these])
+    path = _path(hits, phi)
+    measured = np.isfinite(z) & used
+    z, weight = np.where(measured, z, 0.0), measured / np.square(np.where(measured, sigma_z, 1.0))
+    height, dip, (total, middle, spread) = _height_line(hits, weight, path, z)
+    residual = z - hits.spread(height) - hits.spread(dip) * (path - hits.spread(middle))
     known_z = known & (spread > _MIN_SPREAD_MM**2 * total)
-    error = _covariance(total, middle + path0, spread)
-    error[:, 0, 0] += np.square(dip * lines.d_mm[these]) * lines.covariance_phi_d[these, 0, 0]
-    residual = z - hits.spread(z_middle) - hits.spread(dip) * (path - hits.spread(middle))
-    lines.z0_mm[these] = np.where(known_z, z_middle - dip * (middle + path0), np.nan)
-    lines.tan_dip[these] = np.where(known_z, dip, np.nan)
-    lines.covariance_z0_dip[these] = np.where(known_z[:, None, None], error, np.nan)
-    lines.chi2_z[these] = np.where(known, known_z * hits.sum(weight_z * np.square(residual)), np.nan)
+    lever = middle + _origin(hits, phi)
+    covariance = _covariance(total, lever, spread)
+    covariance[:, 0, 0] += np.square(dip * lines.d_mm[these]) * lines.covariance_phi_d[these, 0, 0]
+    lines.z0_mm[these], lines.tan_dip[these] = np.where(known_z, (height - dip * lever, dip), np.nan)
+    lines.covariance_z0_dip[these] = np.where(known_z[:, None, None], covariance, np.nan)
+    lines.chi2_z[these] = np.where(known, known_z * hits.sum(weight * np.square(residual)), np.nan)
+    lines.n_z[these] = hits.sum(measured.astype(int))
 
-    lines.side[index], lines.used[index] = np.where(distance < 0, -1, 1), weight > 0
-    lines.n_hits[these], lines.n_z[these] = hits.sum((weight > 0).astype(int)), hits.sum(measured.astype(int))
+
+def _on_a_row(hits, used):
+    """(line,) bool, whether the wires of the hits used lie on one straight line."""
+    n, xx, xy, yy = (hits.sum(used * values) for values in (np.ones(len(used)), hits.x**2, hits.x * hits.y, hits.y**2))
+    x, y = hits.sum(used * hits.x), hits.sum(used * hits.y)
+    n = np.maximum(n, 1)
+    xx, xy, yy = xx - x * x / n, xy - x * y / n, yy - y * y / n
+    return (xx + yy - np.hypot(xx - yy, 2 * xy)) / 2 < _ROW_MM**2 * n
 
 
 def _normal_form(phi, d):
@@ -342,6 +380,11 @@ def _normal_form(phi, d):
 def _path(hits, phi):
     """Path along its line of the point nearest to each wire, (hit,), from the point nearest to the middle of the wires."""
     return hits.spread(np.cos(phi)) * hits.y - hits.spread(np.sin(phi)) * hits.x
+
+
+def _origin(hits, phi):
+    """(line,) path of the middle of the wires from the point nearest to x = y = 0."""
+    return np.cos(phi) * hits.y0 - np.sin(phi) * hits.x0
 
 
 def _spread(hits, weight, path):
