@@ -8,7 +8,7 @@ from datasets.geometry import N_COLUMNS, N_LAYERS
 from fitting.tracks import group_of_hits, number_tracks
 
 
-def find(events, gap=0, z_step_mm=np.inf, min_hits=3):
+def find(events, gap=1, z_step_mm=300.0, min_hits=3):
     """Labels of the connected components of each half event.
 
     Args:

@@ -8,25 +8,28 @@ from datasets.geometry import CELL_MM
 from fitting.tracks import finder_hits, number_tracks
 
 _FAR = 1e5  # cells between half events: beyond any distance within one
-_TOGETHER = 32  # half events in one call of HDBSCAN, whose time rises with the square of its points
+_MOST_TIES = 12  # cells at one distance from another
 
 
 def scaled_points(hits, mm_per_z):
     """Points to cluster: (hit, 3), x and y in cells, z in units of `mm_per_z`.
 
-    A missing height is that of the hit nearest in the top view, of the same half event, that has one; 0 where none has.
+    A missing height is that of the nearest hit in the top view, of the same half event, that has one: the mean of those that are
+    equally near; 0 where none has.
     """
     top = np.stack([hits.x, hits.y], axis=1) / CELL_MM
     known = np.isfinite(hits.z)
     z = np.where(known, hits.z, 0.0)
     if known.any() and not known.all():
         apart = np.column_stack([top, hits.group * _FAR])
-        distance, nearest = cKDTree(apart[known]).query(apart[~known])
-        z[~known] = np.where(distance < _FAR / 2, hits.z[known][nearest], 0.0)
+        distance, nearest = cKDTree(apart[known]).query(apart[~known], k=_MOST_TIES)
+        tied = (distance < distance[:, :1] + 1e-6) & (distance < _FAR / 2)
+        heights = np.append(hits.z[known], 0.0)[nearest]  # the tree gives one beyond the last where there are fewer
+        z[~known] = (tied * heights).sum(1) / np.maximum(tied.sum(1), 1)
     return np.column_stack([top, z / mm_per_z])
 
 
-def find(events, eps=2.0, mm_per_z=150.0, min_samples=2, min_hits=3):
+def find(events, eps=3.7, mm_per_z=90.0, min_samples=3, min_hits=2):
     """Labels by DBSCAN, in one call for all events: half events lie far apart along a fourth coordinate.
 
     Args:
@@ -43,24 +46,34 @@ def find(events, eps=2.0, mm_per_z=150.0, min_samples=2, min_hits=3):
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
-def find_hdbscan(events, mm_per_z=150.0, min_samples=2, min_hits=4):
-    """Labels by HDBSCAN, in one call for some half events at a time, far apart as in `find`.
+def find_hdbscan(events, mm_per_z=90.0, min_samples=3, min_hits=4, reach=4.5):
+    """Labels by HDBSCAN, with one call for each half event: among equal distances its tree depends on everything in the call.
 
     Args:
         events: Events. mm_per_z, min_samples: as in `find`. min_hits: smallest cluster.
+        reach: hits with no other of their cluster within it, in cells, are left out: a cluster keeps all hits it was made of.
     Returns:
         (hit,) int16, -1 for hits left out; the same for an event whatever events are beside it.
     """
     hits, order = finder_hits(events)
     points = scaled_points(hits, mm_per_z)
-    starts = np.searchsorted(hits.group, np.arange(0, hits.n_groups + _TOGETHER, _TOGETHER))
-    # scikit-learn never takes all points of a call for one cluster unless told to: a far cluster stands by
-    bystander = np.column_stack([np.zeros((min_hits + min_samples, 3)), np.full(min_hits + min_samples, -_FAR)])
+    starts = np.searchsorted(hits.group, np.arange(hits.n_groups + 1))
     finder = HDBSCAN(min_cluster_size=min_hits, min_samples=min_samples, algorithm="kd_tree", copy=True)
+    # all points of a call are never one cluster, and if they may be its ends are cut off: far points stand by
+    bystanders = np.full((min_hits + min_samples, 3), _FAR)
     cluster = np.full(len(order), -1)
     for start, stop in zip(starts[:-1], starts[1:], strict=True):
         if start < stop:
-            here = np.column_stack([points[start:stop], (hits.group[start:stop] - hits.group[start]) * _FAR])
-            found = finder.fit_predict(np.concatenate([here, bystander]))[: stop - start]
+            found = finder.fit_predict(np.concatenate([points[start:stop], bystanders]))[: stop - start]
             cluster[order[start:stop]] = np.where(found >= 0, found + start, -1)  # `start` keeps the clusters of calls apart
+    cluster[order] = np.where(_has_company(points, cluster[order], reach), cluster[order], -1)
     return number_tracks(cluster, events.hit_event, min_hits)
+
+
+def _has_company(points, cluster, reach):
+    """(hit,) bool, whether another hit of the same cluster is within reach."""
+    if len(points) < 2:
+        return np.ones(len(points), bool)
+    apart = np.column_stack([points, cluster * _FAR])
+    distance, _ = cKDTree(apart).query(apart, k=2)
+    return distance[:, 1] <= reach

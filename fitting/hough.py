@@ -35,31 +35,31 @@ def find(events, n_angles=180, bin_mm=8.0, **tolerances):
 
 
 def peaks(hits, n_angles, bin_mm):
-    """(5, group) lines of the highest bin of each half event, heights NaN.
+    """(5, group) lines of the highest bin of each half event, heights NaN; hits in the order of their groups.
 
-    Each curve also counts in the next bin on the side it is nearer to, so that a line on an edge of bins is not split.
+    Each curve counts in the next bin too, on the side it is nearer to, so that a line on an edge between bins is not split. A hit
+    without a radius counts at its wire.
     """
     angle = (np.arange(n_angles) + 0.5) * np.pi / n_angles
-    cos, sin = np.cos(angle), np.sin(angle)
     n_bins = int(2 * _LARGEST_MM / bin_mm) + 2
     lines = np.zeros((5, hits.n_groups))
     lines[3] = np.nan
-    groups, start, count = np.unique(hits.group, return_index=True, return_counts=True)
-    radius = np.nan_to_num(hits.radius)
-    step = max(1, _CHUNK_BINS // (n_angles * n_bins))
-    for first in range(0, len(groups), step):
-        here = slice(start[first], start[min(first + step, len(groups)) - 1] + count[min(first + step, len(groups)) - 1])
-        middle = hits.x[here, None] * cos + hits.y[here, None] * sin + _LARGEST_MM
-        place = np.stack([middle + radius[here, None], middle - radius[here, None]]) / bin_mm
-        row = np.repeat(np.arange(len(count[first : first + step])), count[first : first + step])[:, None] * n_angles + np.arange(n_angles)
+    groups, start = np.unique(hits.group, return_index=True)
+    bounds = np.append(start, len(hits.group))
+    n_together = max(1, _CHUNK_BINS // (n_angles * n_bins))
+    for first in range(0, len(groups), n_together):
+        now = groups[first : first + n_together]
+        here = slice(bounds[first], bounds[first + len(now)])
+        radius = np.nan_to_num(hits.radius[here, None])
+        wire = hits.x[here, None] * np.cos(angle) + hits.y[here, None] * np.sin(angle) + _LARGEST_MM
+        place = np.stack([wire + radius, wire - radius]) / bin_mm
+        row = np.searchsorted(now, hits.group[here])[:, None] * n_angles + np.arange(n_angles)
         index = row * n_bins + place.astype(np.int64)
         beside = index + np.where(place % 1 < 0.5, -1, 1)
-        n = len(count[first : first + step])
-        # a radius near zero puts both curves into one bin: it counts once in `index`, hits count whole
-        votes = np.bincount(np.concatenate([index[0], index[1], beside[0], beside[1]]).ravel(), minlength=n * n_angles * n_bins)
-        best = votes.reshape(n, -1).argmax(1)
-        lines[0, groups[first : first + step]] = angle[best // n_bins]
-        lines[1, groups[first : first + step]] = (best % n_bins + 0.5) * bin_mm - _LARGEST_MM
+        votes = np.bincount(np.stack([index, beside]).ravel(), minlength=len(now) * n_angles * n_bins)
+        best = votes.reshape(len(now), -1).argmax(1)
+        lines[0, now] = angle[best // n_bins]
+        lines[1, now] = (best % n_bins + 0.5) * bin_mm - _LARGEST_MM
     return lines
 
 

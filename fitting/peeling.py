@@ -4,7 +4,7 @@
 it at the same time: it loops over rounds, not over events.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,18 +20,22 @@ class Tolerances:
     Attributes:
         off_mm: line to drift circle; without radii, line beyond the cell. height_mm: line to measured height.
         max_gap_mm: largest step along a line between neighbouring hits of it. min_hits: of a segment. min_track_hits: of a track.
-        rounds: largest number of segments of a half event. use_radii: False for cells and heights only.
-        join_kinks: join segments of which one goes on where the other ends.
+        rounds: largest number of segments of a half event. refits: of a proposed line to the hits near it, which reach farther each time.
+        reach_mm: as off_mm, when in the end each hit goes to the nearest segment. use_radii: False for cells and heights only.
+        kinks: limits of `segments.continuation` within which one segment goes on where another ends and both are one track; {} are the
+            usual ones, None joins nothing.
     """
 
-    off_mm: float = 4.0
-    height_mm: float = 75.0
-    max_gap_mm: float = 160.0
+    off_mm: float = 8.0
+    height_mm: float = 130.0
+    max_gap_mm: float = 200.0
     min_hits: int = 3
-    min_track_hits: int = 4
+    min_track_hits: int = 3
     rounds: int = 12
+    refits: int = 3
+    reach_mm: float = 8.0
     use_radii: bool = True
-    join_kinks: bool = True
+    kinks: dict | None = field(default_factory=dict)
 
 
 def take(hits, which):
@@ -52,7 +56,9 @@ def find(events, propose, tolerances, first_wire_mm=TOY_FIRST_WIRE_MM):
     hits, order = finder_hits(events, first_wire_mm)
     segments, segment = peel(hits, propose, tolerances)
     segments, segment = reassign(hits, segments, segment, tolerances)
-    track = join(hits, segments, segment) if tolerances.join_kinks else np.arange(segments.shape[1])
+    track = np.arange(segments.shape[1])
+    if tolerances.kinks is not None:
+        track = join(hits, segments, segment, **tolerances.kinks)
     cluster = np.full(len(order), -1)
     cluster[order] = np.where(segment >= 0, track[segment] if len(track) else -1, -1)
     return number_tracks(cluster, events.hit_event, tolerances.min_track_hits)
@@ -74,12 +80,12 @@ def peel(hits, propose, tolerances):
             break
         free = take(hits, left)
         lines = propose(free, tolerances, number)
-        for _ in range(2):
+        for _ in range(tolerances.refits):
             near = np.flatnonzero(inliers(lines, free.group, free, tolerances))
             lines = seg.fit(lines, free.group[near], take(free, near), tolerances.use_radii)
         near = np.flatnonzero(inliers(lines, free.group, free, tolerances))
         _, _, t = seg.distances(lines, free.group[near], take(free, near))
-        near = near[seg.longest_run(free.group[near], t, tolerances.max_gap_mm)]
+        near = near[seg.in_runs(free.group[near], t, tolerances.max_gap_mm, tolerances.min_hits)]
         taken = np.bincount(free.group[near], minlength=hits.n_groups)
         active = taken >= tolerances.min_hits
         near = near[active[free.group[near]]]
@@ -114,8 +120,8 @@ def reassign(hits, segments, segment, tolerances, repeats=2):
         hit, candidate = pairs_in_group(hits.group, group, segment, hits.n_groups)
         off, height, t = seg.distances(segments, candidate, take(hits, hit), tolerances.use_radii)
         inside = (t > first[candidate] - tolerances.max_gap_mm) & (t < last[candidate] + tolerances.max_gap_mm)
-        near = np.flatnonzero(inside & (off < tolerances.off_mm) & (height < tolerances.height_mm))
-        badness = (off[near] / tolerances.off_mm) ** 2 + (height[near] / tolerances.height_mm) ** 2
+        near = np.flatnonzero(inside & (off < tolerances.reach_mm) & (height < tolerances.height_mm))
+        badness = (off[near] / tolerances.reach_mm) ** 2 + (height[near] / tolerances.height_mm) ** 2
         worst_first = np.argsort(-badness, kind="stable")
         segment = np.full(len(hits.x), -1)
         segment[hit[near[worst_first]]] = candidate[near[worst_first]]  # the last one written is the nearest

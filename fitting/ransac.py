@@ -28,9 +28,9 @@ def find(events, n_pairs=48, seed=0, **tolerances):
     return peeling.find(events, _proposer(n_pairs, seed), tolerances)
 
 
-def find_cells(events, n_pairs=96, seed=0, off_mm=3.0, **tolerances):
+def find_cells(events, n_pairs=96, seed=0, off_mm=10.0, reach_mm=7.0, **tolerances):
     """Labels by RANSAC on cells and heights, as where no radius is known; arguments as `find`, one hypothesis a pair."""
-    tolerances = Tolerances(use_radii=False, off_mm=off_mm, **tolerances)
+    tolerances = Tolerances(use_radii=False, off_mm=off_mm, reach_mm=reach_mm, **tolerances)
     return peeling.find(events, _proposer(n_pairs, seed), tolerances)
 
 

@@ -118,40 +118,36 @@ def extents(segments, index, hits):
     return first, last
 
 
-def longest_run(group, t, max_gap_mm):
-    """Hits of each group that lie in its largest run without a gap.
+def in_runs(group, t, max_gap_mm, min_hits):
+    """Which hits of each group lie in runs without a gap that are long enough.
 
     Args:
-        group: (hit,) int. t: (hit,) way along the group's line, mm. max_gap_mm: largest step within a run.
+        group: (hit,) int. t: (hit,) way along the group's line, mm. max_gap_mm: largest step within a run. min_hits: of a run.
     Returns:
-        (hit,) bool; of runs that are equally large, the one with the largest t.
+        (hit,) bool.
     """
     if not len(group):
         return np.zeros(0, bool)
     order = np.lexsort((t, group))
     new = np.r_[True, (np.diff(group[order]) != 0) | (np.diff(t[order]) > max_gap_mm)]
     run = np.cumsum(new) - 1
-    size = np.bincount(run)
-    by_size = np.lexsort((size, group[order][new]))
-    last_of_group = np.r_[np.diff(group[order][new][by_size]) != 0, True]
-    largest = np.zeros(len(size), bool)
-    largest[by_size[last_of_group]] = True
     kept = np.empty(len(group), bool)
-    kept[order] = largest[run]
+    kept[order] = (np.bincount(run) >= min_hits)[run]
     return kept
 
 
-def continuation(before, after, margin_mm=66.0, off_mm=15.0, height_mm=100.0, kink_degrees=35.0):
+def continuation(before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, height_mm=250.0, kink_degrees=35.0):
     """Does a segment go on where another ends? Both lines must meet, in the top view and in height, near the gap between them.
 
     Args:
         before, after: (segments (5, pair), first t (pair,), last t (pair,)) as of `extents`; `before` is the one nearer the foil.
-        margin_mm: how far the meeting point may lie within either. off_mm, height_mm: largest distance there.
-        kink_degrees: largest angle between the two in the top view.
+        margin_mm: how far the meeting point may lie within either, and how far they may overlap: at a small kink the first line takes
+            some of the hits beyond it. gap_mm: largest way from the end of one to the other.
+        off_mm, height_mm: largest distance where they meet. kink_degrees: largest angle between the two in the top view.
     Returns:
         (pair,) float: 0 for a perfect match, rising to 2 at the limits, infinity where they do not belong together.
     """
-    (a, a_first, a_last), (b, b_first, b_last) = before, after
+    (a, _, a_last), (b, b_first, b_last) = before, after
     turn = (b[0] - a[0] + np.pi / 2) % np.pi - np.pi / 2
     cos, sin = np.cos(a[0]), np.sin(a[0])
     end = lambda t: (np.cos(b[0]) * b[1] + np.sin(b[0]) * t, np.sin(b[0]) * b[1] - np.cos(b[0]) * t)  # noqa: E731
@@ -168,7 +164,7 @@ def continuation(before, after, margin_mm=66.0, off_mm=15.0, height_mm=100.0, ki
     off = np.abs(w0 + slope * (meet - s0))
     height = np.abs(a[3] + a[4] * (meet - a[2]) - b[3] - b[4] * (b_first + (meet - s0) * (b_last - b_first) / step - b[2]))
     height = np.where(np.isfinite(height), height, 0.0)
-    # one ends where the other begins: `after` lies beyond the middle of `before`, and the gap is short
-    in_order = (s0 > a_last - margin_mm) & (s1 > a_last) & (s0 - a_last < 3 * margin_mm)
+    # one ends where the other begins
+    in_order = (s0 > a_last - margin_mm) & (s1 > a_last) & (s0 - a_last < gap_mm)
     fits = in_order & (np.abs(turn) < np.radians(kink_degrees)) & (off < off_mm) & (height < height_mm)
     return np.where(fits, off / off_mm + height / height_mm, np.inf)

@@ -13,7 +13,7 @@ from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
 
 @dataclass(frozen=True)
 class Hits:
-    """Hits as a finder takes them, each (hit,): x (distance of the wire from the foil) and y in mm, radius and z in mm (NaN unknown), group."""
+    """Hits as a finder takes them, each (hit,): x (from the foil) and y of the wire, radius and z in mm, NaN unknown; group."""
 
     x: np.ndarray
     y: np.ndarray
