@@ -1,6 +1,10 @@
-"""Figures of merit of a classification, pure NumPy and SciPy. Class k stands for k + 1 tracks where tracks are counted."""
+"""Figures of merit of a classification and of a finder of tracks, pure NumPy and SciPy.
+
+Class k stands for k + 1 tracks where tracks are counted.
+"""
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import beta
 
 
@@ -121,3 +125,214 @@ def describe(scores):
     for label, row in zip(scores["labels"], scores["confusion"], strict=True):
         lines.append(f"{label:>16} " + "".join(f"{n:>8}" for n in row))
     return "\n".join(lines)
+
+
+# Which found and true tracks match, from the hits they have in common and the hits of each; in whole numbers, so exactly half is half.
+MATCHES = {
+    "": lambda common, found, true: (2 * common > found) & (2 * common > true),
+    "_loose": lambda common, found, true: (3 * common > 2 * found) & (20 * common > true),
+    "_90": lambda common, found, true: (10 * common >= 9 * found) & (10 * common >= 9 * true),
+}
+
+
+def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
+    """Everything published about a finder of tracks, ready for JSON.
+
+    Args:
+        hit_offsets: (event + 1,) first hit of each event, and the end.
+        track, second_track: (hit,) int, the true owners of each hit, numbered within their event; -1 is noise, or no second owner.
+        found: (hit,) int, found track of each hit, any labels from 0 on that differ within an event; -1 where it was left out.
+        n_tracks: (event,) true number of tracks. kinked: (event,) bool, whether a track of the event has a kink.
+    Returns:
+        dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}. The classes: "1", "2", ..., the true numbers of tracks
+        that occur; "all"; "noisy", with a noise hit; and, where `kinked` is given, "kinked" and "clean", with neither. The figures are
+        those of `clustering_by_event`: value is the ratio of the sums over events, n the lower sum, the value is NaN if that is 0.
+        Intervals are binomial (the hits of an event are not independent: theirs are too short), that of `adjusted_rand` is its mean
+        plus and minus the standard error.
+    """
+    n_tracks = np.asarray(n_tracks)
+    counts = clustering_by_event(hit_offsets, track, second_track, found, n_tracks)
+    noisy = counts["noise_rejected"][1] > 0
+    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)} | {"all": np.ones(len(n_tracks), bool), "noisy": noisy}
+    if kinked is not None:
+        kinked = np.asarray(kinked, bool)
+        _same_shape(n_tracks, kinked)
+        classes |= {"kinked": kinked, "clean": ~(kinked | noisy)}
+    return {
+        name: {figure: _ratio(figure, *(part[events] for part in counts[figure])) for figure in counts} for name, events in classes.items()
+    }
+
+
+def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
+    """What each event adds to the figures of merit of a finder of tracks.
+
+    | figure | counted | of |
+    | --- | --- | --- |
+    | efficiency | true tracks that are in a pair | true tracks with a hit |
+    | fake | found tracks that match no true one | found tracks |
+    | duplicate | found tracks that match a true one, but are in no pair | found tracks |
+    | hit_accuracy | hits on the found track of an owner, and noise hits left out | hits |
+    | adjusted_rand | index of Hubert and Arabie (1985), with noise and the hits left out as clusters of their own | events with a hit |
+    | noise_rejected | noise hits left out | noise hits |
+    | signal_kept | hits of a track that are on a found track | hits of a track |
+    | count_right | as many found tracks as there were true ones, with hits or without | events |
+    | perfect | the count and every hit are right | events |
+
+    A hit with two owners is a hit of both; for `adjusted_rand` it is one of `track`. Two tracks match when each has more than half of
+    its hits in common with the other: the double majority of TrackML (arXiv:1904.06778) and ACTS. Of the tracks that match, as many
+    pairs of a found and a true one are made as can be, each track in one pair at most. No two found tracks can have more than half of
+    the same true one, since they share no hit: `duplicate` is 0. `efficiency_loose`, `fake_loose` and `duplicate_loose` count matches
+    as Belle II does (arXiv:2003.12466): more than 2/3 of the found track and more than 5 % of the true one are in common;
+    `efficiency_90` those with 90 % or more of both. For `hit_accuracy` and `perfect` the pairs are those that make most hits right.
+
+    Args:
+        as in `clustering`.
+    Returns:
+        dict: figure -> (counted, of), each (event,).
+    """
+    n_hits, n_tracks = np.diff(hit_offsets), np.asarray(n_tracks)
+    track, second_track, found = (np.maximum(labels, -1).astype(np.int64) for labels in (track, second_track, found))
+    shapes, n_events = [labels.shape for labels in (track, second_track, found, n_tracks)], len(n_hits)
+    if shapes != 3 * [(hit_offsets[-1],)] + [(n_events,)]:
+        raise ValueError(f"track, second_track, found, n_tracks {shapes} for {n_events} events of {hit_offsets[-1]} hits")
+    if found.max(initial=0) > len(found):  # small labels, so that keys made of them stay below 2**63
+        found = np.unique(np.append(found, -1), return_inverse=True)[1][:-1] - 1
+    total = lambda event, n: np.bincount(event, n, n_events).astype(np.int64)  # noqa: E731
+
+    # Cells of the contingency table of each event: from here on nothing is as long as the hits.
+    hit_event, two = np.repeat(np.arange(n_events), n_hits), (second_track >= 0) & (second_track != track)
+    first = _cells(hit_event, track, found)
+    second = _cells(hit_event[two], second_track[two], found[two])
+    event, is_noise, is_out, n = first[0], first[1] < 0, first[2] < 0, first[3]
+    n_noise, n_signal = total(event, n * is_noise), total(event, n * ~is_noise)
+    n_rejected, n_kept = total(event, n * (is_noise & is_out)), total(event, n * ~(is_noise | is_out))
+
+    counts, n_found, n_on_track = _matched(first, second, n_events)
+    n_right, count_right, one = n_on_track + n_rejected, n_found == n_tracks, np.ones(n_events, np.int64)
+    return counts | {
+        "hit_accuracy": (n_right, n_hits),
+        "adjusted_rand": (_adjusted_rand(first, n_hits), n_hits > 0),
+        "noise_rejected": (n_rejected, n_noise),
+        "signal_kept": (n_kept, n_signal),
+        "count_right": (count_right, one),
+        "perfect": (count_right & (n_right == n_hits), one),
+    }
+
+
+def _cells(event, track, found):
+    """Distinct combinations of the (hit,) labels, which begin at -1: event, track, found and the number of hits of each."""
+    n_track, n_found = track.max(initial=-1) + 2, found.max(initial=-1) + 2
+    key, n = np.unique((event * n_track + track + 1) * n_found + found + 1, return_counts=True)
+    event_track, found = np.divmod(key, n_found)
+    event, track = np.divmod(event_track, n_track)
+    return event, track - 1, found - 1, n
+
+
+def _number(event, label):
+    """Number the distinct pairs of an event and a label, through all events: number of each entry, event of each number."""
+    n_label = label.max(initial=-1) + 2
+    key, number = np.unique(event * n_label + label + 1, return_inverse=True)
+    return number, key // n_label
+
+
+def _matched(first, second, n_events):
+    """The figures of whole tracks, and what others need of them.
+
+    Args:
+        first, second: cells of the hits with their first owners, and with their second where there is one.
+    Returns:
+        figure -> (counted, of); (event,) found tracks; (event,) hits on the track of an owner when tracks are paired best.
+    """
+    event, track, found, n = (np.concatenate(both) for both in zip(first, second, strict=True))
+    n_first = np.where(np.arange(len(n)) < len(first[0]), n, 0)
+    true, true_event = _number(event, track)
+    found_track, found_event = _number(event, found)
+    true_size, found_size = np.bincount(true, n), np.bincount(found_track, n_first)
+    distinct = lambda number, event: np.bincount(event[np.unique(number)], minlength=n_events)  # noqa: E731
+    n_true, n_found = distinct(true[track >= 0], true_event), distinct(found_track[found >= 0], found_event)
+
+    both = (track >= 0) & (found >= 0)
+    pair, index = np.unique(true[both] * len(found_event) + found_track[both], return_inverse=True)
+    true, found_track = np.divmod(pair, max(len(found_event), 1))
+    common = np.bincount(index, n[both], len(pair)).astype(np.int64)
+    counts = {}
+    for name, is_match in MATCHES.items():
+        match = is_match(common, found_size[found_track], true_size[true])
+        n_pairs = _best_pairs(true_event[true[match]], true[match], found_track[match], np.ones(match.sum(), np.int64), n_events)
+        n_match = distinct(found_track[match], found_event)
+        counts[f"efficiency{name}"] = n_pairs, n_true
+        if name != "_90":
+            counts |= {f"fake{name}": (n_found - n_match, n_found), f"duplicate{name}": (n_match - n_pairs, n_found)}
+    return counts, n_found, _best_pairs(true_event[true], true, found_track, common, n_events)
+
+
+def _best_pairs(event, true, found, weight, n_events):
+    """Highest sum of weights of pairs that share no track, exactly.
+
+    Args:
+        event, true, found, weight: (pair,) of the possible pairs, rising in event; numbers of tracks go through all events.
+    Returns:
+        (event,) int64.
+    """
+    best, is_free = np.zeros((2, n_events), np.int64), np.zeros((2, n_events), bool)
+    for way, (one, other) in enumerate(((true, found), (found, true))):
+        # where the best partners of all true (or all found) tracks differ, these are the pairs
+        order = np.lexsort((-weight, one))
+        top = order[np.r_[True, np.diff(one[order]) > 0][: len(order)]]
+        best[way] = np.bincount(event[top], weight[top], n_events)
+        taken = np.unique(other[top], return_index=True)[1]
+        is_free[way] = np.bincount(event[top], minlength=n_events) == np.bincount(event[top][taken], minlength=n_events)
+    total = np.where(is_free[0], best[0], best[1])
+    contested = np.flatnonzero(~is_free.any(0))
+    for which, start, stop in zip(contested, *np.searchsorted(event, [contested, contested + 1]), strict=True):
+        row, column = true[start:stop] - true[start], found[start:stop] - found[start:stop].min()
+        weights = np.zeros((row.max() + 1, column.max() + 1), np.int64)
+        weights[row, column] = weight[start:stop]
+        total[which] = weights[linear_sum_assignment(weights, maximize=True)].sum()
+    return total
+
+
+def _adjusted_rand(cells, n_hits):
+    """(event,) adjusted Rand index of labels from their `_cells`: Hubert and Arabie 1985, eq. 5, as pairs of hits; 0 without hits."""
+    event, track, found, n = cells
+    squares = lambda event, n: np.bincount(event, n.astype(float) ** 2, len(n_hits))  # noqa: E731
+    marginals = []
+    for label in (track, found):
+        number, event_of = _number(event, label)
+        marginals.append(squares(event_of, np.bincount(number, n)))
+    together = squares(event, n)
+    only_true, only_found = marginals[0] - together, marginals[1] - together
+    both, neither = together - n_hits, n_hits.astype(float) ** 2 - marginals[0] - marginals[1] + together
+    scale = (both + only_true) * (only_true + neither) + (both + only_found) * (only_found + neither)
+    agree = (only_true == 0) & (only_found == 0)  # equal clusters, of one hit or all hits too
+    index = 2 * (both * neither - only_true * only_found) / np.where(agree, 1, scale)
+    return np.where(n_hits == 0, 0.0, np.where(agree, 1.0, index))
+
+
+def _ratio(figure, counted, of):
+    """{"value", "interval", "n"} of a figure from what events add to it, ready for JSON."""
+    n = int(of.sum())
+    value = counted.sum() / n if n else float("nan")
+    if figure != "adjusted_rand":
+        interval = binomial_interval(int(counted.sum()), n)
+    elif n < 2:
+        interval = -0.5, 1  # all that the index can be (Chacon and Rastrojo 2022, Adv. Data Anal. Classif.)
+    else:
+        error = counted[of > 0].std(ddof=1) / n**0.5
+        interval = value - error, value + error
+    return {"value": float(value), "interval": [float(limit) for limit in interval], "n": n}
+
+
+def describe_clustering(scores):
+    """A table for the terminal of what `clustering` found, or of some of its classes, in percent: a row a figure, a column a class."""
+    names = sorted(scores, key=lambda name: not name.isdigit())
+    lines = ["tracks or class".ljust(17) + "".join(f"{name:>15}" for name in names)]
+    lines.append("events".ljust(17) + "".join(f"{scores[name]['count_right']['n']:>15}" for name in names))
+    lines += [f"{figure:<17}" + "".join(_cell(scores[name][figure]) for name in names) for figure in scores[names[0]]]
+    return "\n".join(lines)
+
+
+def _cell(score):
+    """A figure and half its interval in percent, 15 characters; a dash where there was nothing to count."""
+    low, high = score["interval"]
+    return f"{100 * score['value']:>7.2f} +-{50 * (high - low):>5.2f}" if score["n"] else f"{'-':>15}"
