@@ -29,6 +29,7 @@ _ROW_MM = 0.1  # rms distance of wires from a straight line; at least a millimet
 _CONVERGED_RAD = 1e-6
 _FLIPS = 2  # tries to change the side of one hit
 _OUTLIER_ROUNDS = 4
+_ROUNDS_AFTER_CLIP = 5  # until the hits used have settled
 _ROBUST_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong one
 _TINY = 1e-300
 
@@ -149,7 +150,8 @@ def fit(
         phi, d = _search(hits, given, clip_sigma, max_iterations)
         if clip_sigma is not None:
             hits.weight[_height_outliers(hits, phi, d, z[index], sigma_z[index], clip_sigma)] = 0
-            phi, d = _step(hits, *_step(hits, phi, d, clip_sigma), clip_sigma, 3)
+            for _ in range(_ROUNDS_AFTER_CLIP):
+                phi, d = _step(hits, phi, d, clip_sigma)
         used = _fill_top_view(lines, these, index, hits, phi, d, clip_sigma)
         _fill_heights(lines, these, hits, z[index], sigma_z[index], used)
     return lines
