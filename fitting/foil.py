@@ -13,7 +13,7 @@ from fitting.tracks import finder_hits, number_tracks
 HEIGHT_MARGIN_MM = 150.0  # how far beyond the ends of the wires a height that a line predicts may lie
 
 
-def foil_rule(events, labels, first_layers=2, max_silent=1, first_wire_mm=TOY_FIRST_WIRE_MM, **limits):
+def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FIRST_WIRE_MM, **limits):
     """Join found tracks that do not start at the foil to the track they continue, else leave their hits out.
 
     A track that has a hit in the first layers starts at the foil. Another one may be the rest of a track, and if not it starts there

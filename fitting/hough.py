@@ -16,7 +16,7 @@ _CHUNK_BINS = 4_000_000
 _LARGEST_MM = np.hypot(N_COLUMNS / 2, N_LAYERS + 1) * CELL_MM + 50  # an offset, with its radius
 
 
-def find(events, n_angles=180, bin_mm=8.0, **tolerances):
+def find(events, n_angles=180, bin_mm=6.0, **tolerances):
     """Labels by repeated Legendre transforms.
 
     Args:

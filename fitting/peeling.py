@@ -19,14 +19,15 @@ class Tolerances:
 
     Attributes:
         off_mm: line to drift circle; without radii, line beyond the cell. height_mm: line to measured height.
-        max_gap_mm: largest step along a line between neighbouring hits of it. min_hits: of a segment. min_track_hits: of a track.
+        max_gap_mm: largest step along a line between neighbouring hits of it. min_hits: of a segment, at least 2.
+        min_track_hits: of a track, joined or not.
         rounds: largest number of segments of a half event. refits: of a proposed line to the hits near it, which reach farther each time.
         reach_mm: as off_mm, when in the end each hit goes to the nearest segment. use_radii: False for cells and heights only.
         kinks: limits of `segments.continuation` within which one segment goes on where another ends and both are one track; {} are the
             usual ones, None joins nothing.
     """
 
-    off_mm: float = 8.0
+    off_mm: float = 6.0
     height_mm: float = 130.0
     max_gap_mm: float = 200.0
     min_hits: int = 3

@@ -41,7 +41,7 @@ def fit(segments, index, hits, use_radii=True, steps=_FIT_STEPS):
         segments: (5, segment) start. index: (hit,) segment of each hit. hits: Hits.
         use_radii: False fits to the wires. steps: Gauss-Newton steps.
     Returns:
-        (5, segment); segments without hits stay, those with one hit turn to nothing new.
+        (5, segment); segments without hits stay as they are.
     """
     n = segments.shape[1]
     total = lambda values: np.bincount(index, values, n)  # noqa: E731
@@ -136,7 +136,7 @@ def in_runs(group, t, max_gap_mm, min_hits):
     return kept
 
 
-def continuation(before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, height_mm=250.0, kink_degrees=35.0):
+def continuation(before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, height_mm=250.0, kink_degrees=30.0):
     """Does a segment go on where another ends? Both lines must meet, in the top view and in height, near the gap between them.
 
     Args:

@@ -338,21 +338,20 @@ def test_ransac_counts_ideal_events():
 
 
 def test_each_hit_is_given_to_the_segment_nearest_to_it():
-    events = event(line_hits(-40, 0.2), line_hits(40, -0.2))
+    events = event(line_hits(-100, 0.6), line_hits(100, -0.6))
     hits, order = finder_hits(events)
     truth = events.hits["track"][order]
     segments = seg.fit_clusters(truth, hits, 2)
     tolerances = peeling.Tolerances()
-    near_other = np.flatnonzero(seg.distances(segments, 1 - truth, hits)[0] < tolerances.off_mm)
-    assert len(near_other)
     wrong = truth.copy()
-    wrong[near_other[0]] = 1 - wrong[near_other[0]]  # as the first line of two takes it
+    nearest = seg.distances(segments, 1 - truth, hits)[0].argmin()
+    wrong[nearest] = 1 - wrong[nearest]  # as the first line of two takes a hit of the other
     segments, segment = peeling.reassign(hits, segments, wrong, tolerances)
     np.testing.assert_array_equal(segment, truth)
     np.testing.assert_allclose(seg.fit(segments, truth, hits)[1], segments[1], atol=0.5)
 
 
-def test_perfect_events_are_right_hit_for_hit():
+def test_shares_to_tune_by_are_those_of_events_right_in_number_and_in_every_hit():
     events = concatenate([event(line_hits(0, 0.2), line_hits(500, 0.0), noise=[(3, 100, 5.0, 0.0)])] * 4)
     truth = events.hits["track"].copy()
     labels = np.where(truth >= 0, 1 - truth, -1)  # names do not matter
@@ -360,7 +359,7 @@ def test_perfect_events_are_right_hit_for_hit():
     labels[starts[1]] = -1  # a hit of a track left out
     labels[starts[3] - 1] = 0  # noise taken
     labels[starts[3] : starts[4]] = np.where(truth[starts[3] : starts[4]] >= 0, 0, -1)  # two tracks in one
-    np.testing.assert_array_equal(tune_baselines.perfect(events, labels), [True, False, False, False])
+    np.testing.assert_allclose(tune_baselines.shares(events, labels), [[3 / 4], [1 / 4]])
 
 
 def test_the_tuning_script_writes_the_best_options(tmp_path):
