@@ -156,8 +156,8 @@ def test_a_line_is_found_without_any_height_or_radius(find, name):
 
 @pytest.mark.parametrize("find", [ransac.find, hough.find])
 def test_a_kinked_track_is_one_track_unless_segments_are_asked_for(find):
-    bent = 198 * 0.8  # both lines meet in front of layer 4, at x = 176 mm + half a cell
-    before, after = line_hits(0, 0.1, layers=(0, 4)), line_hits(198 * 0.1 - bent + 198 * 0.3, 0.5, layers=(4, 8))
+    # both lines meet at x = 198 mm, the wires of layer 4, and turn by 13 degrees there
+    before, after = line_hits(-300, 2.0, 0, 1.5, layers=(0, 4)), line_hits(-300 + 198 * (2 - 4), 4.0, 0, 1.5, layers=(4, 8))
     events = event(before, after)
     np.testing.assert_array_equal(find(events), 0)
     assert count_tracks(events, find(events, kinks=None)) == 2
