@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from datasets.geometry import TOY_FIRST_WIRE_MM
 from fitting import segments as seg
 from fitting.tracks import Hits, finder_hits, number_tracks
 
@@ -44,17 +43,17 @@ def take(hits, which):
     return Hits(*(getattr(hits, name)[which] for name in ("x", "y", "radius", "z", "group")), hits.n_groups)
 
 
-def find(events, propose, tolerances, first_wire_mm=TOY_FIRST_WIRE_MM):
+def find(events, propose, tolerances):
     """Labels from a way of proposing lines.
 
     Args:
         events: Events. propose: function (Hits, tolerances, round) -> (5, n_groups) segments, the line to try in each half event; it
             gets the hits that are left of those half events that still have enough.
-        tolerances: Tolerances. first_wire_mm: distance of the wires of layer 0 from the foil.
+        tolerances: Tolerances.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
-    hits, order = finder_hits(events, first_wire_mm)
+    hits, order = finder_hits(events)  # where the foil is does not matter here
     segments, segment = peel(hits, propose, tolerances)
     segments, segment = reassign(hits, segments, segment, tolerances)
     track = np.arange(segments.shape[1])
