@@ -140,8 +140,8 @@ def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
 
     Args:
         hit_offsets: (event + 1,) first hit of each event, and the end.
-        track, second_track: (hit,) int, the true owners of each hit, numbered within their event; -1 is noise, or no second owner.
-        found: (hit,) int, found track of each hit, any labels from 0 on that differ within an event; -1 where it was left out.
+        track, second_track: (hit,) int, the true owners of each hit, numbered within their event; below 0 is noise, or no second owner.
+        found: (hit,) int, found track of each hit, any labels from 0 on that differ within an event; below 0 where it was left out.
         n_tracks: (event,) true number of tracks. kinked: (event,) bool, whether a track of the event has a kink.
     Returns:
         dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}. The classes: "1", "2", ..., the true numbers of tracks
