@@ -283,7 +283,7 @@ def _best_pairs(event, true, found, weight, n_events):
         taken = np.unique(other[top], return_index=True)[1]
         is_free[way] = np.bincount(event[top], minlength=n_events) == np.bincount(event[top][taken], minlength=n_events)
     total = np.where(is_free[0], best[0], best[1])
-    contested = np.flatnonzero(~is_free.any(0))
+    contested = np.flatnonzero(~is_free.any(0))  # seldom: a split and a merged track in one event
     for which, start, stop in zip(contested, *np.searchsorted(event, [contested, contested + 1]), strict=True):
         row, column = true[start:stop] - true[start], found[start:stop] - found[start:stop].min()
         weights = np.zeros((row.max() + 1, column.max() + 1), np.int64)
