@@ -1,202 +1,244 @@
 """The track finder: which hits belong together, in one pass over the hits of a tracker side.
 
-Every hit is a token. Attention between hits is biased by the geometry of the pair, computed once for all layers (as in the Particle
-Transformer, arXiv:2202.03772); in the last layers tokens for the tracks take part as well (a light form of mask queries,
+A one-dimensional residual U-net along the foil reads the cells, all nine layers at once, and gives each hit what lies around it. Hits
+then exchange what they know by attention, and tokens for the tracks look at the hits (a light form of mask queries,
 arXiv:2107.06278): a hit goes to the track whose token it matches best, or to none.
 """
 
+import itertools
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
+from architectures.residual import residual_block
+
 N_FEATURES = 6  # layer, column, drift radius, z, radius measured, z measured: datasets.views.SEQUENCE_FEATURES without the side
-_FAR = -1e4  # bias of attention to a place without a hit
+_WAVES = (1.5, 5.0, 15.0)  # of the height, in radians a half height of the tracker
+_ABSENT = -1e4  # what attention adds for a place without a hit
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
-class PairGeometry(keras.layers.Layer):
-    """What a pair of hits says about lying on one line.
+class HitFeatures(keras.layers.Layer):
+    """What a network should see of a hit: its features, and its height as waves too, so that small differences of height show.
 
-    In: features (event, hit, 6). Out: (event, hit, hit, 13), finite everywhere, of order one.
+    In: (event, hit, 6). Out: (event, hit, 12), 0 where not measured.
     """
 
     def call(self, hits):
-        layer, column, radius, z, _, z_measured = ops.unstack(ops.cast(hits, "float32"), 6, axis=-1)
-        step = lambda values: values[:, None, :] - values[:, :, None]  # noqa: E731
-        both = lambda values: values[:, None, :] * values[:, :, None]  # noqa: E731
-        dx, dy = 4 * step(layer), 56 * step(column)  # in cells
-        dz = step(z) * both(z_measured) * 1550 / 44
-        distance = ops.sqrt(dx * dx + dy * dy + 0.25)
-        radii = radius[:, None, :], radius[:, :, None]
-        pairs = [
-            dx / distance,
-            dy / distance,
-            ops.abs(dx) / 4,
-            ops.tanh(dy / 3),
-            ops.log(distance),
-            ops.tanh(dz / 2),
-            ops.tanh(dz / distance),
-            ops.log(1 + ops.abs(dz)),
-            both(z_measured),
-            (radii[0] - radii[1]) / distance,  # sines of the angles between the common tangents and the line of wires
-            (radii[0] + radii[1]) / distance,
-            ops.exp(-distance),
-            ops.abs(radii[0] - radii[1]),
-        ]
-        return ops.cast(ops.stack(pairs, -1), self.compute_dtype)
+        z, z_measured = hits[..., 3:4], hits[..., 5:6]
+        phase = z * ops.convert_to_tensor(_WAVES, z.dtype)
+        return ops.concatenate([hits, ops.sin(phase), ops.cos(phase) * z_measured], -1)
 
     def compute_output_shape(self, shape):
-        return (shape[0], shape[1], shape[1], 13)
+        return (*shape[:-1], shape[-1] + 2 * len(_WAVES))
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
-class BiasedAttention(keras.layers.Layer):
-    """Self-attention whose logits get a bias a pair and head.
-
-    In: tokens (event, token, width), bias (event, token, token, head). Out: (event, token, width).
+class ToCells(keras.layers.Layer):
+    """Put hits into their cells. In: features (event, hit, feature), cell (event, hit) int, mask (event, hit).
+    Out: (event, 1, column, layer x feature), 0 in cells that did not fire.
     """
 
-    def __init__(self, n_heads, **kwargs):
+    def __init__(self, n_layers, n_columns, **kwargs):
         super().__init__(**kwargs)
-        self.n_heads = n_heads
-
-    def build(self, shapes):
-        width = shapes[0][-1]
-        self.query_key_value = keras.layers.Dense(3 * width, dtype=self.dtype_policy, name="query_key_value")
-        self.query_key_value.build(shapes[0])
-        self.project = keras.layers.Dense(width, dtype=self.dtype_policy, name="project")
-        self.project.build(shapes[0])
+        self.n_layers, self.n_columns = n_layers, n_columns
 
     def call(self, inputs):
-        tokens, bias = inputs
-        n_tokens, width = ops.shape(tokens)[1], tokens.shape[-1]
-        x = ops.reshape(self.query_key_value(tokens), (-1, n_tokens, 3, self.n_heads, width // self.n_heads))
-        query, key, value = ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), 3)  # each (event, head, token, width of a head)
-        logits = ops.matmul(query, ops.swapaxes(key, -1, -2)) / math.sqrt(width // self.n_heads)
-        weights = ops.softmax(logits + ops.transpose(bias, (0, 3, 1, 2)))
-        x = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        return self.project(ops.reshape(x, (-1, n_tokens, width)))
+        features, cell, mask = inputs
+        n_events, n_features = ops.shape(features)[0], features.shape[-1]
+        n_cells = self.n_layers * self.n_columns
+        index = ops.reshape(cell + n_cells * ops.arange(n_events, dtype="int32")[:, None], (-1, 1))
+        values = ops.reshape(features * ops.cast(mask, features.dtype)[..., None], (-1, n_features))
+        cells = ops.scatter(index, values, (n_events * n_cells, n_features))
+        return ops.reshape(cells, (-1, 1, self.n_columns, self.n_layers * n_features))
 
     def compute_output_shape(self, shapes):
-        return shapes[0]
+        return (shapes[0][0], 1, self.n_columns, self.n_layers * shapes[0][-1])
 
     def get_config(self):
-        return {**super().get_config(), "n_heads": self.n_heads}
+        return {**super().get_config(), "n_layers": self.n_layers, "n_columns": self.n_columns}
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
-class AddTokens(keras.layers.Layer):
-    """Put learned tokens before those of the hits, and make room for them in the bias.
+class FromCells(keras.layers.Layer):
+    """What the cells of hits hold. In: (event, 1, column, layer x feature), cell (event, hit) int. Out: (event, hit, feature)."""
 
-    In: hits (event, hit, width), bias (event, hit, hit, head). Out: the same with n_tokens more.
-    """
+    def __init__(self, n_layers, **kwargs):
+        super().__init__(**kwargs)
+        self.n_layers = n_layers
+
+    def call(self, inputs):
+        cells, cell = inputs
+        n_columns, n_features = cells.shape[2], cells.shape[3] // self.n_layers
+        n_cells = self.n_layers * n_columns
+        n_events, n_hits = ops.shape(cell)[0], ops.shape(cell)[1]
+        index = cell + n_cells * ops.arange(n_events, dtype="int32")[:, None]
+        values = ops.take(ops.reshape(cells, (-1, n_features)), ops.reshape(index, (-1,)), axis=0)
+        return ops.reshape(values, (-1, n_hits, n_features))
+
+    def compute_output_shape(self, shapes):
+        return (*shapes[1], shapes[0][3] // self.n_layers)
+
+    def get_config(self):
+        return {**super().get_config(), "n_layers": self.n_layers}
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+class TrackTokens(keras.layers.Layer):
+    """Learned tokens, the same for every event. In: hits (event, hit, width). Out: (event, n_tokens, width)."""
 
     def __init__(self, n_tokens, **kwargs):
         super().__init__(**kwargs)
         self.n_tokens = n_tokens
 
-    def build(self, shapes):
-        self.tokens = self.add_weight((1, self.n_tokens, shapes[0][-1]), keras.initializers.RandomNormal(0.5), name="tokens")
+    def build(self, shape):
+        self.tokens = self.add_weight((1, self.n_tokens, shape[-1]), keras.initializers.RandomNormal(stddev=1.0), name="tokens")
 
-    def call(self, inputs):
-        hits, bias, mask = inputs
-        tokens = ops.broadcast_to(ops.cast(self.tokens, hits.dtype), (ops.shape(hits)[0], self.n_tokens, hits.shape[-1]))
-        # From a token, a hit that is there looks like any other; a place without one like nothing.
-        absent = ops.cast((1 - ops.cast(mask, "float32")) * _FAR, bias.dtype)[:, None, :, None]
-        from_tokens = ops.broadcast_to(absent, (ops.shape(hits)[0], self.n_tokens, ops.shape(hits)[1], bias.shape[-1]))
-        bias = ops.concatenate([from_tokens, bias], 1)
-        return ops.concatenate([tokens, hits], 1), ops.pad(bias, [[0, 0], [0, 0], [self.n_tokens, 0], [0, 0]])
+    def call(self, hits):
+        return ops.broadcast_to(ops.cast(self.tokens, hits.dtype), (ops.shape(hits)[0], self.n_tokens, hits.shape[-1]))
 
-    def compute_output_shape(self, shapes):
-        hits, bias, _ = shapes
-        add = lambda size: None if size is None else size + self.n_tokens  # noqa: E731
-        return (hits[0], add(hits[1]), hits[2]), (bias[0], add(bias[1]), add(bias[2]), bias[3])
+    def compute_output_shape(self, shape):
+        return (shape[0], self.n_tokens, shape[-1])
 
     def get_config(self):
         return {**super().get_config(), "n_tokens": self.n_tokens}
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
-class MaskBias(keras.layers.Layer):
-    """Hide places without a hit from attention. In: bias (event, hit, hit, head), mask (event, hit). Out: bias."""
-
-    def call(self, inputs):
-        bias, mask = inputs
-        return bias + ops.cast((1 - ops.cast(mask, "float32")) * _FAR, bias.dtype)[:, None, :, None]
-
-    def compute_output_shape(self, shapes):
-        return shapes[0]
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
 class MatchTokens(keras.layers.Layer):
     """Probability that a hit belongs to each track, or to none: softmax over the products with the tracks' tokens.
 
-    In: tokens (event, n_tracks + 1 + hit, width): of the tracks, of the event, of the hits. Out: (event, hit, n_tracks + 1) float32,
-    the last is none.
+    In: hits (event, hit, width), tokens (event, n_tracks, width). Out: (event, hit, n_tracks + 1) float32, the last is none.
     """
 
-    def __init__(self, n_tracks, **kwargs):
-        super().__init__(**kwargs)
-        self.n_tracks = n_tracks
-
-    def build(self, shape):
-        width = shape[-1]
+    def build(self, shapes):
+        width = shapes[0][-1]
         self.of_track = keras.layers.Dense(width, use_bias=False, dtype=self.dtype_policy, name="of_track")
         self.of_hit = keras.layers.Dense(width, use_bias=False, dtype=self.dtype_policy, name="of_hit")
         self.none = keras.layers.Dense(1, dtype=self.dtype_policy, name="none")
         for layer in (self.of_track, self.of_hit, self.none):
-            layer.build((shape[0], None, width))
+            layer.build((None, None, width))
 
-    def call(self, tokens):
-        tracks, hits = tokens[:, : self.n_tracks], tokens[:, self.n_tracks + 1 :]
-        match = ops.matmul(self.of_hit(hits), ops.swapaxes(self.of_track(tracks), -1, -2)) / math.sqrt(tokens.shape[-1])
+    def call(self, inputs):
+        hits, tokens = inputs
+        match = ops.matmul(self.of_hit(hits), ops.swapaxes(self.of_track(tokens), -1, -2)) / math.sqrt(hits.shape[-1])
         return ops.softmax(ops.cast(ops.concatenate([match, self.none(hits)], -1), "float32"))
 
-    def compute_output_shape(self, shape):
-        return (shape[0], None if shape[1] is None else shape[1] - self.n_tracks - 1, self.n_tracks + 1)
-
-    def get_config(self):
-        return {**super().get_config(), "n_tracks": self.n_tracks}
+    def compute_output_shape(self, shapes):
+        return (*shapes[0][:2], shapes[1][1] + 1)
 
 
-def track_finder(n_tracks=4, n_segments=8, width=64, n_heads=4, n_hit_layers=3, n_track_layers=3, n_pair_features=24, expansion=2):
+def track_finder(
+    n_tracks=4, n_segments=8, n_layers=9, n_columns=113, filters=96, width=64, n_heads=4, n_hit_layers=2, n_token_layers=3, expansion=2
+):
     """Find the tracks of the hits of one tracker side.
 
     Args:
-        n_tracks: most tracks it can find. n_segments: most straight segments it can count. width: of a token.
-        n_hit_layers: layers with hits only. n_track_layers: layers after them that have tokens of tracks too.
-        n_pair_features: hidden units of the pair geometry. expansion: of the hidden layer between attentions.
+        n_tracks: most tracks it can find. n_segments: most straight segments it can count. filters: of the U-net.
+        width: of a hit's or a track's token. n_hit_layers: layers of attention among hits. n_token_layers: layers in which the tracks'
+            tokens look at each other and at the hits. expansion: of the hidden layer between attentions.
     Returns:
-        Model. In: `hits` (event, hit, 6), `mask` (event, hit), 1 where there is a hit. Out:
-        `track` (event, hit, n_tracks + 1): probability of each track, in no order, and last of none;
+        Model. In: `hits` (event, hit, 6), `cell` (event, hit) int, column x 9 + layer, `mask` (event, hit) bool, where there is a hit.
+        Out: `track` (event, hit, n_tracks + 1): probability of each track, in no order, and last of none;
         `n_tracks` (event, n_tracks + 1): probability of 0 to n_tracks tracks;
         `n_segments` (event, n_segments + 1): of 0 to n_segments straight segments.
     """
     hits = keras.Input((None, N_FEATURES), name="hits")
-    mask = keras.Input((None,), name="mask")
-    n_layers = n_hit_layers + n_track_layers
-    pairs = keras.layers.Dense(n_pair_features, activation="relu", name="pair_hidden")(PairGeometry(name="pair_geometry")(hits))
-    biases = keras.layers.Dense(n_layers * n_heads, name="pair_bias")(pairs)
-    biases = MaskBias(name="mask_bias")([biases, mask])
-    x = keras.layers.Dense(width, activation="relu", name="hit_hidden")(hits)
-    x = keras.layers.Dense(width, name="hit_embedding")(x)
-    for i in range(n_layers):
-        if i == n_hit_layers:
-            x, biases = AddTokens(n_tracks + 1, name="add_tokens")([x, biases, mask])
-        bias = biases[..., i * n_heads : (i + 1) * n_heads]
-        y = keras.layers.LayerNormalization(name=f"layer{i}_norm1")(x)
-        x = keras.layers.Add(name=f"layer{i}_add1")([x, BiasedAttention(n_heads, name=f"layer{i}_attention")([y, bias])])
-        y = keras.layers.LayerNormalization(name=f"layer{i}_norm2")(x)
-        y = keras.layers.Dense(expansion * width, activation="relu", name=f"layer{i}_hidden")(y)
-        x = keras.layers.Add(name=f"layer{i}_add2")([x, keras.layers.Dense(width, name=f"layer{i}_out")(y)])
-    x = keras.layers.LayerNormalization(name="norm")(x)
-    event = x[:, n_tracks]
-    event = keras.layers.Dense(width, activation="relu", name="event_hidden")(event)
+    cell = keras.Input((None,), dtype="int32", name="cell")
+    mask = keras.Input((None,), dtype="bool", name="mask")
+    features = HitFeatures(dtype="float32", name="hit_features")(hits)
+    x = around = ToCells(n_layers, n_columns, name="to_cells")([features, cell, mask])
+    x = keras.layers.Conv2D(filters, (1, 9), padding="same", activation="relu", name="stem")(x)
+    x = fine = residual_block(x, filters, (1, 1), "fine", (1, 5))
+    x = middle = residual_block(x, filters, (1, 2), "middle", (1, 5))
+    x = residual_block(x, filters, (1, 2), "coarse", (1, 5))
+    x = residual_block(x, filters, (1, 1), "coarsest", (1, 5))
+    for name, skip in (("middle", middle), ("fine", fine)):
+        x = keras.layers.UpSampling2D((1, 2), name=f"{name}_up")(x)
+        x = x[:, :, : skip.shape[2]]
+        x = keras.layers.Add(name=f"{name}_skip")([x, skip])
+        x = residual_block(x, filters, (1, 1), f"{name}_again", (1, 5))
+    around = keras.layers.Conv2D(n_layers * width, 1, name="of_layers")(x)
+    around = FromCells(n_layers, name="from_cells")([around, cell])
+    own = keras.layers.Dense(width, name="own")(features)
+    x = keras.layers.Add(name="hit_tokens")([around, own])
+    for i in range(n_hit_layers):
+        x = _attend(x, x, mask, n_heads, f"hits{i}")
+        x = _feed_forward(x, expansion, f"hits{i}")
+    x = keras.layers.LayerNormalization(name="hits_norm")(x)
+    tokens = TrackTokens(n_tracks + 1, name="tokens")(x)
+    for i in range(n_token_layers):
+        tokens = _attend(tokens, x, mask, n_heads, f"tokens{i}")
+        tokens = _attend(tokens, tokens, None, n_heads, f"tokens{i}_each_other")
+        tokens = _feed_forward(tokens, expansion, f"tokens{i}")
+    tokens = keras.layers.LayerNormalization(name="tokens_norm")(tokens)
+    event = keras.layers.Dense(width, activation="relu", name="event_hidden")(tokens[:, n_tracks])
     outputs = {
-        "track": MatchTokens(n_tracks, name="track")(x),
+        "track": MatchTokens(name="track")([x, tokens[:, :n_tracks]]),
         "n_tracks": keras.layers.Dense(n_tracks + 1, activation="softmax", dtype="float32", name="n_tracks")(event),
         "n_segments": keras.layers.Dense(n_segments + 1, activation="softmax", dtype="float32", name="n_segments")(event),
     }
-    return keras.Model({"hits": hits, "mask": mask}, outputs, name="track_finder")
+    return keras.Model({"hits": hits, "cell": cell, "mask": mask}, outputs, name="track_finder")
+
+
+def _attend(x, to, mask, n_heads, name):
+    """Tokens x look at tokens `to`, (event, token, width) both, where the mask (event, token of `to`) is true."""
+    y = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
+    to = y if to is x else to
+    attention = keras.layers.MultiHeadAttention(n_heads, x.shape[-1] // n_heads, name=f"{name}_attention")
+    y = attention(y, to, attention_mask=None if mask is None else keras.ops.expand_dims(mask, 1))
+    return keras.layers.Add(name=f"{name}_add1")([x, y])
+
+
+def _feed_forward(x, expansion, name):
+    y = keras.layers.LayerNormalization(name=f"{name}_norm2")(x)
+    y = keras.layers.Dense(expansion * x.shape[-1], activation="relu", name=f"{name}_hidden")(y)
+    return keras.layers.Add(name=f"{name}_add2")([x, keras.layers.Dense(x.shape[-1], name=f"{name}_out")(y)])
+
+
+def _targets(owners, probability):
+    """Which columns of `track` are right for each hit, after the matching of tracks that costs least: (event, hit, n_tracks + 1)."""
+    n_tracks = probability.shape[-1] - 1
+    first, second = (ops.one_hot(owners[..., k], n_tracks, dtype="float32") for k in (0, 1))  # a negative owner gives zeros
+    log_probability = ops.log(probability[..., :n_tracks] + 1e-6)
+    gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
+    permutations = np.eye(n_tracks, dtype="float32")[np.array(list(itertools.permutations(range(n_tracks))))]
+    best = ops.argmax(ops.matmul(ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T), -1)
+    matched = ops.take(permutations, best, axis=0)  # (event, true track, column)
+    tracks = ops.matmul(ops.maximum(first, second), matched)
+    none = ops.cast(owners[..., :1] == -1, "float32")
+    return ops.stop_gradient(ops.concatenate([tracks, none], -1))
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+def assignment_loss(owners, probability):
+    """Cross-entropy of the hits' tracks under the best matching of true tracks to columns, over all permutations.
+
+    Args:
+        owners: (event, hit, 2) int, the true tracks of each hit; -1 noise, or no second owner; -2 no hit. A hit of two owners is right
+            on either.
+        probability: (event, hit, n_tracks + 1), as the model gives it.
+    Returns:
+        (event,) mean over the hits of an event.
+    """
+    owners = ops.cast(owners, "int32")
+    right = ops.sum(_targets(owners, probability) * probability, -1)
+    hit = ops.cast(owners[..., 0] > -2, "float32")
+    return -ops.sum(ops.log(right + 1e-6) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+def hit_accuracy(owners, probability):
+    """Share of hits on the right track, or rightly on none; (event,), arguments as `assignment_loss`."""
+    owners = ops.cast(owners, "int32")
+    chosen = ops.one_hot(ops.argmax(probability, -1), probability.shape[-1], dtype="float32")
+    hit = ops.cast(owners[..., 0] > -2, "float32")
+    return ops.sum(ops.sum(_targets(owners, probability) * chosen, -1) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+def perfect(owners, probability):
+    """1 for an event whose hits are all on the right track, or rightly on none; (event,), arguments as `assignment_loss`."""
+    return ops.cast(hit_accuracy(owners, probability) > 1 - 1e-6, "float32")
