@@ -155,11 +155,14 @@ def in_float32(model):
     if keras.config.dtype_policy().name == "float32":
         return model
     keras.config.set_dtype_policy("float32")
-    plain = keras.models.clone_model(
-        model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-    )
+    plain = keras.models.clone_model(model, clone_function=_as_float32)
     plain.set_weights(model.get_weights())
     return plain
+
+
+def _as_float32(layer):
+    config = layer.get_config()
+    return type(layer).from_config({**config, "dtype": "float32"} if "dtype" in config else config)
 
 
 def read_history(path):

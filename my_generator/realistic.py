@@ -6,8 +6,8 @@
     data = number_of_tracks.load(("top",), generate=realistic.generator("harsh"))
 
 Ideal events and response come from the random generator of their block, so event i of a seed is always the same event. A block of
-2048 events is a run of its own: its dead cells are the same in all of its events. The preset `mix`, for trainings, is half ideal
-events and half those of the other presets: each six events in a row are those of MIX in a random order.
+2048 events is a run of its own: its dead cells are the same in all of its events. Two more presets mix the others, for trainings: in
+`mix` half of the events are ideal, in `data_mix` half are like data; each six events in a row are those of MIXES in a random order.
 """
 
 from dataclasses import replace
@@ -19,18 +19,22 @@ from my_generator import blocks, straight_lines, toyhaystack
 from my_generator.response import PRESETS, apply
 
 KINDS = {"my_generator": (straight_lines.make_block, (1,)), "toyhaystack": (toyhaystack.make_block, (0, 1))}  # and sides in use
-MIX = ("ideal", "ideal", "ideal", "simulation", "data", "harsh")
+MIXES = {
+    "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
+    "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
+}
 
 
 def block_maker(preset="data", kind="my_generator", kinks=None):
     """Function (n_tracks (event,), rng) -> realistic Events, for `blocks`.
 
     Args:
-        preset: name of one of `response.PRESETS`, "mix", or a Response.
+        preset: name of one of `response.PRESETS` or of MIXES, or a Response.
         kind: the ideal generator, of KINDS. kinks: share of tracks with a kink (default: the preset's; the haystack has none).
     """
-    if isinstance(preset, str) and preset == "mix":
-        return _mixed({name: block_maker(name, kind, kinks) for name in dict.fromkeys(MIX)})
+    if isinstance(preset, str) and preset in MIXES:
+        mix = MIXES[preset]
+        return _mixed(mix, {name: block_maker(name, kind, kinks) for name in dict.fromkeys(mix)})
     response = PRESETS[preset] if isinstance(preset, str) else preset
     ideal, sides = KINDS[kind]
     if kind != "my_generator":
@@ -42,11 +46,11 @@ def block_maker(preset="data", kind="my_generator", kinks=None):
     return lambda n_tracks, rng: apply(ideal(n_tracks, rng, **response.kinks), response, rng, sides)
 
 
-def _mixed(makers):
-    """One block maker out of those of the presets in MIX, name -> function."""
+def _mixed(mix, makers):
+    """One block maker out of those of the presets in a mix, name -> function."""
 
     def make_block(n_tracks, rng):
-        preset = rng.permuted(np.tile(MIX, (-(-len(n_tracks) // len(MIX)), 1)), axis=1).ravel()[: len(n_tracks)]
+        preset = rng.permuted(np.tile(mix, (-(-len(n_tracks) // len(mix)), 1)), axis=1).ravel()[: len(n_tracks)]
         parts = [np.flatnonzero(preset == name) for name in makers]
         events = concatenate(make(n_tracks[part], rng) for make, part in zip(makers.values(), parts, strict=True))
         return events[np.argsort(np.concatenate(parts))]

@@ -2,8 +2,8 @@
 
     python scripts/track_finder.py --precision mixed_bfloat16 --out models/track_finder
 
-Trains on fresh realistic events, half of them ideal, some with kinks. The card gives the figures of merit of the network alone, on
-events of every kind of detector response; those with the line fit that follows it are `benchmark_clustering.py`'s.
+Trains on fresh events: half of them like data, the others ideal, like simulation, or worse than data. The card gives the figures of
+merit of the network alone for every kind; those with the line fit that follows it are `benchmark_clustering.py`'s.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from my_generator.response import PRESETS
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=32)])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=40)])
     for name, default in (("filters", 64), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default, help="of the network (default: %(default)s)")
     parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     lib.generator_arguments(parser, GENERATORS)
-    parser.set_defaults(generator="mix", test_events=16384)
+    parser.set_defaults(generator="data_mix", test_events=16384)
     return parser.parse_args(argv)
 
 

@@ -4,8 +4,10 @@ from conftest import assert_same
 
 from my_generator import GENERATORS, realistic
 
+MIX = realistic.MIXES["mix"]
 
-@pytest.mark.parametrize("name", ["mix", "toyhaystack_mix", "kinked"])
+
+@pytest.mark.parametrize("name", ["mix", "data_mix", "toyhaystack_mix", "kinked"])
 def test_any_range_of_a_mixed_stream_is_the_same_as_in_the_whole(name):
     generate, _ = GENERATORS[name]
     whole = generate(2500, seed=[3, 1])
@@ -18,14 +20,14 @@ def spy(name):
 
     def make_block(n_tracks, rng):
         events = realistic.block_maker(name)(n_tracks, rng)
-        events.info["run"][:] = realistic.MIX.index(name)
+        events.info["run"][:] = MIX.index(name)
         return events
 
     return make_block
 
 
 def test_every_six_events_of_a_mix_are_three_ideal_ones_and_one_of_each_other_preset():
-    make_block = realistic._mixed({name: spy(name) for name in dict.fromkeys(realistic.MIX)})
+    make_block = realistic._mixed(MIX, {name: spy(name) for name in dict.fromkeys(MIX)})
     n_tracks = np.random.default_rng(0).integers(1, 5, 2048)
     events = make_block(n_tracks, np.random.default_rng(1))
     groups = events.info["run"][:2046].reshape(-1, 6)
