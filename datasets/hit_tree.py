@@ -182,6 +182,16 @@ def write(path, tables, kind="my_generator"):
         tables: Events, or an iterable of them. Hits are put in the order of their tracks, noise last, as `track_split` needs.
         kind: "my_generator" or "toyhaystack", whose geometry the events have; the title of the tree.
     """
+    write_tree(path, TREE, kind, map(_to_branches, [tables] if isinstance(tables, Events) else tables))
+
+
+def write_tree(path, name, title, parts):
+    """Write one ROOT tree, a part at a time; under a temporary name, renamed when whole.
+
+    Args:
+        path: the file. name, title: of the tree.
+        parts: iterable of branch -> (event,) Awkward Array; the fields of a jagged record are branches that share a counter.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -189,12 +199,11 @@ def write(path, tables, kind="my_generator"):
     try:
         # ZLIB has a checksum: a flipped bit is an error, and not another event as with ZSTD and LZ4
         with uproot.recreate(temporary, compression=uproot.ZLIB(1)) as file:
-            for events in [tables] if isinstance(tables, Events) else tables:
-                arrays = _to_branches(events)
+            for arrays in parts:
                 if tree is None:
-                    types = {name: array.type.content for name, array in arrays.items()}
-                    names = {"counter_name": lambda group: f"size_{group}", "field_name": lambda _, name: name}
-                    tree = file.mktree(TREE, types, kind, **names)
+                    types = {branch: array.type.content for branch, array in arrays.items()}
+                    names = {"counter_name": lambda group: f"size_{group}", "field_name": lambda _, field: field}
+                    tree = file.mktree(name, types, title, **names)
                 tree.extend(arrays)
         if tree is None:
             raise ValueError(f"{path}: no events to write")
