@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from scipy.optimize import linear_sum_assignment
 
 import metrics
 
@@ -35,6 +36,7 @@ BAR_MM = 25.0  # how thick a wall is drawn
 Y_LIMIT_MM, Z_LIMIT_MM = 2580.0, 1680.0
 MARGIN_MM = 3 * CELL_MM  # left free beside the outermost hits
 
+WRONG_AREA = 150  # of the ring around a wrong hit, in square points
 MAX_IN_LEGEND = 10
 
 
@@ -111,7 +113,7 @@ def event_display(hits, path=None, title="", n_sides=1, axes=None, first_wire_mm
 
     Args:
         hits: name -> (hit,) array with the names of the event table: side, layer, column, drift_radius_mm, z_mm, track,
-            second_track. Put predicted labels in `track` to see them.
+            second_track. Put predicted labels in `track` to see them, or use `as_found`, which rings wrong hits.
         path: the figure, if it is to be written. title: of the event.
         n_sides: 2 shows both tracker sides in their places, 1 lays them on top of each other, as |x|.
         axes: (top, side, front) to draw into; without them a figure is made.
@@ -142,38 +144,74 @@ def event_display(hits, path=None, title="", n_sides=1, axes=None, first_wire_mm
     return figure
 
 
-def page_of_events(events, which, path, titles, n_sides=1, first_wire_mm=FIRST_WIRE_MM):
+def page_of_events(events, which, path, titles, n_sides=1, first_wire_mm=FIRST_WIRE_MM, found=None, finder="found"):
     """Draw many events, one a row: a large top view, small side and front views. `event_display` says how to read them.
+
+    With the tracks of a finder each event has two rows, as found and below it as true. Found tracks have the colours of the true ones
+    they are made of, and hits that are wrong have a ring.
 
     Args:
         events: an event table. which: indices of the events to draw.
         path: a .pdf gets as many A3 pages as it needs, a picture one long page. titles: one for each of `which`.
         n_sides, first_wire_mm: as in `event_display`.
+        found: (hit,) int, found track of each hit of the table, below 0 where it was left out. finder: its name, for the titles.
     """
     rows_per_page, row_height = (5, 2.2) if n_sides == 1 else (3, 3.6)
-    rows = list(zip(which, titles, strict=True))
+    rows = [(_hits_of(events, event), title) for event, title in zip(which, titles, strict=True)]
+    if found is not None:
+        rows_per_page -= 1  # both rows of an event on the same page
+        labels = [found[events.hit_offsets[event] : events.hit_offsets[event + 1]] for event in which]
+        pairs = [((as_found(hits, own), f"{title} · {finder}"), (hits, "truth")) for (hits, title), own in zip(rows, labels, strict=True)]
+        rows = [row for pair in pairs for row in pair]
     if Path(path).suffix != ".pdf":
         rows_per_page = max(len(rows), 1)
     pages = (
-        _page(events, rows[start : start + rows_per_page], rows_per_page, row_height, n_sides, first_wire_mm)
+        _page(rows[start : start + rows_per_page], rows_per_page, row_height, n_sides, first_wire_mm)
         for start in range(0, max(len(rows), 1), rows_per_page)
     )
     _save(pages, path)
 
 
-def _page(events, rows, n_rows, row_height, n_sides, first_wire_mm):
-    """One page with a row for each (index, title)."""
+def _hits_of(events, event):
+    """The hits of one event: name -> (hit,) array."""
+    return {name: values[events.hit_offsets[event] : events.hit_offsets[event + 1]] for name, values in events.hits.items()}
+
+
+def as_found(hits, found):
+    """The hits of an event with found tracks instead of the true ones, as `event_display` takes them.
+
+    Args:
+        hits: name -> (hit,) array with the true owners. found: (hit,) int, found tracks, below 0 where a hit was left out.
+    Returns:
+        the same, but `track` is the found one, numbered as the true track it is paired with (so that most hits are right; what has no
+        partner goes on counting), no hit has a `second_track`, and `wrong` (hit,) bool tells hits that are not on the track of an owner.
+    """
+    owners = np.stack([hits["track"], hits["second_track"]])
+    names, found = np.unique(np.append(found, -1).clip(-1), return_inverse=True)
+    found = found[:-1] - 1  # from 0 on
+    n_true, n_found = owners.max(initial=-1) + 1, len(names) - 1
+    common = np.array([[((owners == true) & (found == one)).any(0).sum() for one in range(n_found)] for true in range(n_true)])
+    number = np.full(n_found + 1, -1)  # the last is for hits left out
+    if common.size:
+        true, one = linear_sum_assignment(common, maximize=True)
+        number[one[common[true, one] > 0]] = true[common[true, one] > 0]
+    alone = np.flatnonzero(number[:-1] < 0)
+    number[alone] = n_true + np.arange(len(alone))
+    track = number[found]
+    return hits | {"track": track, "second_track": np.full(len(track), -1), "wrong": ~(track == owners).any(0)}
+
+
+def _page(rows, n_rows, row_height, n_sides, first_wire_mm):
+    """One page with a row for each (hits, title)."""
     height = n_rows * row_height + 0.6
     figure = Figure((16.5, height))
     shown = [np.zeros(0, int)]
-    for row, (event, title) in enumerate(rows):
-        of_event = slice(events.hit_offsets[event], events.hit_offsets[event + 1])
-        hits = {name: values[of_event] for name, values in events.hits.items()}
+    for row, (hits, title) in enumerate(rows):
         bottom, box = height - (row + 1) * row_height + 0.45, row_height - 0.75
         axes = [_axes(figure, 0.75, bottom, 10.4, box), _axes(figure, 12.2, bottom, 2.7, box), _axes(figure, 15.3, bottom, 1.0, box)]
         _draw_event(hits, axes, title, n_sides, first_wire_mm, marker_area=7)
         shown.append(hits["track"])
-    _legend(figure, np.concatenate(shown))
+    _legend(figure, np.concatenate(shown), any("wrong" in hits for hits, _ in rows))
     return figure
 
 
@@ -290,6 +328,8 @@ def _cells(ax, x, y, hits):
     shared = second >= 0
     _patches(ax, squares, shared, facecolors="none", edgecolors=_colours(second[shared]), linewidths=1.6, zorder=3)
     ax.scatter(y[track < 0], x[track < 0], 12, NOISE_COLOUR, marker="x", linewidths=0.9, zorder=4)
+    if "wrong" in hits:
+        ax.scatter(y[hits["wrong"]], x[hits["wrong"]], WRONG_AREA, "none", edgecolors="black", linewidths=1.3, zorder=5)
 
 
 def _patches(ax, patches, chosen, **style):
@@ -310,7 +350,7 @@ def _points(ax, across, hits, area):
             ax.scatter(*place, PALETTE[t % len(PALETTE)], marker=MARKERS[t % len(MARKERS)], edgecolors=edges, linewidths=1, zorder=3)
 
 
-def _legend(figure, track):
+def _legend(figure, track, with_wrong=False):
     """What colours and shapes mean, below everything."""
     tracks = np.unique(track[track >= 0])
     point = lambda t: Line2D([], [], color=PALETTE[t % len(PALETTE)], marker=MARKERS[t % len(MARKERS)], linestyle="", label=f"track {t}")  # noqa: E731
@@ -324,6 +364,8 @@ def _legend(figure, track):
         Line2D([], [], color=FOIL_COLOUR, linewidth=2, label="source foil"),
         Patch(color=WALL_COLOUR, label="calorimeter"),
     ]
+    if with_wrong:
+        handles.append(Line2D([], [], color="black", marker="o", markerfacecolor="none", markersize=10, linestyle="", label="wrong hit"))
     figure.legend(handles=handles, loc="lower center", ncols=int(figure.get_figwidth() / 1.35), fontsize=9, frameon=False)
 
 

@@ -1,0 +1,340 @@
+"""Compare track finders: classical ones, the network, network plus line fit, and an oracle that knows the lines.
+
+    python scripts/benchmark_clustering.py --json runs/clustering.json --figures runs/clustering
+    python scripts/benchmark_clustering.py FILES... --json runs/clustering.json
+
+Without files the events are fresh ones of `my_generator.realistic`, which neither the tuning of the classical finders (seed 77) nor the
+training has seen. Every finder is shown as it is and with the foil rule after it. Prints a Markdown table for each preset, or for each
+kind of files; values are for 1/2/3/4 true tracks, in percent and in events per second of process time on one thread. The JSON holds all
+figures of merit with their intervals, for the classes clean, noisy and kinked too.
+
+About a minute for four presets of 1000 events each.
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from threadpoolctl import threadpool_limits
+
+import lib
+import metrics
+import plotting
+from architectures import track_finder  # noqa: F401  a saved model needs its layers
+from datasets import clustering, open_events
+from datasets.drift import sigma_radius_mm
+from datasets.events import Events, concatenate
+from datasets.files import expand
+from datasets.geometry import FIRST_WIRE_MM, TOY_FIRST_WIRE_MM
+from fitting import connected, density, hough, oracle, ransac, refit
+from fitting.foil import foil_rule
+from my_generator import realistic
+from my_generator.response import PRESETS, Response
+
+DEFAULT_MODEL = "track_finder"
+FINDERS = {
+    "connected": "connected cells",
+    "dbscan": "DBSCAN",
+    "hdbscan": "HDBSCAN",
+    "hough": "Hough",
+    "ransac_cells": "RANSAC on cells and z",
+    "ransac": "RANSAC on drift radii",
+    "network": "track finder alone",
+    "refit": "track finder + refit",
+    "oracle": "oracle: lines known",
+    "oracle_covered": "oracle: lines known, covered hits kept",
+}
+OF_MODEL = ("network", "refit")
+HIDDEN = {"radii hidden": "drift_radius_mm", "heights hidden": "z_mm"}
+WITH_FOIL = " + foil rule"
+COLUMNS = {
+    "count right": "count_right",
+    "efficiency": "efficiency",
+    "fake": "fake",
+    "noise rejected": "noise_rejected",
+    "perfect events": "perfect",
+    "hit accuracy": "hit_accuracy",
+}
+SMALLEST_ERRORS_MM = 0.1, 1.0  # of radius and height that the oracle takes for ideal events
+WARM_UP = 48, 32  # events of two calls before the clock runs: TensorFlow then has a graph for batches of any shape
+
+
+@dataclass
+class Sample:
+    """Events to compare on, the distance of their first wires from the foil, and the response whose errors the oracle knows."""
+
+    events: Events
+    first_wire_mm: float
+    response: Response
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)")
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="of fresh events (default: all)")
+    parser.add_argument("--events", type=int, default=4000, help="fresh events of each preset (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=4242, help="of fresh events (default: %(default)s)")
+    parser.add_argument("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
+    parser.add_argument("--model", metavar="NAME", help=f"shipped track finder or path of a run (default: {DEFAULT_MODEL})")
+    parser.add_argument("--hidden", action="store_true", help="finder + refit without drift radii and without heights too")
+    parser.add_argument("--errors", choices=PRESETS, default="data", help="preset whose errors files have, for the oracle (default: data)")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw the comparison, and events found well and not")
+    parser.add_argument("--displays", type=int, default=2, help="events drawn of each kind (default: %(default)s)")
+    parser.add_argument("--format", choices=("png", "pdf"), default="png", help="of the figures (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def samples_of(args):
+    """Name -> Sample: the presets, or the kinds of the files."""
+    if not args.files:
+        fresh = {preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets}
+        return {preset: Sample(events, TOY_FIRST_WIRE_MM, PRESETS[preset]) for preset, events in fresh.items()}
+    tables = {}
+    for path in expand(args.files):
+        tables.setdefault(f"{open_events.kind_of(path)} files", []).append(read_labelled(path))
+    first_wire = lambda name: TOY_FIRST_WIRE_MM if name.startswith("my_generator") else FIRST_WIRE_MM  # noqa: E731
+    return {name: Sample(concatenate(parts), first_wire(name), PRESETS[args.errors]) for name, parts in tables.items()}
+
+
+def read_labelled(path):
+    """The events of a file.
+
+    Raises:
+        ValueError: it does not tell how many tracks there were or which hits they own; names the file.
+    """
+    events = open_events.read(path)
+    n_tracks, track = events.info["n_tracks"], events.hits["track"]
+    if (n_tracks < 0).any():
+        raise ValueError(f"{path}: no labels: the number of tracks of {(n_tracks < 0).sum()} of {len(events)} events is unknown")
+    if len(track) and n_tracks.any() and (track < 0).all():
+        raise ValueError(f"{path}: no labels: none of its {len(track)} hits belongs to a track")
+    return events
+
+
+def load_finder(args):
+    """The network of the rows that need one; None, and a line that says so, where there is none."""
+    if not set(args.finders) & set(OF_MODEL):
+        return None
+    if args.model is None and DEFAULT_MODEL not in lib.shipped_models():
+        print(f"no model {DEFAULT_MODEL} is shipped, so the rows of the track finder are left out; --model names another\n")
+        return None
+    return lib.load_model(args.model or DEFAULT_MODEL)
+
+
+def one_thread():
+    """Let TensorFlow compute on one thread, if it has not started yet; process time counts all threads in any case."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        print("TensorFlow runs already, on as many threads as it has\n")
+
+
+def network(events, model):
+    return refit.labels_of(events, clustering.predict(model, events)["track"])
+
+
+def network_and_refit(events, model):
+    found = clustering.predict(model, events)
+    return refit.find(events, found["track"], found["n_tracks"])
+
+
+def of_known_lines(events, sample, covered):
+    """Labels of the oracle, with the errors the events were made with."""
+    errors, (least_radius, least_z) = sample.response, SMALLEST_ERRORS_MM
+    radius = np.hypot(errors.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"]), errors.radius_sigma_mm)
+    radius = np.fmax(radius, least_radius)
+    return oracle.find(events, radius, max(errors.height_sigma_mm, least_z), covered, sample.first_wire_mm)
+
+
+def finders_of(args, model, sample):
+    """Label of the row -> (function Events -> (hit,) labels, field of the hits that is hidden or None)."""
+    find = {
+        "connected": connected.find,
+        "dbscan": density.find,
+        "hdbscan": density.find_hdbscan,
+        "hough": hough.find,
+        "ransac_cells": ransac.find_cells,
+        "ransac": ransac.find,
+        "network": partial(network, model=model),
+        "refit": partial(network_and_refit, model=model),
+        "oracle": partial(of_known_lines, sample=sample, covered=False),
+        "oracle_covered": partial(of_known_lines, sample=sample, covered=True),
+    }
+    finders = {}
+    for name in args.finders:
+        if model is None and name in OF_MODEL:
+            continue
+        finders[FINDERS[name]] = find[name], None
+        if name == "refit" and args.hidden:
+            finders |= {f"{FINDERS[name]}, {what}": (find[name], field) for what, field in HIDDEN.items()}
+    return finders
+
+
+def without(events, field):
+    """The same events with a field of the hits unknown."""
+    hits = {**events.hits, field: np.full_like(events.hits[field], np.nan)}
+    return Events(hits, events.hit_offsets, events.tracks, events.track_offsets, events.info)
+
+
+def run(find, events, first_wire_mm):
+    """Let a finder look at the events, one true number of tracks after the other.
+
+    Returns:
+        "" and WITH_FOIL -> ((hit,) int16 labels, {"1": events per second of process time, ...}).
+    """
+    n_tracks = events.info["n_tracks"]
+    labels = np.full((2, len(events.hits["layer"])), -1, np.int16)
+    speeds = {}, {}
+    for n in WARM_UP:
+        find(events[:n])
+    for n in np.unique(n_tracks):
+        part, of_part = events[n_tracks == n], (n_tracks == n)[events.hit_event]
+        start = time.process_time()
+        labels[0, of_part] = find(part)
+        found = time.process_time()
+        labels[1, of_part] = foil_rule(part, labels[0, of_part], first_wire_mm=first_wire_mm)
+        for speed, end in zip(speeds, (found, time.process_time()), strict=True):
+            speed[str(n)] = float(f"{len(part) / max(end - start, 1e-6):.3g}")
+    return dict(zip(("", WITH_FOIL), zip(labels, speeds, strict=True), strict=True))
+
+
+def score(events, labels):
+    """`metrics.clustering` of labels."""
+    hits, kinked = events.hits, np.bincount(events.track_event, events.tracks["kinked"], len(events)) > 0
+    return metrics.clustering(events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"], kinked)
+
+
+def compare(sample, finders):
+    """Row -> {"scores": as `metrics.clustering`, "events_per_cpu_second": by number of tracks}, and row -> (hit,) labels."""
+    results, labels = {}, {}
+    for name, (find, hidden) in finders.items():
+        seen = without(sample.events, hidden) if hidden else sample.events
+        for rule, (found, speed) in run(find, seen, sample.first_wire_mm).items():
+            labels[name + rule] = found
+            results[name + rule] = {"scores": score(sample.events, found), "events_per_cpu_second": speed}
+    return results, labels
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    samples = samples_of(args)
+    one_thread()
+    model = load_finder(args)
+    content = {
+        "command": shlex.join(["python", "scripts/benchmark_clustering.py", *(sys.argv[1:] if argv is None else argv)]),
+        "device": lib.describe_device(),
+        "model": None if model is None else args.model or DEFAULT_MODEL,
+        "seed": None if args.files else args.seed,
+        "files": args.files,
+        "samples": {},
+    }
+    with threadpool_limits(1):
+        for name, sample in samples.items():
+            results, labels = compare(sample, finders_of(args, model, sample))
+            content["samples"][name] = {"n_events": len(sample.events), "finders": results}
+            print(f"**{name}**, {len(sample.events)} events\n\n{table(results)}\n", flush=True)
+            if args.figures and name == drawn_sample(samples):
+                draw_events(sample, *drawn_row(args, labels), args)
+    if args.json:
+        lib.write_json(args.json, content)
+    if args.figures:
+        draw_comparison(content["samples"], args.figures / f"perfect_events.{args.format}")
+    return content
+
+
+def table(results):
+    """Markdown: a row a finder, a column a figure, values for each true number of tracks."""
+    classes = numbers_of_tracks(results)
+    lines = [f"| {'/'.join(classes)} tracks | " + " | ".join(COLUMNS) + " | events per CPU second |"]
+    lines.append("| --- |" + " --- |" * (len(COLUMNS) + 1))
+    for row, result in results.items():
+        cells = ["/".join(percent(result["scores"][n][figure]) for n in classes) for figure in COLUMNS.values()]
+        cells.append("/".join(f"{result['events_per_cpu_second'][n]:.0f}" for n in classes))
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def numbers_of_tracks(results):
+    """The true numbers of tracks that occur, as the scores name them."""
+    return [name for name in next(iter(results.values()))["scores"] if name.isdigit()]
+
+
+def percent(score):
+    return f"{100 * score['value']:.1f}" if score["n"] else "–"
+
+
+def drawn_sample(samples):
+    """Name of the sample whose events are drawn."""
+    return "data" if "data" in samples else next(iter(samples))
+
+
+def drawn_row(args, labels):
+    """(row, its labels) that is drawn: network and refit with the foil rule, where there is one, else the last finder."""
+    row = FINDERS["refit"] + WITH_FOIL
+    row = row if row in labels else list(labels)[-1]
+    return row, labels[row]
+
+
+def draw_events(sample, row, labels, args):
+    """For each true number of tracks, the first events that were found right hit for hit and the first others."""
+    events, hits = sample.events, sample.events.hits
+    n_tracks = events.info["n_tracks"]
+    counts = metrics.clustering_by_event(events.hit_offsets, hits["track"], hits["second_track"], labels, n_tracks)
+    perfect, (n_right, n_hits) = counts["perfect"][0] > 0, counts["hit_accuracy"]
+    n_sides = 1 if len(np.unique(hits["side"])) < 2 else 2
+    for n in np.unique(n_tracks):
+        good, failed = (np.flatnonzero((n_tracks == n) & chosen & (n_hits > 0))[: args.displays] for chosen in (perfect, ~perfect))
+        titles = [f"{n} tracks, event {event}: perfect" for event in good]
+        titles += [f"{n} tracks, event {event}: {n_hits[event] - n_right[event]} of {n_hits[event]} hits wrong" for event in failed]
+        path = args.figures / f"{n}_tracks.{args.format}"
+        plotting.page_of_events(events, [*good, *failed], path, titles, n_sides, sample.first_wire_mm, found=labels, finder=row)
+
+
+def draw_comparison(samples, path):
+    """Perfect events of all finders, a panel a sample: dots by true number of tracks, bars the 68 % intervals."""
+    results = [sample["finders"] for sample in samples.values()]
+    rows = [row for row in results[0] if not row.endswith(WITH_FOIL)]
+    classes = sorted(set().union(*map(numbers_of_tracks, results)), key=int)
+    colour = lambda number: plotting.PALETTE[number % len(plotting.PALETTE)]  # noqa: E731
+    marker = lambda number: plotting.MARKERS[number % len(plotting.MARKERS)]  # noqa: E731
+    figure = Figure((3.1 * len(results) + 2.6, 0.42 * len(rows) + 1.9), layout="constrained")
+    panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
+    for ax, name, result in zip(panels, samples, results, strict=True):
+        for number, n in enumerate(classes):
+            for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour(number))):
+                known = [
+                    (place, result[row + rule]["scores"][n]["perfect"]) for place, row in enumerate(rows) if n in result[row]["scores"]
+                ]
+                if not known:
+                    continue
+                place, value = np.array([p for p, _ in known]), np.array([score["value"] for _, score in known])
+                low, high = np.array([score["interval"] for _, score in known]).T
+                style = {"fmt": marker(number), "color": colour(number), "markerfacecolor": face, "markersize": 5, "elinewidth": 1}
+                ax.errorbar(100 * value, -place + shift, xerr=100 * np.array([value - low, high - value]), **style)
+        ax.set(title=f"{name}, {samples[name]['n_events']} events", xlabel="perfect events (%)", xlim=(-3, 103))
+        ax.set(yticks=-np.arange(len(rows)), yticklabels=rows)
+        ax.grid(color=plotting.GRID_COLOUR, linewidth=0.6)
+        ax.set_axisbelow(True)
+    handles = [
+        Line2D([], [], linestyle="", label=f"{n} track" + "s" * (n != "1"), color=colour(i), marker=marker(i))
+        for i, n in enumerate(classes)
+    ]
+    grey = {"color": "0.3", "marker": "o", "linestyle": ""}
+    handles += [Line2D([], [], label="with the foil rule", **grey), Line2D([], [], label="without", markerfacecolor="white", **grey)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
