@@ -15,7 +15,7 @@ from keras import ops
 from architectures.residual import residual_block
 
 N_FEATURES = 6  # layer, column, drift radius, z, radius measured, z measured: datasets.views.SEQUENCE_FEATURES without the side
-_WAVES = (1.5, 5.0, 15.0)  # of the height, in radians a half height of the tracker
+_WAVES = (3.0, 12.0)  # of the height, in radians a half height of the tracker
 _ABSENT = -1e4  # what attention adds for a place without a hit
 
 
@@ -23,16 +23,16 @@ _ABSENT = -1e4  # what attention adds for a place without a hit
 class HitFeatures(keras.layers.Layer):
     """What a network should see of a hit: its features, and its height as waves too, so that small differences of height show.
 
-    In: (event, hit, 6). Out: (event, hit, 12), 0 where not measured.
+    In: (event, hit, 6). Out: (event, hit, 11), 0 where not measured, and last 1.
     """
 
     def call(self, hits):
         z, z_measured = hits[..., 3:4], hits[..., 5:6]
         phase = z * ops.convert_to_tensor(_WAVES, z.dtype)
-        return ops.concatenate([hits, ops.sin(phase), ops.cos(phase) * z_measured], -1)
+        return ops.concatenate([hits, ops.sin(phase), ops.cos(phase) * z_measured, ops.ones_like(z)], -1)
 
     def compute_output_shape(self, shape):
-        return (*shape[:-1], shape[-1] + 2 * len(_WAVES))
+        return (*shape[:-1], shape[-1] + 2 * len(_WAVES) + 1)
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -131,7 +131,7 @@ class MatchTokens(keras.layers.Layer):
 
 
 def track_finder(
-    n_tracks=4, n_segments=8, n_layers=9, n_columns=113, filters=96, width=64, n_heads=4, n_hit_layers=2, n_token_layers=3, expansion=2
+    n_tracks=4, n_segments=8, n_layers=9, n_columns=113, filters=48, width=48, n_heads=4, n_hit_layers=1, n_token_layers=2, expansion=2
 ):
     """Find the tracks of the hits of one tracker side.
 
@@ -149,17 +149,16 @@ def track_finder(
     cell = keras.Input((None,), dtype="int32", name="cell")
     mask = keras.Input((None,), dtype="bool", name="mask")
     features = HitFeatures(dtype="float32", name="hit_features")(hits)
-    x = around = ToCells(n_layers, n_columns, name="to_cells")([features, cell, mask])
-    x = keras.layers.Conv2D(filters, (1, 9), padding="same", activation="relu", name="stem")(x)
-    x = fine = residual_block(x, filters, (1, 1), "fine", (1, 5))
+    x = ToCells(n_layers, n_columns, name="to_cells")([features[..., 2:], cell, mask])  # a cell need not say where it is
+    x = keras.layers.Conv2D(filters, (1, 7), padding="same", activation="relu", name="stem")(x)
+    x = fine = residual_block(x, filters, (1, 1), "fine", (1, 3))
     x = middle = residual_block(x, filters, (1, 2), "middle", (1, 5))
     x = residual_block(x, filters, (1, 2), "coarse", (1, 5))
     x = residual_block(x, filters, (1, 1), "coarsest", (1, 5))
-    for name, skip in (("middle", middle), ("fine", fine)):
+    for name, skip, kernel in (("middle", middle, (1, 5)), ("fine", fine, (1, 3))):
         x = keras.layers.UpSampling2D((1, 2), name=f"{name}_up")(x)
-        x = x[:, :, : skip.shape[2]]
-        x = keras.layers.Add(name=f"{name}_skip")([x, skip])
-        x = residual_block(x, filters, (1, 1), f"{name}_again", (1, 5))
+        x = keras.layers.Add(name=f"{name}_skip")([x[:, :, : skip.shape[2]], skip])
+        x = residual_block(x, filters, (1, 1), f"{name}_again", kernel)
     around = keras.layers.Conv2D(n_layers * width, 1, name="of_layers")(x)
     around = FromCells(n_layers, name="from_cells")([around, cell])
     own = keras.layers.Dense(width, name="own")(features)

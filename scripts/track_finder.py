@@ -22,7 +22,7 @@ from my_generator.response import PRESETS
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=40)])
-    for name, default in (("filters", 64), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
+    for name, default in (("filters", 48), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default, help="of the network (default: %(default)s)")
     parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     lib.generator_arguments(parser, GENERATORS)
