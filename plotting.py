@@ -198,7 +198,8 @@ def as_found(hits, found):
     alone = np.flatnonzero(number[:-1] < 0)
     number[alone] = n_true + np.arange(len(alone))
     track = number[found]
-    return hits | {"track": track, "second_track": np.full(len(track), -1), "wrong": ~(track == owners).any(0)}
+    right = np.where(track < 0, owners[0] < 0, (track == owners).any(0))
+    return hits | {"track": track, "second_track": np.full(len(track), -1), "wrong": ~right}
 
 
 def _page(rows, n_rows, row_height, n_sides, first_wire_mm):

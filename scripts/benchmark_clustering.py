@@ -64,7 +64,7 @@ COLUMNS = {
     "hit accuracy": "hit_accuracy",
 }
 SMALLEST_ERRORS_MM = 0.1, 1.0  # of radius and height that the oracle takes for ideal events
-WARM_UP = 48, 32  # events of two calls before the clock runs: TensorFlow then has a graph for batches of any shape
+WARM_UP = 48, 2  # events of two calls before the clock runs: TensorFlow then has a graph for batches of any shape
 
 
 @dataclass
@@ -143,9 +143,9 @@ def network(events, model):
     return refit.labels_of(events, clustering.predict(model, events)["track"])
 
 
-def network_and_refit(events, model):
+def network_and_refit(events, model, first_wire_mm):
     found = clustering.predict(model, events)
-    return refit.find(events, found["track"], found["n_tracks"])
+    return refit.find(events, found["track"], found["n_tracks"], first_wire_mm=first_wire_mm)
 
 
 def of_known_lines(events, sample, covered):
@@ -166,7 +166,7 @@ def finders_of(args, model, sample):
         "ransac_cells": ransac.find_cells,
         "ransac": ransac.find,
         "network": partial(network, model=model),
-        "refit": partial(network_and_refit, model=model),
+        "refit": partial(network_and_refit, model=model, first_wire_mm=sample.first_wire_mm),
         "oracle": partial(of_known_lines, sample=sample, covered=False),
         "oracle_covered": partial(of_known_lines, sample=sample, covered=True),
     }
@@ -304,6 +304,7 @@ def draw_comparison(samples, path):
     """Perfect events of all finders, a panel a sample: dots by true number of tracks, bars the 68 % intervals."""
     results = [sample["finders"] for sample in samples.values()]
     rows = [row for row in results[0] if not row.endswith(WITH_FOIL)]
+    place = -np.arange(len(rows))
     classes = sorted(set().union(*map(numbers_of_tracks, results)), key=int)
     colour = lambda number: plotting.PALETTE[number % len(plotting.PALETTE)]  # noqa: E731
     marker = lambda number: plotting.MARKERS[number % len(plotting.MARKERS)]  # noqa: E731
@@ -311,18 +312,15 @@ def draw_comparison(samples, path):
     panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
     for ax, name, result in zip(panels, samples, results, strict=True):
         for number, n in enumerate(classes):
+            if n not in numbers_of_tracks(result):
+                continue
             for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour(number))):
-                known = [
-                    (place, result[row + rule]["scores"][n]["perfect"]) for place, row in enumerate(rows) if n in result[row]["scores"]
-                ]
-                if not known:
-                    continue
-                place, value = np.array([p for p, _ in known]), np.array([score["value"] for _, score in known])
-                low, high = np.array([score["interval"] for _, score in known]).T
+                scores = [result[row + rule]["scores"][n]["perfect"] for row in rows]
+                value, low, high = 100 * np.array([[score["value"], *score["interval"]] for score in scores]).T
                 style = {"fmt": marker(number), "color": colour(number), "markerfacecolor": face, "markersize": 5, "elinewidth": 1}
-                ax.errorbar(100 * value, -place + shift, xerr=100 * np.array([value - low, high - value]), **style)
+                ax.errorbar(value, place + shift, xerr=(value - low, high - value), **style)
         ax.set(title=f"{name}, {samples[name]['n_events']} events", xlabel="perfect events (%)", xlim=(-3, 103))
-        ax.set(yticks=-np.arange(len(rows)), yticklabels=rows)
+        ax.set(yticks=place, yticklabels=rows)
         ax.grid(color=plotting.GRID_COLOUR, linewidth=0.6)
         ax.set_axisbelow(True)
     handles = [

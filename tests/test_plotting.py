@@ -179,3 +179,45 @@ def test_history_has_a_panel_a_metric_and_marks_the_best_epoch(saved):
 def test_history_without_validation_and_with_a_failed_epoch_is_drawn(tmp_path):
     plotting.history({"loss": [1.0, np.nan, -0.5]}, tmp_path / "history.png")
     assert (tmp_path / "history.png").exists()
+
+
+def test_found_tracks_have_the_colours_of_the_true_ones_they_are_made_of():
+    """Two true tracks and a noise hit; the finder calls them 7 and 3, takes the noise, leaves out one hit and splits another off."""
+    track, second = np.array([0, 0, 0, 0, 1, 1, 1, -1]), np.array([-1, 1, -1, -1, -1, -1, -1, -1])
+    found = np.array([7, 7, 7, -1, 3, 3, 5, 3])
+    shown = plotting.as_found({"track": track, "second_track": second}, found)
+    assert shown["track"].tolist() == [0, 0, 0, -1, 1, 1, 2, 1]
+    assert shown["wrong"].tolist() == [False, False, False, True, False, False, True, True]
+    assert (shown["second_track"] == -1).all()
+
+
+def test_the_hit_of_two_tracks_is_right_on_either():
+    track, second = np.array([0, 0, 0, 1, 1]), np.array([-1, -1, 1, -1, -1])
+    for owner in (0, 1):
+        shown = plotting.as_found({"track": track, "second_track": second}, np.array([0, 0, owner, 1, 1]))
+        assert shown["track"].tolist() == [0, 0, owner, 1, 1] and not shown["wrong"].any()
+
+
+@pytest.mark.parametrize("found", [[-1, -1], [0, 0], [5, -4]])
+def test_whatever_is_found_among_noise_is_wrong(found):
+    shown = plotting.as_found({"track": np.array([-1, -1]), "second_track": np.array([-1, -1])}, np.array(found))
+    assert shown["wrong"].tolist() == [label >= 0 for label in found]
+    assert (shown["track"] >= 0).tolist() == [label >= 0 for label in found]
+
+
+def test_found_and_true_tracks_are_rows_of_one_page(saved, events):
+    found = np.where(np.arange(len(events.hits["track"])) % 5, events.hits["track"], -1)
+    plotting.page_of_events(events, [2, 5, 1], "events.pdf", ["a", "b", "c"], found=found, finder="mine")
+    pages = list(saved[0])
+    titles = [[ax.get_title(loc="left") for ax in page.axes[::3]] for page in pages]
+    assert titles == [["a · mine", "truth", "b · mine", "truth"], ["c · mine", "truth"]]
+    assert pages[0].legends[0].get_texts()[-1].get_text() == "wrong hit"
+    n_rings = [[len(c.get_offsets()) for c in ax.collections if c.get_zorder() == 5] for ax in pages[0].axes[::3]]
+    n_wrong = [int((np.arange(*events.hit_offsets[[event, event + 1]]) % 5 == 0).sum()) for event in (2, 5)]
+    assert n_rings == [[n_wrong[0]], [], [n_wrong[1]], []]
+
+
+def test_without_found_tracks_no_hit_has_a_ring(saved, events):
+    plotting.page_of_events(events, [2], "events.png", ["a"])
+    (page,) = saved[0]
+    assert "wrong hit" not in [text.get_text() for text in page.legends[0].get_texts()]
