@@ -1,11 +1,23 @@
 """From what the network says of each hit to tracks: lines are fitted to its groups of hits, and every hit is asked again.
 
-The network sees what belongs together; the drift radii know to a millimetre where a line runs. Both are used as probabilities.
+The network sees what belongs together; the drift radii know to a millimetre where a line runs. Both speak as probabilities: a hit goes
+to the track, or to none, for which the network's probability and the line's likelihood are most probable together.
 """
 
 import numpy as np
 
-from fitting.tracks import number_tracks
+from datasets.drift import sigma_radius_mm
+from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, TOY_FIRST_WIRE_MM
+from fitting import peeling, ransac
+from fitting import segments as seg
+from fitting.tracks import finder_hits, number_tracks
+
+LINES = peeling.Tolerances(rounds=8)
+N_PAIRS = 24
+SURE = 0.98  # probability of noise above which a hit is not asked
+RADIUS_SCALE, SIGMA_Z_MM = 1.5, 15.0  # errors of real data, in sigma_r(r) and mm
+SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
+GAP_MM = 200.0  # how far beyond its hits a line may take another
 
 
 def labels_of(events, track):
@@ -16,6 +28,117 @@ def labels_of(events, track):
     Returns:
         (hit,) int16, -1 for hits left out.
     """
-    best, n = track.argmax(1), track.shape[1]
-    cluster = np.where(best == n - 1, -1, (2 * events.hit_event + events.hits["side"]) * n + best)
-    return number_tracks(cluster, events.hit_event)
+    return number_tracks(_most_probable(track, 2 * events.hit_event + events.hits["side"]), events.hit_event)
+
+
+def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.0, odd=0.05, lineless=1e-9, same=SAME, rounds=2, seed=0):
+    """Tracks from the network's probabilities and straight lines.
+
+    Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's hits together is what it
+    says of the line: which track it is a part of. Then each hit is asked again, with all lines of its side; and lines that meet are
+    one track, with a kink, where the network sees one.
+
+    Args:
+        events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers of tracks.
+        first_wire_mm: distance of the wires of layer 0 from the foil.
+        trust: in the logarithm of the network's probabilities, beside that of the lines' likelihood. odd: share of the hits of a track
+            with another's radius or height: one nearer the wire hides them. same: probability that two lines are one track from which
+            they are joined.
+        rounds: of asking all hits. seed: of RANSAC.
+    Returns:
+        (hit,) int16, -1 for hits left out.
+    """
+    hits, order = finder_hits(events, first_wire_mm)
+    track = track[order]
+    maybe = np.flatnonzero(track[:, -1] < SURE)
+    segments, segment_of = peeling.peel(peeling.take(hits, maybe), ransac._proposer(N_PAIRS, seed), LINES)
+    segment = np.full(len(order), -1)
+    segment[maybe] = segment_of
+    for _ in range(rounds):
+        segments, segment = _ask(hits, segments, segment, track, trust, odd, lineless)
+    n_segments = segments.shape[1]
+    opinion = _opinion(segment, track, n_segments)
+    before, after, badness = peeling.continuations(hits, segments, segment)
+    best_first = np.argsort(badness, kind="stable")
+    before, after = before[best_first], after[best_first]
+    agreement = (opinion[before] * opinion[after]).sum(1)
+    tracks = np.stack([_join((before[agreement > at_least], after[agreement > at_least]), n_segments) for at_least in same])
+    probability = np.stack([_probability_of_count(hits, segment, joined, n_tracks) for joined in tracks])
+    best = (probability - 1e-6 * np.arange(len(same))[:, None]).argmax(0)  # (half event,)
+    found = np.full(len(order), -1)
+    found[order] = np.where(segment >= 0, tracks[best[hits.group], segment], -1)
+    return number_tracks(found, events.hit_event, LINES.min_track_hits)
+
+
+def _probability_of_count(hits, segment, joined, n_tracks):
+    """(half event,) what the network gives for the number of tracks that joined segments make."""
+    mine = np.flatnonzero(segment >= 0)
+    track, count = np.unique(joined[segment[mine]], return_counts=True)
+    group = np.zeros(len(joined), int)
+    group[joined[segment[mine]]] = hits.group[mine]
+    n = np.bincount(group[track[count >= LINES.min_track_hits]], minlength=hits.n_groups)
+    known = n_tracks.reshape(hits.n_groups, -1)
+    return np.where(n < known.shape[1], known[np.arange(hits.n_groups), np.minimum(n, known.shape[1] - 1)], 0)
+
+
+def _opinion(segment, track, n_segments):
+    """(segment, n_slots): which of the tracks it found the network takes each segment for; rows sum to 1."""
+    mine = np.flatnonzero(segment >= 0)
+    total = np.stack([np.bincount(segment[mine], track[mine, slot], n_segments) for slot in range(track.shape[1] - 1)], 1) + 1e-9
+    return total / total.sum(1, keepdims=True)
+
+
+def _ask(hits, segments, segment, track, trust, odd, lineless):
+    """Refit the segments and give each hit to the most probable one, or to none."""
+    mine = np.flatnonzero(segment >= 0)
+    own = peeling.take(hits, mine)
+    segments = seg.fit(segments, segment[mine], own)
+    opinion = _opinion(segment, track, segments.shape[1])
+    group = np.zeros(segments.shape[1], int)
+    group[segment[mine]] = hits.group[mine]
+    first, last = seg.extents(segments, segment[mine], own)
+    hit, which = peeling.pairs_in_group(hits.group, group, segment, hits.n_groups)
+    angle, offset, t0, z0, slope = segments[:, which]
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y, radius, z = hits.x[hit], hits.y[hit], hits.radius[hit], hits.z[hit]
+    distance = np.abs(cos * x + sin * y - offset)
+    t = sin * x - cos * y
+    inside = (t > first[which] - GAP_MM) & (t < last[which] + GAP_MM)
+    near = (t > first[which] - 300) & (t < last[which] + 300) & (distance < 150)
+    sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(radius, nan=CELL_RADIUS_MM / 2)) + 0.2
+    crosses = distance < CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)) + 2 * sigma
+    density = lambda pull, sigma, width: np.exp(-0.5 * pull**2) / (np.sqrt(2 * np.pi) * sigma) * width  # noqa: E731
+    by_radius = np.where(np.isfinite(radius), (1 - odd) * density((distance - radius) / sigma, sigma, CELL_RADIUS_MM) + odd, 1.0)
+    pull = (z - z0 - slope * (t - t0)) / SIGMA_Z_MM
+    by_height = np.where(np.isfinite(pull), (1 - odd) * density(pull, SIGMA_Z_MM, 2 * HALF_HEIGHT_MM) + 0.1 * odd, 1.0)
+    by_network = (track[hit, :-1] * opinion[which]).sum(1) + 1e-6
+    by_line = np.where(inside & crosses, np.maximum(by_radius * by_height, lineless), np.where(near, lineless, 1e-12))
+    score = trust * np.log(by_network) + np.log(by_line)
+    best, new = np.full(len(segment), -np.inf), np.full(len(segment), -1)
+    asked, start = np.unique(hit, return_index=True)  # all lines of a hit follow each other
+    if len(asked):
+        best[asked] = np.maximum.reduceat(score, start)
+        chosen = score == best[hit]
+        new[hit[chosen]] = which[chosen]
+    return segments, np.where(best > trust * np.log(track[:, -1] + 1e-6), new, -1)
+
+
+def _join(pairs, n_segments):
+    """(segment,) a segment of the track that each belongs to.
+
+    Args:
+        pairs: before, after, each (pair,): segments that go on in others, the best match first.
+    """
+    before, after = pairs
+    best = peeling.first_of(before) & peeling.first_of(after)
+    joined = np.arange(n_segments)
+    joined[after[best]] = before[best]
+    for _ in range(3):  # chains of segments
+        joined = joined[joined]
+    return joined
+
+
+def _most_probable(track, group):
+    """(hit,) number of the half event and most probable track of each hit, -1 where none is."""
+    best, n_slots = track.argmax(1), track.shape[1] - 1
+    return np.where(best == n_slots, -1, group * n_slots + best)
