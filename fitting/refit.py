@@ -17,6 +17,7 @@ N_PAIRS = 24
 SURE = 0.98  # probability of noise above which a hit is not asked
 RADIUS_SCALE, SIGMA_Z_MM = 1.5, 15.0  # errors of real data, in sigma_r(r) and mm
 SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
+MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
 GAP_MM = 200.0  # how far beyond its hits a line may take another
 
 
@@ -58,7 +59,7 @@ def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.
         segments, segment = _ask(hits, segments, segment, track, trust, odd, lineless)
     n_segments = segments.shape[1]
     opinion = _opinion(segment, track, n_segments)
-    before, after, badness = peeling.continuations(hits, segments, segment)
+    before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
     best_first = np.argsort(badness, kind="stable")
     before, after = before[best_first], after[best_first]
     agreement = (opinion[before] * opinion[after]).sum(1)
