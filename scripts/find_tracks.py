@@ -56,9 +56,9 @@ def main(argv=None):
     counts, drawn, start = [], [], time.perf_counter()
 
     def parts():
-        yield branches(*look(model, concatenate([]), geometry.FIRST_WIRE_MM, args))  # a tree even where there is no event
+        yield branches(concatenate([]), np.zeros(0, np.int16), np.zeros(0, np.float32))  # a tree even where there is no event
         for events, first_wire_mm in blocks(args.files):
-            events, labels, probability = look(model, events, first_wire_mm, args)
+            labels, probability = look(model, events, first_wire_mm, args)
             counts.append(count_tracks(events, labels))
             keep_first(drawn, events, labels, first_wire_mm, args.n_displays if args.displays else 0)
             yield branches(events, labels, probability)
@@ -82,7 +82,7 @@ def blocks(paths):
 
 
 def look(model, events, first_wire_mm, args):
-    """(events, (hit,) labels, (hit,) probabilities) by a track finder and what the flags add to it."""
+    """((hit,) labels, (hit,) probabilities) by a track finder and what the flags add to it."""
     seen = clustering.predict(model, events)
     if args.refit:
         labels = refit.find(events, seen["track"], seen["n_tracks"], first_wire_mm=first_wire_mm)
@@ -90,7 +90,7 @@ def look(model, events, first_wire_mm, args):
         labels = refit.labels_of(events, seen["track"])
     if args.foil_rule:
         labels = foil_rule(events, labels, first_wire_mm=first_wire_mm)
-    return events, labels, chosen_probability(events, labels, seen["track"])
+    return labels, chosen_probability(events, labels, seen["track"])
 
 
 def chosen_probability(events, labels, track):
