@@ -177,8 +177,8 @@ def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
         "1",
     ]
     benchmark_clustering.main(arguments)
-    assert drawn.keys() == {f"{n}_tracks.png" for n in (1, 2, 3, 4)}
-    which, titles, options = drawn["4_tracks.png"]
+    assert drawn.keys() == {f"tracks_{n}.png" for n in (1, 2, 3, 4)}
+    which, titles, options = drawn["tracks_4.png"]
     events = realistic.generate(80, preset="data", seed=4242)
     assert (events.info["n_tracks"][which] == 4).all() and options["finder"] == "connected cells + foil rule"
     assert "hits wrong" in titles[-1] and len(which) == len(titles) <= 2
@@ -190,7 +190,7 @@ def test_two_sided_events_are_drawn_for_files(haystack_file, tmp_path):
     folder = tmp_path / "figures"
     arguments = [str(haystack_file), "--finders", "connected", "--figures", str(folder), "--displays", "1", "--format", "pdf"]
     benchmark_clustering.main(arguments)
-    assert sorted(path.name for path in folder.iterdir()) == [*(f"{n}_tracks.pdf" for n in (1, 2, 3, 4)), "perfect_events.pdf"]
+    assert sorted(path.name for path in folder.iterdir()) == ["perfect_events.pdf", *(f"tracks_{n}.pdf" for n in (1, 2, 3, 4))]
 
 
 def test_displays_ring_as_many_hits_as_the_figures_of_merit_count_wrong():
