@@ -136,7 +136,7 @@ def track_finder(
     """Find the tracks of the hits of one tracker side.
 
     Args:
-        n_tracks: most tracks it can find. n_segments: most straight segments it can count. filters: of the U-net.
+        n_tracks: most tracks it can find. n_segments: most straight segments it can count. filters: of the U-net, 0 for none.
         width: of a hit's or a track's token. n_hit_layers: layers of attention among hits. n_token_layers: layers in which the tracks'
             tokens look at each other and at the hits. expansion: of the hidden layer between attentions.
     Returns:
@@ -149,20 +149,10 @@ def track_finder(
     cell = keras.Input((None,), dtype="int32", name="cell")
     mask = keras.Input((None,), dtype="bool", name="mask")
     features = HitFeatures(dtype="float32", name="hit_features")(hits)
-    x = ToCells(n_layers, n_columns, name="to_cells")([features[..., 2:], cell, mask])  # a cell need not say where it is
-    x = keras.layers.Conv2D(filters, (1, 7), padding="same", activation="relu", name="stem")(x)
-    x = fine = residual_block(x, filters, (1, 1), "fine", (1, 3))
-    x = middle = residual_block(x, filters, (1, 2), "middle", (1, 5))
-    x = residual_block(x, filters, (1, 2), "coarse", (1, 5))
-    x = residual_block(x, filters, (1, 1), "coarsest", (1, 5))
-    for name, skip, kernel in (("middle", middle, (1, 5)), ("fine", fine, (1, 3))):
-        x = keras.layers.UpSampling2D((1, 2), name=f"{name}_up")(x)
-        x = keras.layers.Add(name=f"{name}_skip")([x[:, :, : skip.shape[2]], skip])
-        x = residual_block(x, filters, (1, 1), f"{name}_again", kernel)
-    around = keras.layers.Conv2D(n_layers * width, 1, name="of_layers")(x)
-    around = FromCells(n_layers, name="from_cells")([around, cell])
-    own = keras.layers.Dense(width, name="own")(features)
-    x = keras.layers.Add(name="hit_tokens")([around, own])
+    x = keras.layers.Dense(width, name="own")(features)
+    if filters:
+        around = _surroundings(features, cell, mask, n_layers, n_columns, filters, width)
+        x = keras.layers.Add(name="hit_tokens")([around, x])
     for i in range(n_hit_layers):
         x = _attend(x, x, mask, n_heads, f"hits{i}")
         x = _feed_forward(x, expansion, f"hits{i}")
@@ -182,6 +172,22 @@ def track_finder(
     return keras.Model({"hits": hits, "cell": cell, "mask": mask}, outputs, name="track_finder")
 
 
+def _surroundings(features, cell, mask, n_layers, n_columns, filters, width):
+    """What the U-net sees around each hit, (event, hit, width)."""
+    x = ToCells(n_layers, n_columns, name="to_cells")([features[..., 2:], cell, mask])  # a cell need not say where it is
+    x = keras.layers.Conv2D(filters, (1, 7), padding="same", activation="relu", name="stem")(x)
+    x = fine = residual_block(x, filters, (1, 1), "fine", (1, 3))
+    x = middle = residual_block(x, filters, (1, 2), "middle", (1, 5))
+    x = residual_block(x, filters, (1, 2), "coarse", (1, 5))
+    x = residual_block(x, filters, (1, 1), "coarsest", (1, 5))
+    for name, skip, kernel in (("middle", middle, (1, 5)), ("fine", fine, (1, 3))):
+        x = keras.layers.UpSampling2D((1, 2), name=f"{name}_up")(x)
+        x = keras.layers.Add(name=f"{name}_skip")([x[:, :, : skip.shape[2]], skip])
+        x = residual_block(x, filters, (1, 1), f"{name}_again", kernel)
+    around = keras.layers.Conv2D(n_layers * width, 1, name="of_layers")(x)
+    return FromCells(n_layers, name="from_cells")([around, cell])
+
+
 def _attend(x, to, mask, n_heads, name):
     """Tokens x look at tokens `to`, (event, token, width) both, where the mask (event, token of `to`) is true."""
     y = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
@@ -197,10 +203,15 @@ def _feed_forward(x, expansion, name):
     return keras.layers.Add(name=f"{name}_add2")([x, keras.layers.Dense(x.shape[-1], name=f"{name}_out")(y)])
 
 
-def _targets(owners, probability):
-    """Which columns of `track` are right for each hit, after the matching of tracks that costs least: (event, hit, n_tracks + 1)."""
+def _targets(owners, probability, matching=True):
+    """Which columns of `track` are right for each hit, after the matching of tracks that costs least: (event, hit, n_tracks + 1).
+
+    Without matching, the first column is to be the first track and so on.
+    """
     n_tracks = probability.shape[-1] - 1
     first, second = (ops.one_hot(owners[..., k], n_tracks, dtype="float32") for k in (0, 1))  # a negative owner gives zeros
+    if not matching:
+        return ops.concatenate([ops.maximum(first, second), ops.cast(owners[..., :1] == -1, "float32")], -1)
     log_probability = ops.log(probability[..., :n_tracks] + 1e-6)
     gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
     permutations = np.eye(n_tracks, dtype="float32")[np.array(list(itertools.permutations(range(n_tracks))))]
@@ -212,20 +223,26 @@ def _targets(owners, probability):
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
-def assignment_loss(owners, probability):
+def assignment_loss(owners, probability, matching=True):
     """Cross-entropy of the hits' tracks under the best matching of true tracks to columns, over all permutations.
 
     Args:
         owners: (event, hit, 2) int, the true tracks of each hit; -1 noise, or no second owner; -2 no hit. A hit of two owners is right
             on either.
-        probability: (event, hit, n_tracks + 1), as the model gives it.
+        probability: (event, hit, n_tracks + 1), as the model gives it. matching: see `_targets`.
     Returns:
         (event,) mean over the hits of an event.
     """
     owners = ops.cast(owners, "int32")
-    right = ops.sum(_targets(owners, probability) * probability, -1)
+    right = ops.sum(_targets(owners, probability, matching) * probability, -1)
     hit = ops.cast(owners[..., 0] > -2, "float32")
     return -ops.sum(ops.log(right + 1e-6) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+def ordered_loss(owners, probability):
+    """The same without a matching: the order of the tracks counts. For comparison."""
+    return assignment_loss(owners, probability, matching=False)
 
 
 @keras.saving.register_keras_serializable(package="supernemo")

@@ -38,7 +38,8 @@ def targets(events, max_hits=None):
     """What the track finder is to find.
 
     Returns:
-        {"track": (event, hit, 2) int8 owners of each hit, -1 noise or no second owner, NO_HIT beyond the last;
+        {"track": (event, hit, 2) int8 owners of each hit, -1 noise or no second owner, NO_HIT beyond the last; the tracks of an event
+        are numbered along the foil;
         "n_tracks", "n_segments": (event,) int32}.
     """
     if max_hits is None:
@@ -46,7 +47,12 @@ def targets(events, max_hits=None):
     mask = np.arange(max_hits) < events.n_hits[:, None]
     place = _place(events)
     owners = np.full((*mask.shape, 2), NO_HIT, np.int8)
-    owners[mask] = np.stack([events.hits[name][place < max_hits] for name in ("track", "second_track")], -1)
+    rank = _rank_along_foil(events)
+    for k, name in enumerate(("track", "second_track")):
+        track = events.hits[name]
+        of_table = events.track_offsets[events.hit_event] + track
+        ranked = np.where(track >= 0, rank[np.where(track >= 0, of_table, 0)], -1) if len(rank) else track
+        owners[..., k][mask] = ranked[place < max_hits]
     n_segments = np.minimum(events.n_segments, MAX_SEGMENTS).astype(np.int32)
     return {"track": owners, "n_tracks": events.info["n_tracks"].astype(np.int32), "n_segments": n_segments}
 
@@ -83,6 +89,14 @@ def predict(model, events, batch_size=256):
 def _place(events):
     """(hit,) place of each hit among those of its event."""
     return np.arange(len(events.hits["layer"])) - np.repeat(events.hit_offsets[:-1], events.n_hits)
+
+
+def _rank_along_foil(events):
+    """(track,) place of each track among those of its event, by where it leaves the foil."""
+    order = np.lexsort((events.tracks["foil_y_mm"], events.track_event))
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order)) - events.track_offsets[events.track_event]
+    return rank
 
 
 def load(generate, batch_size=64, seed=0, first_event=0, n_val=16384, n_test=65536, paths=None, test_paths=None, block=BLOCK):

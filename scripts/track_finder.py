@@ -19,11 +19,19 @@ from fitting import refit
 from my_generator import GENERATORS, realistic
 from my_generator.response import PRESETS
 
+LOSSES = {"matched": track_finder.assignment_loss, "ordered": track_finder.ordered_loss}
+
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=40)])
     for name, default in (("filters", 48), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default, help="of the network (default: %(default)s)")
+    parser.add_argument(
+        "--loss",
+        choices=LOSSES,
+        default="matched",
+        help="matched: tracks in any order; ordered: in the order of their foil points (default: %(default)s)",
+    )
     parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     lib.generator_arguments(parser, GENERATORS)
     parser.set_defaults(generator="data_mix", test_events=16384)
@@ -45,7 +53,7 @@ def main(argv=None):
         count = "sparse_categorical_crossentropy"
         model.compile(
             lib.adamw(args.learning_rate, args.epochs * steps),
-            loss={"track": track_finder.assignment_loss, "n_tracks": count, "n_segments": count},
+            loss={"track": LOSSES[args.loss], "n_tracks": count, "n_segments": count},
             loss_weights={"track": 1.0, "n_tracks": 0.3, "n_segments": 0.1},
             metrics={"track": [track_finder.hit_accuracy, track_finder.perfect], "n_tracks": "accuracy", "n_segments": "accuracy"},
         )
