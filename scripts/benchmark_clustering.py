@@ -294,7 +294,7 @@ def draw_events(sample, row, labels, args):
     n_sides = 1 if len(np.unique(hits["side"])) < 2 else 2
     for n in np.unique(n_tracks):
         good, failed = (np.flatnonzero((n_tracks == n) & chosen & (n_hits > 0))[: args.displays] for chosen in (perfect, ~perfect))
-        name = f"{n} track" + "s" * (n != 1)
+        name = f"{n} track" + "s" * int(n != 1)
         titles = [f"{name}, event {event}: perfect" for event in good]
         titles += [f"{name}, event {event}: {n_hits[event] - n_right[event]} of {n_hits[event]} hits wrong" for event in failed]
         path = args.figures / f"tracks_{n}.{args.format}"
