@@ -32,7 +32,7 @@ def labels_of(events, track):
     return number_tracks(_most_probable(track, 2 * events.hit_event + events.hits["side"]), events.hit_event)
 
 
-def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.0, odd=0.05, lineless=1e-9, same=SAME, rounds=2, seed=0):
+def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.0, odd=0.05, lineless=1e-9, covered=3.0, same=SAME, rounds=2, seed=0):
     """Tracks from the network's probabilities and straight lines.
 
     Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's hits together is what it
@@ -56,7 +56,7 @@ def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.
     segment = np.full(len(order), -1)
     segment[maybe] = segment_of
     for _ in range(rounds):
-        segments, segment = _ask(hits, segments, segment, track, trust, odd, lineless)
+        segments, segment = _ask(hits, segments, segment, track, trust, odd, lineless, covered)
     n_segments = segments.shape[1]
     opinion = _opinion(segment, track, n_segments)
     before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
@@ -89,7 +89,7 @@ def _opinion(segment, track, n_segments):
     return total / total.sum(1, keepdims=True)
 
 
-def _ask(hits, segments, segment, track, trust, odd, lineless):
+def _ask(hits, segments, segment, track, trust, odd, lineless, covered):
     """Refit the segments and give each hit to the most probable one, or to none."""
     mine = np.flatnonzero(segment >= 0)
     own = peeling.take(hits, mine)
@@ -109,11 +109,13 @@ def _ask(hits, segments, segment, track, trust, odd, lineless):
     sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(radius, nan=CELL_RADIUS_MM / 2)) + 0.2
     crosses = distance < CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)) + 2 * sigma
     density = lambda pull, sigma, width: np.exp(-0.5 * pull**2) / (np.sqrt(2 * np.pi) * sigma) * width  # noqa: E731
-    by_radius = np.where(np.isfinite(radius), (1 - odd) * density((distance - radius) / sigma, sigma, CELL_RADIUS_MM) + odd, 1.0)
+    unknown = ~np.isfinite(radius)
+    by_radius = np.where(unknown, 1.0, density((distance - radius) / sigma, sigma, CELL_RADIUS_MM))
     pull = (z - z0 - slope * (t - t0)) / SIGMA_Z_MM
-    by_height = np.where(np.isfinite(pull), (1 - odd) * density(pull, SIGMA_Z_MM, 2 * HALF_HEIGHT_MM) + 0.1 * odd, 1.0)
+    by_height = np.where(np.isfinite(pull), density(pull, SIGMA_Z_MM, 2 * HALF_HEIGHT_MM), 1.0)
+    by_line = (1 - odd) * by_radius * by_height + odd * 0.1 + np.where(radius < distance, covered, 0.0)
+    by_line = np.where(inside & crosses, np.maximum(by_line, lineless), np.where(near, lineless, 1e-12))
     by_network = (track[hit, :-1] * opinion[which]).sum(1) + 1e-6
-    by_line = np.where(inside & crosses, np.maximum(by_radius * by_height, lineless), np.where(near, lineless, 1e-12))
     score = trust * np.log(by_network) + np.log(by_line)
     best, new = np.full(len(segment), -np.inf), np.full(len(segment), -1)
     asked, start = np.unique(hit, return_index=True)  # all lines of a hit follow each other
