@@ -239,6 +239,11 @@ def shipped_models():
     return sorted(path.parent.name for path in MODELS.glob("*/model.keras"))
 
 
+def shipped_counters():
+    """Names of those that count something: their cards give an accuracy."""
+    return [name for name in shipped_models() if "accuracy" in load_card(name)["metrics"]["test"]]
+
+
 def draw_model(model, path):
     """Draw the layers of a model, format by the path's suffix; where Graphviz is missing, say so in one line and go on."""
     if shutil.which("dot") is None:

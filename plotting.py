@@ -76,12 +76,12 @@ def history(history, path):
     _save(figure, path)
 
 
-def confusion(matrix, path, labels=(1, 2, 3, 4), title=""):
+def confusion(matrix, path, labels=(1, 2, 3, 4), title="", what="tracks"):
     """Draw a confusion matrix: each cell shows its events and their share of the true row, which is also the colour.
 
     Args:
         matrix: (n_classes, n_classes) counts, rows truth, columns predicted, as `metrics.confusion_matrix` gives.
-        path: the figure. labels: (n_classes,) names of the classes. title: put above the accuracy.
+        path: the figure. labels: (n_classes,) names of the classes. title: put above the accuracy. what: is counted.
     """
     matrix = np.asarray(matrix)
     if matrix.shape != (len(labels), len(labels)):
@@ -93,7 +93,7 @@ def confusion(matrix, path, labels=(1, 2, 3, 4), title=""):
     shown = {"annot": text, "fmt": "", "annot_kws": {"fontsize": 11}, "square": True, "linewidths": 1, "linecolor": "white"}
     colours = {"vmin": 0, "vmax": 1, "cmap": "Blues", "cbar_kws": {"label": "share of the true row"}}
     seaborn.heatmap(matrix / np.maximum(total, 1), ax=ax, xticklabels=labels, yticklabels=labels, **shown, **colours)
-    ax.set(xlabel="predicted number of tracks", ylabel="true number of tracks")
+    ax.set(xlabel=f"predicted number of {what}", ylabel=f"true number of {what}")
     ax.tick_params(axis="y", rotation=0)
     n_right, n_events = np.trace(matrix), matrix.sum()
     low, high = metrics.binomial_interval(n_right, n_events)

@@ -85,7 +85,7 @@ def stream_views(path):
 
 
 def models(args):
-    """Speeds of shipped models, measured in a process of its own: TensorFlow's threads are set before it starts."""
+    """Speeds of shipped counters, measured in a process of its own: TensorFlow's threads are set before it starts."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(model_speeds, (args.models,))
 
@@ -99,7 +99,7 @@ def model_speeds(names):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     speeds = {}
-    for name in names or lib.shipped_models():
+    for name in names or lib.shipped_counters():
         model = lib.load_model(name)
         inputs, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
         events = (toyhaystack if n_channels == 2 else straight_lines).generate(1024)

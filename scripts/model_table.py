@@ -1,4 +1,4 @@
-"""Print the README's table of shipped models, a row a card.
+"""Print the README's table of shipped counters, a row a card.
 
 python scripts/model_table.py
 """
@@ -7,7 +7,6 @@ import lib
 
 HEADER = """| model | command | test events | accuracy (68 % interval) | parameters | device, wall time |
 | --- | --- | --- | --- | --- | --- |"""
-TEST_SETS = {"test": "generator", "files": "original files"}
 
 
 def row(name):
@@ -16,7 +15,8 @@ def row(name):
     tests, accuracies = [], []
     for test, scores in card["metrics"].items():
         low, high = scores["interval"]
-        tests.append(f"{scores['n_events']} ({TEST_SETS[test]})")
+        source = f"fresh `{card['arguments']['generator']}`" if test == "test" else "original files"
+        tests.append(f"{scores['n_events']} ({source})")
         accuracies.append(f"{100 * scores['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})")
     wall = f"{card['device']}, {card['wall_time_s'] / 60:.0f} min"
     cells = [f"[`{name}`](models/{name}/card.json)", f"`{card['command']}`", "<br>".join(tests), "<br>".join(accuracies)]
@@ -25,7 +25,7 @@ def row(name):
 
 def table():
     """The whole table, Markdown."""
-    return "\n".join([HEADER, *map(row, lib.shipped_models())])
+    return "\n".join([HEADER, *map(row, lib.shipped_counters())])
 
 
 if __name__ == "__main__":

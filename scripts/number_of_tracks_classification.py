@@ -67,7 +67,7 @@ def main(argv=None):
     lib.save_run(model, args, scores, data.description, OUTPUTS[args.target])
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     found = scores["test"]
-    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], f"{args.out.name}: {args.target}")
+    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target)
     lib.draw_model(model, args.out / "model.png")
     return scores
 

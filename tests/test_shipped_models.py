@@ -6,22 +6,27 @@ import pytest
 import lib
 import metrics
 from datasets import number_of_tracks, open_events
-from my_generator import GENERATORS
-from scripts import evaluate
+from my_generator import GENERATORS, realistic
+from scripts import evaluate, track_finder
 
 EXPECTED = {f"{view}{family}" for view in ("top", "side", "front", "combined") for family in ("", "_my_generator")}
 
 
 def test_the_eight_counters_are_shipped():
-    assert set(lib.shipped_models()) >= EXPECTED
+    assert set(lib.shipped_counters()) >= EXPECTED
 
 
 @pytest.mark.parametrize("name", lib.shipped_models())
-def test_card_tells_command_commit_data_and_accuracy(name):
+def test_card_tells_name_and_commit_and_the_model_is_small(name):
     card = lib.load_card(name)
     assert card["name"] == name
     assert card["dirty"] is False and len(card["commit"]) == 40
     assert card["parameters"] < 500_000
+
+
+@pytest.mark.parametrize("name", lib.shipped_counters())
+def test_card_of_a_counter_tells_its_accuracy(name):
+    card = lib.load_card(name)
     for scores in card["metrics"].values():
         assert scores["interval"][0] <= scores["accuracy"] <= scores["interval"][1]
         assert np.sum(scores["confusion"]) == scores["n_events"]
@@ -36,7 +41,7 @@ def accuracy_of(name, events):
     return metrics.accuracy(number_of_tracks.classes(events, target=target) + 1, counted)
 
 
-@pytest.mark.parametrize("name", lib.shipped_models())
+@pytest.mark.parametrize("name", lib.shipped_counters())
 def test_model_is_as_good_on_fresh_events_as_its_card_says(name):
     card = lib.load_card(name)
     assert lib.load_model(name).count_params() == card["parameters"]
@@ -45,6 +50,14 @@ def test_model_is_as_good_on_fresh_events_as_its_card_says(name):
     scores = accuracy_of(name, generate(n_events, seed=[2026, 11]))
     said = card["metrics"]["test"]["accuracy"]
     assert abs(scores["accuracy"] - said) < 4 * np.sqrt(said * (1 - said) / n_events) + 1 / n_events
+
+
+def test_track_finder_is_as_good_on_fresh_events_as_its_card_says():
+    card, n_events = lib.load_card("track_finder"), 1000
+    said = card["metrics"]["data"]["all"]["perfect"]["value"]
+    events = realistic.generate(n_events, preset="data", seed=[2026, 12])
+    scores = track_finder.evaluate(lib.load_model("track_finder"), events)["all"]
+    assert abs(scores["perfect"]["value"] - said) < 4 * np.sqrt(said * (1 - said) / n_events)
 
 
 @pytest.mark.real
