@@ -25,16 +25,16 @@ def find(events, n_pairs=48, seed=0, **tolerances):
         (hit,) int16, -1 for hits left out; the same for an event whatever events are beside it.
     """
     tolerances = Tolerances(**tolerances)
-    return peeling.find(events, _proposer(n_pairs, seed), tolerances)
+    return peeling.find(events, proposer(n_pairs, seed), tolerances)
 
 
 def find_cells(events, n_pairs=96, seed=0, off_mm=10.0, reach_mm=7.0, **tolerances):
     """Labels by RANSAC on cells and heights, as where no radius is known; arguments as `find`, one hypothesis a pair."""
     tolerances = Tolerances(use_radii=False, off_mm=off_mm, reach_mm=reach_mm, **tolerances)
-    return peeling.find(events, _proposer(n_pairs, seed), tolerances)
+    return peeling.find(events, proposer(n_pairs, seed), tolerances)
 
 
-def _proposer(n_pairs, seed):
+def proposer(n_pairs, seed):
     """The way to propose lines for `peeling.find`. All half events use the same random numbers, so none depends on the others."""
 
     def propose(hits, tolerances, number):

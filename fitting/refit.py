@@ -1,7 +1,8 @@
-"""From what the network says of each hit to tracks: lines are fitted to its groups of hits, and every hit is asked again.
+"""From what the network says of each hit to tracks: lines are found among the hits, and every hit is asked which it belongs to.
 
 The network sees what belongs together; the drift radii know to a millimetre where a line runs. Both speak as probabilities: a hit goes
-to the track, or to none, for which the network's probability and the line's likelihood are most probable together.
+to the line, or to none, for which the network's probability and the line's likelihood are most probable together. A hit whose radius
+no line explains may hide one that was farther from its wire: a cell gives one hit.
 """
 
 import numpy as np
@@ -14,11 +15,16 @@ from fitting.tracks import finder_hits, number_tracks
 
 LINES = peeling.Tolerances(rounds=8)
 N_PAIRS = 24
-SURE = 0.98  # probability of noise above which a hit is not asked
+SURE = 0.98  # probability of noise from which no line is looked for through a hit
 RADIUS_SCALE, SIGMA_Z_MM = 1.5, 15.0  # errors of real data, in sigma_r(r) and mm
-SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
-MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
+SIGMA_MORE_MM = 0.2  # of the line itself
+ODD = 0.05  # share of a track's hits whose radius fits no Gaussian; a tenth of it those whose height does not
+COVERED = 0.1  # the density of radii and heights of nearer hits that hide a track's own, relative to that of noise
 GAP_MM = 200.0  # how far beyond its hits a line may take another
+MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
+# From which probability that two lines that meet are one track they are joined: the first, unless the network finds the number of
+# tracks that another gives more probable.
+SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
 
 
 def labels_of(events, track):
@@ -32,7 +38,7 @@ def labels_of(events, track):
     return number_tracks(_most_probable(track, 2 * events.hit_event + events.hits["side"]), events.hit_event)
 
 
-def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.0, odd=0.05, lineless=1e-9, covered=3.0, same=SAME, rounds=2, seed=0):
+def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0):
     """Tracks from the network's probabilities and straight lines.
 
     Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's hits together is what it
@@ -40,32 +46,21 @@ def find(events, track, n_tracks=None, first_wire_mm=TOY_FIRST_WIRE_MM, trust=1.
     one track, with a kink, where the network sees one.
 
     Args:
-        events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers of tracks.
-        first_wire_mm: distance of the wires of layer 0 from the foil.
-        trust: in the logarithm of the network's probabilities, beside that of the lines' likelihood. odd: share of the hits of a track
-            with another's radius or height: one nearer the wire hides them. same: probability that two lines are one track from which
-            they are joined.
-        rounds: of asking all hits. seed: of RANSAC.
+        events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers of tracks on a side.
+        first_wire_mm: distance of the wires of layer 0 from the foil. seed: of RANSAC.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
     hits, order = finder_hits(events, first_wire_mm)
     track = track[order]
     maybe = np.flatnonzero(track[:, -1] < SURE)
-    segments, segment_of = peeling.peel(peeling.take(hits, maybe), ransac._proposer(N_PAIRS, seed), LINES)
+    segments, segment_of = peeling.peel(peeling.take(hits, maybe), ransac.proposer(N_PAIRS, seed), LINES)
     segment = np.full(len(order), -1)
     segment[maybe] = segment_of
-    for _ in range(rounds):
-        segments, segment = _ask(hits, segments, segment, track, trust, odd, lineless, covered)
-    n_segments = segments.shape[1]
-    opinion = _opinion(segment, track, n_segments)
-    before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
-    best_first = np.argsort(badness, kind="stable")
-    before, after = before[best_first], after[best_first]
-    agreement = (opinion[before] * opinion[after]).sum(1)
-    tracks = np.stack([_join((before[agreement > at_least], after[agreement > at_least]), n_segments) for at_least in same])
+    segments, segment = _ask(hits, segments, segment, track)
+    tracks = _joinings(hits, segments, segment, track)
     probability = np.stack([_probability_of_count(hits, segment, joined, n_tracks) for joined in tracks])
-    best = (probability - 1e-6 * np.arange(len(same))[:, None]).argmax(0)  # (half event,)
+    best = (probability - 1e-6 * np.arange(len(tracks))[:, None]).argmax(0)  # (half event,); of equal ones the first
     found = np.full(len(order), -1)
     found[order] = np.where(segment >= 0, tracks[best[hits.group], segment], -1)
     return number_tracks(found, events.hit_event, LINES.min_track_hits)
@@ -89,50 +84,71 @@ def _opinion(segment, track, n_segments):
     return total / total.sum(1, keepdims=True)
 
 
-def _ask(hits, segments, segment, track, trust, odd, lineless, covered):
-    """Refit the segments and give each hit to the most probable one, or to none."""
+def _ask(hits, segments, segment, track):
+    """Fit the segments again and give each hit to the most probable one, or to none.
+
+    Returns:
+        segments (5, segment); segment (hit,) index into them, -1 for none.
+    """
     mine = np.flatnonzero(segment >= 0)
     own = peeling.take(hits, mine)
     segments = seg.fit(segments, segment[mine], own)
-    opinion = _opinion(segment, track, segments.shape[1])
     group = np.zeros(segments.shape[1], int)
     group[segment[mine]] = hits.group[mine]
     first, last = seg.extents(segments, segment[mine], own)
+    opinion = _opinion(segment, track, segments.shape[1])
     hit, which = peeling.pairs_in_group(hits.group, group, segment, hits.n_groups)
-    angle, offset, t0, z0, slope = segments[:, which]
-    cos, sin = np.cos(angle), np.sin(angle)
-    x, y, radius, z = hits.x[hit], hits.y[hit], hits.radius[hit], hits.z[hit]
-    distance = np.abs(cos * x + sin * y - offset)
-    t = sin * x - cos * y
-    inside = (t > first[which] - GAP_MM) & (t < last[which] + GAP_MM)
-    near = (t > first[which] - 300) & (t < last[which] + 300) & (distance < 150)
-    sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(radius, nan=CELL_RADIUS_MM / 2)) + 0.2
-    crosses = distance < CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)) + 2 * sigma
-    density = lambda pull, sigma, width: np.exp(-0.5 * pull**2) / (np.sqrt(2 * np.pi) * sigma) * width  # noqa: E731
-    unknown = ~np.isfinite(radius)
-    by_radius = np.where(unknown, 1.0, density((distance - radius) / sigma, sigma, CELL_RADIUS_MM))
-    pull = (z - z0 - slope * (t - t0)) / SIGMA_Z_MM
-    by_height = np.where(np.isfinite(pull), density(pull, SIGMA_Z_MM, 2 * HALF_HEIGHT_MM), 1.0)
-    by_line = (1 - odd) * by_radius * by_height + odd * 0.1 + np.where(radius < distance, covered, 0.0)
-    by_line = np.where(inside & crosses, np.maximum(by_line, lineless), np.where(near, lineless, 1e-12))
-    by_network = (track[hit, :-1] * opinion[which]).sum(1) + 1e-6
-    score = trust * np.log(by_network) + np.log(by_line)
-    best, new = np.full(len(segment), -np.inf), np.full(len(segment), -1)
-    asked, start = np.unique(hit, return_index=True)  # all lines of a hit follow each other
+    likelihood, t = _likelihood(segments, which, peeling.take(hits, hit))
+    possible = (t > first[which] - GAP_MM) & (t < last[which] + GAP_MM) & (likelihood > 0)
+    by_network = (track[hit, :-1] * opinion[which]).sum(1)
+    score = np.where(possible, by_network * likelihood, 0.0)
+    best, new = np.zeros(len(segment)), np.full(len(segment), -1)
+    asked, start = np.unique(hit, return_index=True)  # the lines of a hit follow each other
     if len(asked):
         best[asked] = np.maximum.reduceat(score, start)
         chosen = score == best[hit]
         new[hit[chosen]] = which[chosen]
-    return segments, np.where(best > trust * np.log(track[:, -1] + 1e-6), new, -1)
+    return segments, np.where(best > track[:, -1], new, -1)
 
 
-def _join(pairs, n_segments):
+def _likelihood(segments, index, hits):
+    """How much more probable the radius and height of hits are on a line than those of noise; 0 where the line misses the cell.
+
+    Args:
+        segments: (5, segment). index: (hit,) segment each hit is compared with. hits: Hits of the same length.
+    Returns:
+        (hit,) ratio of densities; (hit,) way along the line in mm.
+    """
+    angle, offset, t0, z0, slope = segments[:, index]
+    cos, sin = np.cos(angle), np.sin(angle)
+    distance, t = np.abs(cos * hits.x + sin * hits.y - offset), sin * hits.x - cos * hits.y
+    density = lambda pull, sigma, width: width * np.exp(-0.5 * pull**2) / (np.sqrt(2 * np.pi) * sigma)  # noqa: E731
+    sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2)) + SIGMA_MORE_MM
+    pull = (distance - hits.radius) / sigma
+    by_radius = np.where(np.isfinite(pull), (1 - ODD) * density(pull, sigma, CELL_RADIUS_MM) + ODD, 1.0)
+    pull = (z0 + slope * (t - t0) - hits.z) / SIGMA_Z_MM
+    by_height = np.where(np.isfinite(pull), (1 - ODD) * density(pull, SIGMA_Z_MM, 2 * HALF_HEIGHT_MM) + ODD / 10, 1.0)
+    hidden = np.where(hits.radius < distance, COVERED * CELL_RADIUS_MM / np.maximum(distance, 2.0), 0.0)
+    crosses = distance < CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)) + 2 * sigma
+    return np.where(crosses, by_radius * by_height + hidden, 0.0), t
+
+
+def _joinings(hits, segments, segment, track):
+    """(len(SAME), segment): for each threshold, a segment of the track that each segment belongs to."""
+    opinion = _opinion(segment, track, segments.shape[1])
+    before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
+    best_first = np.argsort(badness, kind="stable")
+    before, after = before[best_first], after[best_first]
+    agreement = (opinion[before] * opinion[after]).sum(1)
+    return np.stack([_join(before[agreement > same], after[agreement > same], segments.shape[1]) for same in SAME])
+
+
+def _join(before, after, n_segments):
     """(segment,) a segment of the track that each belongs to.
 
     Args:
-        pairs: before, after, each (pair,): segments that go on in others, the best match first.
+        before, after: (pair,) segments that go on in others, the best match first.
     """
-    before, after = pairs
     best = peeling.first_of(before) & peeling.first_of(after)
     joined = np.arange(n_segments)
     joined[after[best]] = before[best]
