@@ -224,7 +224,7 @@ def load_model(name):
     """
     for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
         if path.is_file():
-            return keras.saving.load_model(path)
+            return keras.saving.load_model(path, compile=False)
     raise ValueError(f"no model {name}: not a path of one, and shipped are {', '.join(shipped_models())}")
 
 

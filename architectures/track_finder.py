@@ -16,7 +16,6 @@ from architectures.residual import residual_block
 
 N_FEATURES = 6  # layer, column, drift radius, z, radius measured, z measured: datasets.views.SEQUENCE_FEATURES without the side
 _WAVES = (3.0, 12.0)  # of the height, in radians a half height of the tracker
-_ABSENT = -1e4  # what attention adds for a place without a hit
 
 
 @keras.saving.register_keras_serializable(package="supernemo")

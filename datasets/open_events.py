@@ -8,10 +8,18 @@
 | brio | Falaise and the acquisition |
 """
 
-from datasets import brio, files, hit_tree, tkevent
+from datasets import brio, files, geometry, hit_tree, tkevent
 from datasets.events import concatenate
 
 READERS = {"my_generator": hit_tree.stream, "toyhaystack": hit_tree.stream, "tkevent": tkevent.stream, "brio": brio.stream}
+
+# Distance of the wires of layer 0 from the foil in the events of each kind
+FIRST_WIRE_MM = {
+    "my_generator": geometry.TOY_FIRST_WIRE_MM,
+    "toyhaystack": geometry.FIRST_WIRE_MM,
+    "tkevent": geometry.TKEVENT_FIRST_WIRE_MM,
+    "brio": geometry.FIRST_WIRE_MM,
+}
 
 
 def kind_of(path):

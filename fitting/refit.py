@@ -73,7 +73,7 @@ def _probability_of_count(hits, segment, joined, n_tracks):
     group = np.zeros(len(joined), int)
     group[joined[segment[mine]]] = hits.group[mine]
     n = np.bincount(group[track[count >= LINES.min_track_hits]], minlength=hits.n_groups)
-    known = n_tracks.reshape(hits.n_groups, -1)
+    known = n_tracks.reshape(hits.n_groups, n_tracks.shape[-1])
     return np.where(n < known.shape[1], known[np.arange(hits.n_groups), np.minimum(n, known.shape[1] - 1)], 0)
 
 

@@ -33,7 +33,7 @@ from datasets import clustering, open_events
 from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
 from datasets.files import expand
-from datasets.geometry import FIRST_WIRE_MM, TOY_FIRST_WIRE_MM
+from datasets.geometry import TOY_FIRST_WIRE_MM
 from fitting import connected, density, hough, oracle, ransac, refit
 from fitting.foil import foil_rule
 from my_generator import realistic
@@ -100,9 +100,9 @@ def samples_of(args):
         return {preset: Sample(events, TOY_FIRST_WIRE_MM, PRESETS[preset]) for preset, events in fresh.items()}
     tables = {}
     for path in expand(args.files):
-        tables.setdefault(f"{open_events.kind_of(path)} files", []).append(read_labelled(path))
-    first_wire = lambda name: TOY_FIRST_WIRE_MM if name.startswith("my_generator") else FIRST_WIRE_MM  # noqa: E731
-    return {name: Sample(concatenate(parts), first_wire(name), PRESETS[args.errors]) for name, parts in tables.items()}
+        tables.setdefault(open_events.kind_of(path), []).append(read_labelled(path))
+    first_wire = open_events.FIRST_WIRE_MM
+    return {f"{kind} files": Sample(concatenate(parts), first_wire[kind], PRESETS[args.errors]) for kind, parts in tables.items()}
 
 
 def read_labelled(path):

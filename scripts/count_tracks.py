@@ -16,7 +16,7 @@ from rich.progress import track
 import lib
 import metrics
 import plotting
-from datasets import geometry, number_of_tracks, open_events
+from datasets import number_of_tracks, open_events
 from datasets.events import concatenate
 from datasets.files import expand
 from my_generator import straight_lines
@@ -91,8 +91,8 @@ def draw(examples, args):
     if examples:
         events = concatenate([event for event, _ in examples])
         n_sides = len(np.unique(events.hits["side"]))
-        toy = all(open_events.kind_of(path) == "my_generator" for path in expand(args.files))
-        first_wire = geometry.TOY_FIRST_WIRE_MM if toy else geometry.FIRST_WIRE_MM
+        kinds = [open_events.kind_of(path) for path in expand(args.files)] or ["my_generator"]
+        first_wire = open_events.FIRST_WIRE_MM[kinds[0]]
         plotting.page_of_events(events, range(len(events)), args.out / "events.pdf", titles, n_sides, first_wire)
 
 

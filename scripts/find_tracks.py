@@ -19,7 +19,7 @@ import numpy as np
 import lib
 import plotting
 from architectures import track_finder  # noqa: F401  its layers, which a saved model is made of
-from datasets import clustering, geometry, hit_tree, open_events
+from datasets import clustering, hit_tree, open_events
 from datasets.events import concatenate, jagged
 from datasets.files import expand
 from fitting import refit
@@ -28,12 +28,6 @@ from fitting.tracks import count_tracks, group_of_hits
 
 TREE = "found"
 BLOCK = 4096  # events looked at together: what bounds the memory
-FIRST_WIRE_MM = {
-    "my_generator": geometry.TOY_FIRST_WIRE_MM,
-    "toyhaystack": geometry.FIRST_WIRE_MM,
-    "brio": geometry.FIRST_WIRE_MM,
-    "tkevent": geometry.TKEVENT_FIRST_WIRE_MM,
-}
 
 
 def parse_args(argv=None):
@@ -78,7 +72,7 @@ def blocks(paths):
     kinds = []
     for events in open_events.stream(paths, progress=True, on_file=lambda _, kind: kinds.append(kind)):
         for start in range(0, len(events), BLOCK):
-            yield events[start : start + BLOCK], FIRST_WIRE_MM[kinds[-1]]
+            yield events[start : start + BLOCK], open_events.FIRST_WIRE_MM[kinds[-1]]
 
 
 def look(model, events, first_wire_mm, args):

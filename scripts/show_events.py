@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import plotting
-from datasets import filters, geometry, open_events
+from datasets import filters, open_events
 from datasets.events import concatenate
 from datasets.files import expand
 
@@ -63,7 +63,7 @@ def main(argv=None):
             share = f" ({100 * value / total['hits']:.1f} %)" if name.startswith(("hits ", "isolated")) and total["hits"] else ""
             print(f"    {name:<22} {value}{share}")
         if len(examples):
-            first_wire = geometry.TOY_FIRST_WIRE_MM if kind == "my_generator" else geometry.FIRST_WIRE_MM
+            first_wire = open_events.FIRST_WIRE_MM[kind]
             titles = [f"{path.name}: run {run}, event {n}" for run, n in zip(examples.info["run"], examples.info["event"], strict=True)]
             n_sides = 1 if kind == "my_generator" else 2
             picture = args.out / f"{path.stem}.{args.format}"
