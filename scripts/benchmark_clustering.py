@@ -29,7 +29,7 @@ import lib
 import metrics
 import plotting
 from architectures import track_finder  # noqa: F401  a saved model needs its layers
-from datasets import clustering, open_events
+from datasets import brio, clustering, open_events
 from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
 from datasets.files import expand
@@ -55,6 +55,7 @@ FINDERS = {
 OF_MODEL = ("network", "refit")
 HIDDEN = {"radii hidden": "drift_radius_mm", "heights hidden": "z_mm"}
 WITH_FOIL = " + foil rule"
+IN_FILE = "clusters in the files"
 COLUMNS = {
     "count right": "count_right",
     "efficiency": "efficiency",
@@ -69,11 +70,15 @@ WARM_UP = 48, 2  # events of two calls before the clock runs: TensorFlow then ha
 
 @dataclass
 class Sample:
-    """Events to compare on, the distance of their first wires from the foil, and the response whose errors the oracle knows."""
+    """Events to compare on, the distance of their first wires from the foil, and the response whose errors the oracle knows.
+
+    `clusters`, (hit,) int, are those that files hold beside the truth: the cellular automaton's of Falaise.
+    """
 
     events: Events
     first_wire_mm: float
     response: Response
+    clusters: np.ndarray | None = None
 
 
 def parse_args(argv=None):
@@ -98,11 +103,16 @@ def samples_of(args):
     if not args.files:
         fresh = {preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets}
         return {preset: Sample(events, TOY_FIRST_WIRE_MM, PRESETS[preset]) for preset, events in fresh.items()}
-    tables = {}
+    of_kind = {}
     for path in expand(args.files):
-        tables.setdefault(open_events.kind_of(path), []).append(read_labelled(path))
-    first_wire = open_events.FIRST_WIRE_MM
-    return {f"{kind} files": Sample(concatenate(parts), first_wire[kind], PRESETS[args.errors]) for kind, parts in tables.items()}
+        of_kind.setdefault(open_events.kind_of(path), []).append(path)
+    samples = {}
+    for kind, paths in of_kind.items():
+        events = concatenate(read_labelled(path) for path in paths)
+        clusters = np.concatenate([hits["cluster"] for _, hits in brio.stream_details(paths)]) if kind == "brio" else np.array([-1])
+        first_wire = open_events.FIRST_WIRE_MM[kind]
+        samples[f"{kind} files"] = Sample(events, first_wire, PRESETS[args.errors], clusters if (clusters >= 0).any() else None)
+    return samples
 
 
 def read_labelled(path):
@@ -241,6 +251,8 @@ def main(argv=None):
     with threadpool_limits(1):
         for name, sample in samples.items():
             results, labels = compare(sample, finders_of(args, model, sample))
+            if sample.clusters is not None:
+                results[IN_FILE] = {"scores": score(sample.events, sample.clusters), "events_per_cpu_second": {}}
             content["samples"][name] = {"n_events": len(sample.events), "finders": results}
             print(f"**{name}**, {len(sample.events)} events\n\n{table(results)}\n", flush=True)
             if args.figures and name == drawn_sample(samples):
@@ -259,7 +271,8 @@ def table(results):
     lines.append("| --- |" + " --- |" * (len(COLUMNS) + 1))
     for row, result in results.items():
         cells = ["/".join(percent(result["scores"][n][figure]) for n in classes) for figure in COLUMNS.values()]
-        cells.append("/".join(f"{result['events_per_cpu_second'][n]:.0f}" for n in classes))
+        speed = result["events_per_cpu_second"]
+        cells.append("/".join(f"{speed[n]:.0f}" if n in speed else "–" for n in classes))
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
