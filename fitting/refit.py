@@ -23,7 +23,8 @@ COVERED = 0.1  # the density of radii and heights of nearer hits that hide a tra
 GAP_MM = 200.0  # how far beyond its hits a line may take another
 MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
 # From which probability that two lines that meet are one track they are joined: the first, unless the network finds the number of
-# tracks that another gives more probable.
+# tracks that another gives so many times more probable.
+DOUBT = 3.0
 SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
 
 
@@ -60,7 +61,8 @@ def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0):
     segments, segment = _ask(hits, segments, segment, track)
     tracks = _joinings(hits, segments, segment, track)
     probability = np.stack([_probability_of_count(hits, segment, joined, n_tracks) for joined in tracks])
-    best = (probability - 1e-6 * np.arange(len(tracks))[:, None]).argmax(0)  # (half event,); of equal ones the first
+    probability[0] *= DOUBT
+    best = probability.argmax(0)  # (half event,); of equal ones the first
     found = np.full(len(order), -1)
     found[order] = np.where(segment >= 0, tracks[best[hits.group], segment], -1)
     return number_tracks(found, events.hit_event, LINES.min_track_hits)
