@@ -8,13 +8,13 @@ no line explains may hide one that was farther from its wire: a cell gives one h
 import numpy as np
 
 from datasets.drift import sigma_radius_mm
-from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, TOY_FIRST_WIRE_MM
+from datasets.geometry import CELL_MM, CELL_RADIUS_MM, HALF_HEIGHT_MM, TOY_FIRST_WIRE_MM
 from fitting import peeling, ransac
 from fitting import segments as seg
 from fitting.tracks import finder_hits, number_tracks
 
 LINES = peeling.Tolerances(rounds=8)
-N_PAIRS = 24
+N_PAIRS = 20
 SURE = 0.98  # probability of noise from which no line is looked for through a hit
 RADIUS_SCALE, SIGMA_Z_MM = 1.5, 15.0  # errors of real data, in sigma_r(r) and mm
 SIGMA_MORE_MM = 0.2  # of the line itself
@@ -22,10 +22,11 @@ ODD = 0.05  # share of a track's hits whose radius fits no Gaussian; a tenth of 
 COVERED = 0.1  # the density of radii and heights of nearer hits that hide a track's own, relative to that of noise
 GAP_MM = 200.0  # how far beyond its hits a line may take another
 MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
-# From which probability that two lines that meet are one track they are joined: the first, unless the network finds the number of
-# tracks that another gives so many times more probable.
-DOUBT = 3.0
+FIRST_LAYERS = 1.5  # a line with a hit in the first two layers starts a track of its own, unless the network doubts it
+# Lines that meet are joined from this probability on that they are one track: the first, unless the network finds the number of tracks
+# that another one gives, or the first without regard to the layers, so many times more probable.
 SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
+DOUBT = 20.0
 
 
 def labels_of(events, track):
@@ -59,7 +60,7 @@ def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0):
     segment = np.full(len(order), -1)
     segment[maybe] = segment_of
     segments, segment = _ask(hits, segments, segment, track)
-    tracks = _joinings(hits, segments, segment, track)
+    tracks = _joinings(hits, segments, segment, track, first_wire_mm)
     probability = np.stack([_probability_of_count(hits, segment, joined, n_tracks) for joined in tracks])
     probability[0] *= DOUBT
     best = probability.argmax(0)  # (half event,); of equal ones the first
@@ -135,14 +136,19 @@ def _likelihood(segments, index, hits):
     return np.where(crosses, by_radius * by_height + hidden, 0.0), t
 
 
-def _joinings(hits, segments, segment, track):
-    """(len(SAME), segment): for each threshold, a segment of the track that each segment belongs to."""
+def _joinings(hits, segments, segment, track, first_wire_mm):
+    """(1 + len(SAME), segment): for each way to join segments, one of those of the track that each belongs to."""
     opinion = _opinion(segment, track, segments.shape[1])
     before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
     best_first = np.argsort(badness, kind="stable")
     before, after = before[best_first], after[best_first]
+    mine = np.flatnonzero(segment >= 0)
+    nearest = np.full(segments.shape[1], np.inf)
+    np.minimum.at(nearest, segment[mine], hits.x[mine])
+    later = nearest[after] > first_wire_mm + CELL_MM * FIRST_LAYERS
     agreement = (opinion[before] * opinion[after]).sum(1)
-    return np.stack([_join(before[agreement > same], after[agreement > same], segments.shape[1]) for same in SAME])
+    ways = [(agreement > SAME[0]) & later, *(agreement > same for same in SAME)]
+    return np.stack([_join(before[way], after[way], segments.shape[1]) for way in ways])
 
 
 def _join(before, after, n_segments):
