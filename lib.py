@@ -34,7 +34,7 @@ def run_arguments(epochs=10, batch_size=64):
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="of the training's arithmetic; a processor or GPU that has the 16-bit kinds is up to twice as fast (default: %(default)s)",
+        help="of the training's arithmetic; 16-bit kinds are faster where processor or GPU has them (default: %(default)s)",
     )
     parser.add_argument("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
@@ -209,7 +209,8 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
         "known_failures": list(known_failures),
     }
     temporary = args.out / ".model.part.keras"
-    model.save(temporary, include_optimizer=False)  # a third of the size; a run is resumed from its backup
+    bare = keras.Model(model.input, model.output, name=model.name)  # without an optimizer: a third of the size; runs resume from backups
+    bare.save(temporary)
     temporary.replace(args.out / "model.keras")
     write_json(args.out / "card.json", card)
     shutil.rmtree(args.out / "backup", ignore_errors=True)
@@ -242,6 +243,14 @@ def shipped_models():
 def shipped_counters():
     """Names of those that count something: their cards give an accuracy."""
     return [name for name in shipped_models() if "accuracy" in load_card(name)["metrics"]["test"]]
+
+
+def target_of(name):
+    """What a counter counts, "tracks" or "segments": its card says it, cards of before there was a choice do not."""
+    try:
+        return load_card(name)["arguments"].get("target", "tracks")
+    except FileNotFoundError:  # a .keras file alone
+        return "tracks"
 
 
 def draw_model(model, path):

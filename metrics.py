@@ -163,6 +163,12 @@ def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
     }
 
 
+def clustering_of(events, found):
+    """`clustering` of an event table with labels: its arguments are taken from `hits`, `tracks` and `info`; found: (hit,) int."""
+    hits, kinked = events.hits, np.bincount(events.track_event, events.tracks["kinked"], len(events)) > 0
+    return clustering(events.hit_offsets, hits["track"], hits["second_track"], found, events.info["n_tracks"], kinked)
+
+
 def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
     """What each event adds to the figures of merit of a finder of tracks.
 

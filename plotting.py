@@ -73,7 +73,7 @@ def history(history, path):
         ax.legend(fontsize=8)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion(matrix, path, labels=(1, 2, 3, 4), title="", what="tracks"):
@@ -102,7 +102,7 @@ def confusion(matrix, path, labels=(1, 2, 3, 4), title="", what="tracks"):
         interval = f"68 % interval {100 * low:.2f} to {100 * high:.2f}"
         summary = f"accuracy {100 * n_right / n_events:.2f} % ({interval}), {n_events} events"
     ax.set_title(f"{title}\n{summary}".strip(), fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def event_display(hits, path=None, title="", n_sides=1, axes=None, first_wire_mm=FIRST_WIRE_MM):
@@ -140,7 +140,7 @@ def event_display(hits, path=None, title="", n_sides=1, axes=None, first_wire_mm
             ax.set_position((box.x0, box.y0, box.width, box.height + unused / figure.get_figheight()))
         _legend(figure, hits["track"])
     if path is not None:
-        _save(figure, path)
+        save(figure, path)
     return figure
 
 
@@ -169,7 +169,7 @@ def page_of_events(events, which, path, titles, n_sides=1, first_wire_mm=FIRST_W
         _page(rows[start : start + rows_per_page], rows_per_page, row_height, n_sides, first_wire_mm)
         for start in range(0, max(len(rows), 1), rows_per_page)
     )
-    _save(pages, path)
+    save(pages, path)
 
 
 def _hits_of(events, event):
@@ -370,7 +370,7 @@ def _legend(figure, track, with_wrong=False):
     figure.legend(handles=handles, loc="lower center", ncols=int(figure.get_figwidth() / 1.35), fontsize=9, frameon=False)
 
 
-def _save(figures, path):
+def save(figures, path):
     """Write a figure, or an iterable of them as pages of a PDF, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from datasets.geometry import N_LAYERS
 from datasets.number_of_tracks import BLOCK, CountingData
 
 MAX_HITS = 300
-MAX_TRACKS = 4
 MAX_SEGMENTS = 8
 NO_HIT = -2
 
@@ -25,8 +24,7 @@ def inputs(events, max_hits=None):
         {"hits": (event, hit, 6) float32, views.SEQUENCE_FEATURES without the side; "cell": (event, hit) int32, column x 9 + layer;
         "mask": (event, hit) bool, where a hit is}.
     """
-    if max_hits is None:
-        max_hits = min(max(1, events.n_hits.max(initial=0)), MAX_HITS)
+    max_hits = max_hits or _longest(events)
     features, mask = views.sequences(events, max_hits)
     cell = np.zeros(mask.shape, np.int32)
     kept = _place(events) < max_hits
@@ -42,8 +40,7 @@ def targets(events, max_hits=None):
         are numbered along the foil;
         "n_tracks", "n_segments": (event,) int32}.
     """
-    if max_hits is None:
-        max_hits = min(max(1, events.n_hits.max(initial=0)), MAX_HITS)
+    max_hits = max_hits or _longest(events)
     mask = np.arange(max_hits) < events.n_hits[:, None]
     place = _place(events)
     owners = np.full((*mask.shape, 2), NO_HIT, np.int8)
@@ -84,6 +81,10 @@ def predict(model, events, batch_size=256):
             for name in ("n_tracks", "n_segments"):
                 found[name][which, side] = outputs[name]
     return found
+
+
+def _longest(events):
+    return min(max(1, events.n_hits.max(initial=0)), MAX_HITS)
 
 
 def _place(events):

@@ -26,35 +26,42 @@ def images(events, names=("top",), n_channels=1):
     return made if len(names) > 1 else made[names[0]]
 
 
+def numbers(events, target="tracks"):
+    """(event,) true number of tracks, or of segments up to the highest of TARGETS, that or more; -1 where it is unknown."""
+    n_tracks = events.info["n_tracks"]
+    if target == "segments":
+        return np.where(n_tracks < 0, -1, np.minimum(events.n_segments, TARGETS[target][-1]))
+    return n_tracks
+
+
 def classes(events, source="events", target="tracks"):
     """(event,) int32 class of each event, its number of tracks, or of segments, less one.
 
     Raises:
         ValueError: an event whose number is unknown or not one of TARGETS.
     """
-    labels, number = TARGETS[target], events.info["n_tracks"]
-    if target == "segments":
-        number = np.where(number < 0, -1, np.minimum(events.n_segments, labels[-1]))
+    labels, number = TARGETS[target], numbers(events, target)
     bad = np.flatnonzero((number < 1) | (number > labels[-1]))
     if len(bad):
         raise ValueError(f"{source}: event {bad[0]} has {number[bad[0]]} {target} (-1 is unknown); counting needs 1 to {labels[-1]}")
     return (number - 1).astype(np.int32)
 
 
-def predict(model, events, batch_size=1024):
+def predict(model, events, batch_size=1024, target="tracks"):
     """Let a trained counter count the tracks, or segments, of a table, block by block.
 
     A model of one channel counts on one tracker side: it sees each side alone, and the two counts are added. A side, or an event,
     without hits has none.
 
     Args:
-        model: its inputs are named after views; its output is the probability of 1 to n tracks.
+        model: its inputs are named after views; its output is the probability of 1 to n tracks. target: what it counts, of TARGETS.
     Returns:
-        (event, 2 n + 1) float: probability of 0 to 2 n tracks.
+        (event, 2 n + 1) float: probability of 0 to 2 n tracks; of segments (event, n + 1), the last n or more, as in `numbers`.
     """
     names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
     blocks = [_predict_block(model, events[i : i + BLOCK], names, n_channels, batch_size) for i in range(0, len(events), BLOCK)]
-    return np.concatenate([np.zeros((0, 2 * model.output_shape[-1] + 1)), *blocks])
+    probabilities = np.concatenate([np.zeros((0, 2 * model.output_shape[-1] + 1)), *blocks])
+    return up_to(TARGETS[target][-1], probabilities) if target == "segments" else probabilities
 
 
 def _predict_block(model, events, names, n_channels, batch_size):

@@ -150,10 +150,17 @@ def join(hits, segments, segment, **limits):
         hits, segments, segment: as `peel` gives them. limits: of `segments.continuation`.
     """
     before, after, badness = continuations(hits, segments, segment, **limits)
-    track = np.arange(segments.shape[1])
-    # the best match first; each segment goes on in one other and is the end of one other
     order = np.argsort(badness, kind="stable")
-    before, after = before[order], after[order]
+    return chain(before[order], after[order], segments.shape[1])
+
+
+def chain(before, after, n_segments):
+    """(segment,) index of the track of each segment, where each goes on in one other at most and is the end of one other.
+
+    Args:
+        before, after: (pair,) segments that go on in others, the best match first.
+    """
+    track = np.arange(n_segments)
     best = first_of(before) & first_of(after)
     track[after[best]] = before[best]
     for _ in range(3):  # chains of segments

@@ -148,21 +148,7 @@ def _joinings(hits, segments, segment, track, first_wire_mm):
     later = nearest[after] > first_wire_mm + CELL_MM * FIRST_LAYERS
     agreement = (opinion[before] * opinion[after]).sum(1)
     ways = [(agreement > SAME[0]) & later, *(agreement > same for same in SAME)]
-    return np.stack([_join(before[way], after[way], segments.shape[1]) for way in ways])
-
-
-def _join(before, after, n_segments):
-    """(segment,) a segment of the track that each belongs to.
-
-    Args:
-        before, after: (pair,) segments that go on in others, the best match first.
-    """
-    best = peeling.first_of(before) & peeling.first_of(after)
-    joined = np.arange(n_segments)
-    joined[after[best]] = before[best]
-    for _ in range(3):  # chains of segments
-        joined = joined[joined]
-    return joined
+    return np.stack([peeling.chain(before[way], after[way], segments.shape[1]) for way in ways])
 
 
 def _most_probable(track, group):

@@ -73,8 +73,7 @@ def steps(model, events):
 
 def figures(events, labels):
     """Perfect events by true number of tracks: name -> value, interval, n."""
-    hits = events.hits
-    scores = metrics.clustering(events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"])
+    scores = metrics.clustering_of(events, labels)
     return {str(n): scores[str(n)]["perfect"] for n in np.unique(events.info["n_tracks"])}
 
 

@@ -1,9 +1,10 @@
-"""Measure speed and memory: generators, reading, views, shipped models.
+"""Measure speed and memory: generators, reading, views, line fits, shipped counters.
 
     python scripts/benchmark.py --json benchmark.json
     python scripts/benchmark.py --only reading --memory-events 1000000
 
-All speeds are events per CPU second (process time over all threads), best of some repeats; models run on one thread in batches of 1024.
+All speeds are events, of fits lines, per CPU second (process time over all threads), best of some repeats; models run on one thread in
+batches of 1024.
 The memory figure is the peak resident size of a process that streams a file of that many events into images.
 """
 
@@ -14,10 +15,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from datasets import hit_tree, views
-from my_generator import straight_lines, toyhaystack
+import numpy as np
 
-SECTIONS = ("generators", "views", "reading", "models")
+from datasets import hit_tree, views
+from datasets.drift import sigma_radius_mm
+from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
+from fitting import polyline
+from fitting.line import fit as fit_lines
+from my_generator import realistic, straight_lines, toyhaystack
+
+SECTIONS = ("generators", "views", "reading", "fits", "models")
 THREE_VIEWS = ("top", "side", "front")
 
 
@@ -84,6 +91,22 @@ def stream_views(path):
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def fits(args):
+    """Lines per CPU second, of tracks as in data."""
+    events = realistic.generate(args.events // 5, preset="data")
+    hits = events.hits
+    line = np.where(hits["track"] >= 0, events.track_offsets[events.hit_event] + hits["track"], -1)
+    x = TOY_FIRST_WIRE_MM + CELL_MM * hits["layer"].astype(float)
+    errors = 1.5 * sigma_radius_mm(hits["drift_radius_mm"]), 15.0
+    values = x, wire_y_mm(hits["column"].astype(float)), hits["drift_radius_mm"], hits["z_mm"], *errors
+    n_lines = len(events.tracks["side"])
+    return {
+        "lines": best(lambda: fit_lines(line, n_lines, *values), n_lines),
+        "lines, wrong hits left out": best(lambda: fit_lines(line, n_lines, *values, clip_sigma=5.0), n_lines),
+        "lines with or without a kink": best(lambda: polyline.fit(line, n_lines, hits["layer"], *values), n_lines),
+    }
+
+
 def models(args):
     """Speeds of shipped counters, measured in a process of its own: TensorFlow's threads are set before it starts."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -112,7 +135,7 @@ def model_speeds(names):
 
 def main(argv=None):
     args = parse_args(argv)
-    measure = {"generators": generators, "views": three_views, "reading": reading, "models": models}
+    measure = {"generators": generators, "views": three_views, "reading": reading, "fits": fits, "models": models}
     results = {}
     for section in args.only:
         results[section] = measure[section](args)

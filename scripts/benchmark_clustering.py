@@ -218,12 +218,6 @@ def run(find, events, first_wire_mm):
     return dict(zip(("", WITH_FOIL), zip(labels, speeds, strict=True), strict=True))
 
 
-def score(events, labels):
-    """`metrics.clustering` of labels."""
-    hits, kinked = events.hits, np.bincount(events.track_event, events.tracks["kinked"], len(events)) > 0
-    return metrics.clustering(events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"], kinked)
-
-
 def compare(sample, finders):
     """Row -> {"scores": as `metrics.clustering`, "events_per_cpu_second": by number of tracks}, and row -> (hit,) labels."""
     results, labels = {}, {}
@@ -231,7 +225,7 @@ def compare(sample, finders):
         seen = without(sample.events, hidden) if hidden else sample.events
         for rule, (found, speed) in run(find, seen, sample.first_wire_mm).items():
             labels[name + rule] = found
-            results[name + rule] = {"scores": score(sample.events, found), "events_per_cpu_second": speed}
+            results[name + rule] = {"scores": metrics.clustering_of(sample.events, found), "events_per_cpu_second": speed}
     return results, labels
 
 
@@ -252,7 +246,7 @@ def main(argv=None):
         for name, sample in samples.items():
             results, labels = compare(sample, finders_of(args, model, sample))
             if sample.clusters is not None:
-                results[IN_FILE] = {"scores": score(sample.events, sample.clusters), "events_per_cpu_second": {}}
+                results[IN_FILE] = {"scores": metrics.clustering_of(sample.events, sample.clusters), "events_per_cpu_second": {}}
             content["samples"][name] = {"n_events": len(sample.events), "finders": results}
             print(f"**{name}**, {len(sample.events)} events\n\n{table(results)}\n", flush=True)
             if args.figures and name == drawn_sample(samples):
@@ -344,8 +338,7 @@ def draw_comparison(samples, path):
     grey = {"color": "0.3", "marker": "o", "linestyle": ""}
     handles += [Line2D([], [], label="with the foil rule", **grey), Line2D([], [], label="without", markerfacecolor="white", **grey)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    plotting.save(figure, path)
 
 
 if __name__ == "__main__":

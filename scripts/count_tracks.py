@@ -48,11 +48,11 @@ def tables(args):
 
 def main(argv=None):
     args = parse_args(argv)
-    model = lib.load_model(args.model)
+    model, target = lib.load_model(args.model), lib.target_of(args.model)
     numbers, truth, probabilities, right, wrong = [], [], [], [], []
     for events in tables(args):
-        p = number_of_tracks.predict(model, events, args.batch_size)
-        n_true, counted = events.info["n_tracks"], p.argmax(1)
+        p = number_of_tracks.predict(model, events, args.batch_size, target)
+        n_true, counted = number_of_tracks.numbers(events, target), p.argmax(1)
         numbers.append(events.info["event"]), truth.append(n_true), probabilities.append(p)
         missed = (n_true >= 0) & (n_true != counted)
         keep_examples(right, events, p, ~missed, args.displays // 2)
@@ -63,14 +63,14 @@ def main(argv=None):
     rows = np.column_stack([numbers, truth, probabilities.argmax(1), probabilities.max(1)])
     np.savetxt(args.out / "counts.csv", rows, ["%d", "%d", "%d", "%.4f"], ",", header="event,true,predicted,probability", comments="")
     counts = np.bincount(probabilities.argmax(1))
-    print(f"{len(rows)} events; counted " + ", ".join(f"{n} tracks: {count}" for n, count in enumerate(counts) if count))
+    print(f"{len(rows)} events; counted " + ", ".join(f"{n} {target}: {count}" for n, count in enumerate(counts) if count))
     scores = None
     if len(truth) and ((truth >= 0) & (truth < probabilities.shape[1])).all():
         scores = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
         print(metrics.describe(scores))
         lib.write_json(args.out / "scores.json", {"model": args.model, "files": args.files, **scores})
-        plotting.confusion(scores["confusion"], args.out / "confusion.pdf", scores["labels"], f"{args.model}")
-    draw(wrong + right, args)
+        plotting.confusion(scores["confusion"], args.out / "confusion.pdf", scores["labels"], args.model, target)
+    draw(wrong + right, args, target)
     print(f"results in {args.out}: " + ", ".join(sorted(path.name for path in args.out.iterdir())))
     return scores
 
@@ -81,11 +81,11 @@ def keep_examples(examples, events, probabilities, mask, limit):
         examples.append((events[i], probabilities[i]))
 
 
-def draw(examples, args):
+def draw(examples, args, target):
     """A page of event displays with what was counted."""
     titles = []
     for event, p in examples:
-        true = event.info["n_tracks"][0]
+        true = number_of_tracks.numbers(event, target)[0]
         said = f"predicted {p.argmax()} (p = {p.max():.2f})"
         titles.append(f"event {event.info['event'][0]}: " + (f"true {true}, {said}" if true >= 0 else said))
     if examples:

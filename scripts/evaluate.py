@@ -28,12 +28,11 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    model, target = lib.load_model(args.model), target_of(args.model)
+    model, target = lib.load_model(args.model), lib.target_of(args.model)
     truth, probabilities = [], []
     for events in open_events.stream(args.files, progress=True):
         truth.append(number_of_tracks.classes(events, target=target) + 1)
-        p = number_of_tracks.predict(model, events, args.batch_size)
-        probabilities.append(number_of_tracks.up_to(number_of_tracks.TARGETS[target][-1], p) if target == "segments" else p)
+        probabilities.append(number_of_tracks.predict(model, events, args.batch_size, target))
     probabilities = np.concatenate(probabilities)
     scores = metrics.counting(np.concatenate(truth), probabilities, range(probabilities.shape[1]))
     scores = {"model": args.model, "target": target, "files": args.files, **scores}
@@ -41,14 +40,6 @@ def main(argv=None):
         lib.write_json(args.json, scores)
     print(metrics.describe(scores))
     return scores
-
-
-def target_of(name):
-    """What a model counts, of `number_of_tracks.TARGETS`: its card says it, cards of before there was a choice do not."""
-    try:
-        return lib.load_card(name)["arguments"].get("target", "tracks")
-    except FileNotFoundError:  # a .keras file alone
-        return "tracks"
 
 
 if __name__ == "__main__":

@@ -134,8 +134,7 @@ def draw(results, n_events, path):
     handles = [Patch(color=plotting.PALETTE[1], label="too many tracks counted"), Patch(color=plotting.PALETTE[5], label="too few")]
     title = f"{n_events} events of 1 to 4 tracks a bar; lines: 68 % intervals,\nabove of too many, below of all wrongly counted ones"
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, title=title, fontsize=9, title_fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    plotting.save(figure, path)
 
 
 if __name__ == "__main__":

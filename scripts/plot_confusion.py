@@ -30,20 +30,20 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    model = lib.load_model(args.model)
+    model, target = lib.load_model(args.model), lib.target_of(args.model)
     truth, probabilities, wrong = [], [], []
     for events in open_events.stream(args.files, progress=True):
-        n_true = number_of_tracks.classes(events) + 1
-        p = number_of_tracks.predict(model, events, args.batch_size)
+        n_true = number_of_tracks.classes(events, target=target) + 1
+        p = number_of_tracks.predict(model, events, args.batch_size, target)
         missed = p.argmax(1) != n_true
         truth.append(n_true), probabilities.append(p), wrong.append((events[missed], p[missed]))
     truth, probabilities = np.concatenate(truth), np.concatenate(probabilities)
     scores = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
     print(metrics.describe(scores))
-    plotting.confusion(scores["confusion"], args.out / f"confusion.{args.format}", scores["labels"], args.model)
+    plotting.confusion(scores["confusion"], args.out / f"confusion.{args.format}", scores["labels"], args.model, target)
 
     events, p = concatenate([table for table, _ in wrong]), np.concatenate([p for _, p in wrong])
-    n_true, counted = events.info["n_tracks"], p.argmax(1)
+    n_true, counted = number_of_tracks.numbers(events, target), p.argmax(1)
     for true, predicted in sorted(set(zip(n_true.tolist(), counted.tolist(), strict=True))):
         cell = np.flatnonzero((n_true == true) & (counted == predicted))
         cell = cell[np.argsort(-p[cell, predicted])][: args.per_cell]

@@ -8,8 +8,6 @@ merit of the network alone for every kind; those with the line fit that follows 
 
 import argparse
 
-import numpy as np
-
 import lib
 import metrics
 import plotting
@@ -23,7 +21,7 @@ LOSSES = {"matched": track_finder.assignment_loss, "ordered": track_finder.order
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=40)])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=36)])
     for name, default in (("filters", 48), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default, help="of the network (default: %(default)s)")
     parser.add_argument(
@@ -71,11 +69,7 @@ def main(argv=None):
 
 def evaluate(model, events):
     """Figures of merit of the network alone."""
-    found = clustering.predict(model, events)
-    labels = refit.labels_of(events, found["track"])
-    kinked = np.bincount(events.track_event, events.tracks["kinked"], len(events)) > 0
-    hits = events.hits
-    return metrics.clustering(events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"], kinked)
+    return metrics.clustering_of(events, refit.labels_of(events, clustering.predict(model, events)["track"]))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def test_absent_heights_make_fewer_extra_tracks_than_zeros(name, shares):
 def test_counters_trained_on_realistic_events_are_not_misled_even_without_a_filter(name, shares):
     over = {kind: score["over"]["share"] for kind, score in shares(name).items()}
     for kind in ("one isolated hit added", "30 % of heights missing"):
-        assert over[kind] < over["clean"] + 0.1  # in the front view a lone hit can look like a steep track
+        limit = 0.1 if name.startswith("front") else 0.05  # in the front view a lone hit can look like a steep track
+        assert over[kind] < over["clean"] + limit
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 import argparse
+import io
 import json
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -64,6 +67,17 @@ def test_a_model_trained_in_16_bits_is_saved_as_one_that_computes_in_float32(tmp
     x = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
     np.testing.assert_array_equal(loaded(x), plain(x))
     np.testing.assert_allclose(plain(x), mixed(x), atol=0.02)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_saved_model_holds_no_optimizer(tmp_path, precision):
+    args = run(tmp_path, "--precision", precision)
+    inputs = keras.Input((6,), name="top")
+    trained = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(keras.layers.Dense(5)(inputs)))
+    train(trained, args, epochs=1)
+    lib.save_run(lib.in_float32(trained), args, {}, {}, "")
+    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
+        assert list(weights.get("optimizer/vars", [])) == []
 
 
 def test_an_unknown_model_is_an_error_that_names_the_shipped_ones():

@@ -7,7 +7,7 @@ import lib
 import metrics
 from datasets import number_of_tracks, open_events
 from my_generator import GENERATORS, realistic
-from scripts import evaluate, track_finder
+from scripts import track_finder
 
 EXPECTED = {f"{view}{family}" for view in ("top", "side", "front", "combined") for family in ("", "_my_generator")}
 
@@ -34,10 +34,8 @@ def test_card_of_a_counter_tells_its_accuracy(name):
 
 def accuracy_of(name, events):
     """Accuracy of a model on a table, with its interval."""
-    target = evaluate.target_of(name)
-    counted = number_of_tracks.predict(lib.load_model(name), events).argmax(1)
-    if target == "segments":
-        counted = np.minimum(counted, number_of_tracks.TARGETS[target][-1])
+    target = lib.target_of(name)
+    counted = number_of_tracks.predict(lib.load_model(name), events, target=target).argmax(1)
     return metrics.accuracy(number_of_tracks.classes(events, target=target) + 1, counted)
 
 
