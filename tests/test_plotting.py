@@ -35,7 +35,7 @@ def no_figure_stays_open():
 def saved(monkeypatch):
     """Figures that would have been written."""
     figures = []
-    monkeypatch.setattr(plotting, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(plotting, "save", lambda figure, path: figures.append(figure))
     return figures
 
 
