@@ -40,12 +40,12 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         model = combined_cnn({view: lib.load_model(name) for view, name in towers.items()})
         set_towers_trainable(model, False)
-        model.compile(lib.adamw(2e-3, args.frozen_epochs * steps), **compiled)
+        model.compile(lib.optimizer(4e-3, args.frozen_epochs * steps), **compiled)
     if args.frozen_epochs and not lib.epochs_done(args):
         model.fit(data.train, validation_data=data.val, epochs=args.frozen_epochs, steps_per_epoch=steps, verbose=2)
     with lib.choose_strategy(args).scope():
         set_towers_trainable(model, True)
-        model.compile(lib.adamw(args.learning_rate, args.epochs * steps), **compiled)
+        model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **compiled)
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
     model = lib.in_float32(model)
     scores = {}

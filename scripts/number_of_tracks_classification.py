@@ -56,7 +56,7 @@ def main(argv=None):
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), len(labels))
         if args.start_from:
             model.set_weights(lib.load_model(args.start_from).get_weights())
-        optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
+        optimizer = lib.optimizer(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
     model = lib.in_float32(model)

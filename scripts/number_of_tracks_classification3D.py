@@ -30,7 +30,7 @@ def main(argv=None):
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = voxel_cnn((*views.SHAPES["voxels"], n_channels))
-        optimizer = lib.adamw(args.learning_rate, args.epochs * steps)
+        optimizer = lib.optimizer(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
     model = lib.in_float32(model)

@@ -50,7 +50,7 @@ def main(argv=None):
             model.set_weights(lib.load_model(args.start_from).get_weights())
         count = "sparse_categorical_crossentropy"
         model.compile(
-            lib.adamw(args.learning_rate, args.epochs * steps),
+            lib.optimizer(args.learning_rate, args.epochs * steps),
             loss={"track": LOSSES[args.loss], "n_tracks": count, "n_segments": count},
             loss_weights={"track": 1.0, "n_tracks": 0.3, "n_segments": 0.1},
             metrics={"track": [track_finder.hit_accuracy, track_finder.perfect], "n_tracks": "accuracy", "n_segments": "accuracy"},

@@ -86,7 +86,7 @@ def test_an_unknown_model_is_an_error_that_names_the_shipped_ones():
 
 
 def train(model, args, epochs, extra=()):
-    model.compile(lib.adamw(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(lib.optimizer(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(batches().repeat(), epochs=epochs, steps_per_epoch=4, verbose=0, callbacks=[*lib.callbacks(args), *extra])
 
 
@@ -139,7 +139,7 @@ def test_predict_gives_labels_and_outputs_in_order(model):
 
 
 def test_learning_rate_warms_up_and_decays():
-    schedule = keras.optimizers.schedules.deserialize(lib.adamw(1e-3, 1000, warmup_steps=100).get_config()["learning_rate"])
+    schedule = keras.optimizers.schedules.deserialize(lib.optimizer(1e-3, 1000, warmup_steps=100).get_config()["learning_rate"])
     assert float(schedule(0)) == 0
     assert float(schedule(100)) == pytest.approx(1e-3)
     assert float(schedule(1000)) == pytest.approx(5e-6, rel=0.01)
