@@ -145,6 +145,36 @@ def test_learning_rate_warms_up_and_decays():
     assert float(schedule(1000)) == pytest.approx(5e-6, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    "shape, matrix",
+    [((3, 5, 16, 32), (240, 32)), ((48, 4, 12), (48, 48)), ((4, 12, 48), (48, 48)), ((96, 64), (96, 64)), ((48, 1), (48, 1))],
+)
+def test_muon_sees_a_kernel_as_the_matrix_from_its_inputs_to_its_outputs(shape, matrix):
+    assert lib._as_matrix(shape) == matrix
+
+
+def test_muon_steps_a_convolution_as_keras_steps_its_matrix():
+    rng = np.random.default_rng(0)
+    start, *gradients = rng.normal(size=(4, 3, 3, 16, 32)).astype("float32")
+    kernel, matrix = keras.Variable(start), keras.Variable(start.reshape(-1, 32))
+    ours, theirs = (kind(1e-2, weight_decay=1e-3) for kind in (lib.Muon, keras.optimizers.Muon))
+    for gradient in gradients:
+        ours.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
+        theirs.apply([keras.ops.convert_to_tensor(gradient.reshape(-1, 32))], [matrix])
+    np.testing.assert_allclose(kernel.numpy().reshape(-1, 32), matrix.numpy(), atol=1e-6)
+    assert np.abs(kernel.numpy() - start).max() > 1e-3
+
+
+def test_small_matrices_and_biases_are_stepped_by_adamw():
+    rng = np.random.default_rng(0)
+    for shape in ((64,), (64, 4), (1, 5, 48)):
+        start, gradient = rng.normal(size=(2, *shape)).astype("float32")
+        one, other = keras.Variable(start), keras.Variable(start)
+        lib.Muon(1e-2, adam_weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [one])
+        keras.optimizers.AdamW(1e-2, weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [other])
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
+
+
 def test_drawing_without_graphviz_says_so_and_goes_on(model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(lib.shutil, "which", lambda name: None)
     lib.draw_model(model, tmp_path / "model.png")

@@ -23,7 +23,7 @@ for flags in (["--OneDeviceStrategy", "/cpu:0"], ["--MirroredStrategy", "/cpu:0"
     assert strategy.num_replicas_in_sync == (2 if args.MirroredStrategy else 1)
     with strategy.scope():
         model = top_view_cnn(stem_filters=4, stages=((8, (1, 2), 1),), n_hidden=8)
-        model.compile(keras.optimizers.AdamW(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(lib.Muon(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(data.train, validation_data=data.val, epochs=1, steps_per_epoch=10, verbose=0)
     weights.append((model.get_weights(), history.history["val_loss"][0]))
 (one, loss), (two, mirrored_loss) = weights
