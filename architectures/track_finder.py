@@ -140,7 +140,7 @@ def track_finder(
             tokens look at each other and at the hits. expansion: of the hidden layer between attentions.
     Returns:
         Model. In: `hits` (event, hit, 6), `cell` (event, hit) int, column x 9 + layer, `mask` (event, hit) bool, where there is a hit.
-        Out: `track` (event, hit, n_tracks + 1): probability of each track, in no order, and last of none;
+        Out: `track` (event, hit, n_tracks + 1): probability of each track, along the foil, and last of none;
         `n_tracks` (event, n_tracks + 1): probability of 0 to n_tracks tracks;
         `n_segments` (event, n_segments + 1): of 0 to n_segments straight segments.
     """
@@ -240,7 +240,7 @@ def assignment_loss(owners, probability, matching=True):
 
 @keras.saving.register_keras_serializable(package="supernemo")
 def ordered_loss(owners, probability):
-    """The same without a matching: the order of the tracks counts. For comparison."""
+    """The same without a matching: the first column is to be the track that comes first along the foil, and so on."""
     return assignment_loss(owners, probability, matching=False)
 
 

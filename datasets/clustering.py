@@ -58,7 +58,7 @@ def predict(model, events, batch_size=256):
     """Let a track finder look at all hits of a table; each tracker side on its own, in batches of events with like numbers of hits.
 
     Returns:
-        {"track": (hit, n_tracks + 1) float32, probability of each track of the hit's side, in no order, and last of none;
+        {"track": (hit, n_tracks + 1) float32, probability of each track of the hit's side, along the foil, and last of none;
         "n_tracks", "n_segments": (event, side, n + 1) float32, probability of 0 to n tracks and segments on each tracker side}.
     """
     shapes = {name: output.shape[-1] for name, output in model.output.items()}

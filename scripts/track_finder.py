@@ -17,18 +17,18 @@ from fitting import refit
 from my_generator import GENERATORS, realistic
 from my_generator.response import PRESETS
 
-LOSSES = {"matched": track_finder.assignment_loss, "ordered": track_finder.ordered_loss}
+LOSSES = {"ordered": track_finder.ordered_loss, "matched": track_finder.assignment_loss}
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=36)])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=40)])
     for name, default in (("filters", 48), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default, help="of the network (default: %(default)s)")
     parser.add_argument(
         "--loss",
         choices=LOSSES,
-        default="matched",
-        help="matched: tracks in any order; ordered: in the order of their foil points (default: %(default)s)",
+        default="ordered",
+        help="ordered: tracks in the order of their foil points; matched: in any order (default: %(default)s)",
     )
     parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     lib.generator_arguments(parser, GENERATORS)
