@@ -69,9 +69,10 @@ def silent_cells(segments, layer, group, hits, first_wire_mm=TOY_FIRST_WIRE_MM):
         z = z0 + slope * (np.sin(angle) * x - np.cos(angle) * y - t0)
     column = np.rint(np.nan_to_num(y) / CELL_MM).clip(-N_COLUMNS, N_COLUMNS).astype(int) + MIDDLE_COLUMN
     inside = (column >= -1) & (column <= N_COLUMNS) & ~(np.abs(z) > HALF_HEIGHT_MM + HEIGHT_MARGIN_MM)
-    cell = lambda group, layer, column: (group * N_LAYERS + layer) * (4 * N_COLUMNS) + column  # noqa: E731
+    fired = np.zeros((hits.n_groups, N_LAYERS, N_COLUMNS + 4), bool)  # two columns more on each side: a cell beside the last ones
     hit_layer = np.rint((hits.x - first_wire_mm) / CELL_MM).astype(int)
-    fired = cell(hits.group, hit_layer, np.rint(hits.y / CELL_MM).astype(int) + MIDDLE_COLUMN)
-    crossed = cell(group[:, None], np.arange(N_LAYERS), column)
-    silent = ~np.logical_or.reduce([np.isin(crossed + beside, fired) for beside in (-1, 0, 1)])
+    hit_column = np.rint(hits.y / CELL_MM).astype(int) + MIDDLE_COLUMN + 2
+    for beside in (-1, 0, 1):
+        fired[hits.group, hit_layer, hit_column + beside] = True
+    silent = ~fired[group[:, None], np.arange(N_LAYERS), (column + 2).clip(0, N_COLUMNS + 3)]
     return np.where((before & ~inside).any(1), N_LAYERS + 1, (before & silent).sum(1))

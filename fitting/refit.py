@@ -20,7 +20,8 @@ RADIUS_SCALE, SIGMA_Z_MM = 1.5, 15.0  # errors of real data, in sigma_r(r) and m
 SIGMA_MORE_MM = 0.2  # of the line itself
 ODD = 0.05  # share of a track's hits whose radius fits no Gaussian; a tenth of it those whose height does not
 COVERED = 0.1  # the density of radii and heights of nearer hits that hide a track's own, relative to that of noise
-GAP_MM = 200.0  # how far beyond its hits a line may take another
+NEAR_MM = 70.0  # how far beyond its hits a line goes on for sure: what tells whether two lines meet
+FAR_MM, FAR_SHARE = 150.0, 0.5  # how far it may take a hit: so many mm and so much of its length (others may hide the hits between)
 MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
 FIRST_LAYERS = 1.5  # a line with a hit in the first two layers starts a track of its own, unless the network doubts it
 # Lines that meet are joined from this probability on that they are one track: the first, unless the network finds the number of tracks
@@ -59,13 +60,13 @@ def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0):
     segments, segment_of = peeling.peel(peeling.take(hits, maybe), ransac.proposer(N_PAIRS, seed), LINES)
     segment = np.full(len(order), -1)
     segment[maybe] = segment_of
-    segments, segment = _ask(hits, segments, segment, track)
-    tracks = _joinings(hits, segments, segment, track, first_wire_mm)
-    probability = np.stack([_probability_of_count(hits, segment, joined, n_tracks) for joined in tracks])
+    segments, near, far = _ask(hits, segments, segment, track)
+    tracks = _joinings(hits, segments, near, track, first_wire_mm)
+    probability = np.stack([_probability_of_count(hits, near, joined, n_tracks) for joined in tracks])
     probability[0] *= DOUBT
     best = probability.argmax(0)  # (half event,); of equal ones the first
     found = np.full(len(order), -1)
-    found[order] = np.where(segment >= 0, tracks[best[hits.group], segment], -1)
+    found[order] = np.where(far >= 0, tracks[best[hits.group], far], -1)
     return number_tracks(found, events.hit_event, LINES.min_track_hits)
 
 
@@ -91,7 +92,7 @@ def _ask(hits, segments, segment, track):
     """Fit the segments again and give each hit to the most probable one, or to none.
 
     Returns:
-        segments (5, segment); segment (hit,) index into them, -1 for none.
+        segments (5, segment); near (hit,) index into them, -1 for none, when they end with their hits; far (hit,) when they go on.
     """
     mine = np.flatnonzero(segment >= 0)
     own = peeling.take(hits, mine)
@@ -101,17 +102,25 @@ def _ask(hits, segments, segment, track):
     first, last = seg.extents(segments, segment[mine], own)
     opinion = _opinion(segment, track, segments.shape[1])
     hit, which = peeling.pairs_in_group(hits.group, group, segment, hits.n_groups)
+    cos, sin = np.cos(segments[0]), np.sin(segments[0])
+    passes = np.abs(cos[which] * hits.x[hit] + sin[which] * hits.y[hit] - segments[1, which]) < CELL_MM  # the others are not worth the rest
+    hit, which = hit[passes], which[passes]
     likelihood, t = _likelihood(segments, which, peeling.take(hits, hit))
-    possible = (t > first[which] - GAP_MM) & (t < last[which] + GAP_MM) & (likelihood > 0)
-    by_network = (track[hit, :-1] * opinion[which]).sum(1)
-    score = np.where(possible, by_network * likelihood, 0.0)
-    best, new = np.zeros(len(segment)), np.full(len(segment), -1)
-    asked, start = np.unique(hit, return_index=True)  # the lines of a hit follow each other
+    score = (track[hit, :-1] * opinion[which]).sum(1) * likelihood
+    beyond = np.maximum(first[which] - t, t - last[which])
+    reaches = (NEAR_MM, FAR_MM + FAR_SHARE * (last - first)[which])
+    return segments, *(_most_probable_segment(np.where(beyond < reach, score, 0), hit, which, track[:, -1]) for reach in reaches)
+
+
+def _most_probable_segment(score, hit, which, none):
+    """(hit,) the segment of the highest score of each hit, -1 where it is not above that of none; hits of pairs follow each other."""
+    best, segment = np.zeros(len(none)), np.full(len(none), -1)
+    asked, start = np.unique(hit, return_index=True)
     if len(asked):
         best[asked] = np.maximum.reduceat(score, start)
         chosen = score == best[hit]
-        new[hit[chosen]] = which[chosen]
-    return segments, np.where(best > track[:, -1], new, -1)
+        segment[hit[chosen]] = which[chosen]
+    return np.where(best > none, segment, -1)
 
 
 def _likelihood(segments, index, hits):

@@ -3,6 +3,7 @@ import pytest
 
 import metrics
 from datasets.events import concatenate, make_events
+from datasets.geometry import CELL_MM
 from fitting import refit
 from my_generator import realistic
 
@@ -84,6 +85,16 @@ def test_no_event_depends_on_those_beside_it_and_empty_ones_do_no_harm():
     swapped = refit.find(parts, np.concatenate([track[cut:], track[:cut]]), np.concatenate([n_tracks[30:], n_tracks[:1], n_tracks[:30]]))
     np.testing.assert_array_equal(swapped, np.concatenate([whole[cut:], whole[:cut]]))
     assert len(refit.find(empty, np.zeros((0, N + 1), np.float32), np.zeros((1, 2, N + 1), np.float32))) == 0
+
+
+@pytest.mark.parametrize("gap_mm, taken", [(300.0, True), (700.0, False)])
+def test_a_long_line_takes_a_hit_beyond_a_gap_but_not_at_any_distance(gap_mm, taken):
+    column = np.array([*range(40, 60), 59 + round(gap_mm / CELL_MM)])  # along the foil: 19 cells long
+    hits = {"layer": np.full(len(column), 4), "column": column, "side": np.ones(len(column), int)}
+    hits |= {"drift_radius_mm": np.full(len(column), 10.0), "z_mm": np.zeros(len(column)), "track": np.zeros(len(column), int)}
+    events = make_events(hits, [0, len(column)], info={"n_tracks": [1]})
+    labels = refit.find(events, *opinion(events))
+    assert labels.tolist() == [0] * (len(column) - 1) + [0 if taken else -1]
 
 
 def test_unmeasured_radii_and_heights_are_no_harm():
