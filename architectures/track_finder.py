@@ -5,11 +5,9 @@ then exchange what they know by attention, and tokens for the tracks look at the
 arXiv:2107.06278): a hit goes to the track whose token it matches best, or to none.
 """
 
-import itertools
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from architectures.residual import residual_block
@@ -200,60 +198,3 @@ def _feed_forward(x, expansion, name):
     y = keras.layers.LayerNormalization(name=f"{name}_norm2")(x)
     y = keras.layers.Dense(expansion * x.shape[-1], activation="relu", name=f"{name}_hidden")(y)
     return keras.layers.Add(name=f"{name}_add2")([x, keras.layers.Dense(x.shape[-1], name=f"{name}_out")(y)])
-
-
-def _targets(owners, probability, matching=True):
-    """Which columns of `track` are right for each hit, after the matching of tracks that costs least: (event, hit, n_tracks + 1).
-
-    Without matching, the first column is to be the first track and so on.
-    """
-    n_tracks = probability.shape[-1] - 1
-    first, second = (ops.one_hot(owners[..., k], n_tracks, dtype="float32") for k in (0, 1))  # a negative owner gives zeros
-    if not matching:
-        return ops.concatenate([ops.maximum(first, second), ops.cast(owners[..., :1] == -1, "float32")], -1)
-    log_probability = ops.log(probability[..., :n_tracks] + 1e-6)
-    gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
-    permutations = np.eye(n_tracks, dtype="float32")[np.array(list(itertools.permutations(range(n_tracks))))]
-    best = ops.argmax(ops.matmul(ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T), -1)
-    matched = ops.take(permutations, best, axis=0)  # (event, true track, column)
-    tracks = ops.matmul(ops.maximum(first, second), matched)
-    none = ops.cast(owners[..., :1] == -1, "float32")
-    return ops.stop_gradient(ops.concatenate([tracks, none], -1))
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-def assignment_loss(owners, probability, matching=True):
-    """Cross-entropy of the hits' tracks under the best matching of true tracks to columns, over all permutations.
-
-    Args:
-        owners: (event, hit, 2) int, the true tracks of each hit; -1 noise, or no second owner; -2 no hit. A hit of two owners is right
-            on either.
-        probability: (event, hit, n_tracks + 1), as the model gives it. matching: see `_targets`.
-    Returns:
-        (event,) mean over the hits of an event.
-    """
-    owners = ops.cast(owners, "int32")
-    right = ops.sum(_targets(owners, probability, matching) * probability, -1)
-    hit = ops.cast(owners[..., 0] > -2, "float32")
-    return -ops.sum(ops.log(right + 1e-6) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-def ordered_loss(owners, probability):
-    """The same without a matching: the first column is to be the track that comes first along the foil, and so on."""
-    return assignment_loss(owners, probability, matching=False)
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-def hit_accuracy(owners, probability):
-    """Share of hits on the right track, or rightly on none; (event,), arguments as `assignment_loss`."""
-    owners = ops.cast(owners, "int32")
-    chosen = ops.one_hot(ops.argmax(probability, -1), probability.shape[-1], dtype="float32")
-    hit = ops.cast(owners[..., 0] > -2, "float32")
-    return ops.sum(ops.sum(_targets(owners, probability) * chosen, -1) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-def perfect(owners, probability):
-    """1 for an event whose hits are all on the right track, or rightly on none; (event,), arguments as `assignment_loss`."""
-    return ops.cast(hit_accuracy(owners, probability) > 1 - 1e-6, "float32")

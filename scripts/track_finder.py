@@ -7,6 +7,10 @@ merit of the network alone for every kind; those with the line fit that follows 
 """
 
 import argparse
+import itertools
+
+import numpy as np
+from keras import ops
 
 import lib
 import metrics
@@ -17,7 +21,61 @@ from fitting import refit
 from my_generator import GENERATORS, realistic
 from my_generator.response import PRESETS
 
-LOSSES = {"ordered": track_finder.ordered_loss, "matched": track_finder.assignment_loss}
+
+def _targets(owners, probability, matching=True):
+    """Which columns of `track` are right for each hit, after the matching of tracks that costs least: (event, hit, n_tracks + 1).
+
+    Without matching, the first column is to be the first track and so on.
+    """
+    n_tracks = probability.shape[-1] - 1
+    first, second = (ops.one_hot(owners[..., k], n_tracks, dtype="float32") for k in (0, 1))  # a negative owner gives zeros
+    if not matching:
+        return ops.concatenate([ops.maximum(first, second), ops.cast(owners[..., :1] == -1, "float32")], -1)
+    log_probability = ops.log(probability[..., :n_tracks] + 1e-6)
+    gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
+    permutations = np.eye(n_tracks, dtype="float32")[np.array(list(itertools.permutations(range(n_tracks))))]
+    best = ops.argmax(ops.matmul(ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T), -1)
+    matched = ops.take(permutations, best, axis=0)  # (event, true track, column)
+    tracks = ops.matmul(ops.maximum(first, second), matched)
+    none = ops.cast(owners[..., :1] == -1, "float32")
+    return ops.stop_gradient(ops.concatenate([tracks, none], -1))
+
+
+def assignment_loss(owners, probability, matching=True):
+    """Cross-entropy of the hits' tracks under the best matching of true tracks to columns, over all permutations.
+
+    Args:
+        owners: (event, hit, 2) int, the true tracks of each hit; -1 noise, or no second owner; -2 no hit. A hit of two owners is right
+            on either.
+        probability: (event, hit, n_tracks + 1), as the model gives it. matching: see `_targets`.
+    Returns:
+        (event,) mean over the hits of an event.
+    """
+    owners = ops.cast(owners, "int32")
+    right = ops.sum(_targets(owners, probability, matching) * probability, -1)
+    hit = ops.cast(owners[..., 0] > -2, "float32")
+    return -ops.sum(ops.log(right + 1e-6) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
+
+
+def ordered_loss(owners, probability):
+    """The same without a matching: the first column is to be the track that comes first along the foil, and so on."""
+    return assignment_loss(owners, probability, matching=False)
+
+
+def hit_accuracy(owners, probability):
+    """Share of hits on the right track, or rightly on none; (event,), arguments as `assignment_loss`."""
+    owners = ops.cast(owners, "int32")
+    chosen = ops.one_hot(ops.argmax(probability, -1), probability.shape[-1], dtype="float32")
+    hit = ops.cast(owners[..., 0] > -2, "float32")
+    return ops.sum(ops.sum(_targets(owners, probability) * chosen, -1) * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
+
+
+def perfect(owners, probability):
+    """1 for an event whose hits are all on the right track, or rightly on none; (event,), arguments as `assignment_loss`."""
+    return ops.cast(hit_accuracy(owners, probability) > 1 - 1e-6, "float32")
+
+
+LOSSES = {"ordered": ordered_loss, "matched": assignment_loss}
 
 
 def parse_args(argv=None):
@@ -53,7 +111,7 @@ def main(argv=None):
             lib.optimizer(args.learning_rate, args.epochs * steps),
             loss={"track": LOSSES[args.loss], "n_tracks": count, "n_segments": count},
             loss_weights={"track": 1.0, "n_tracks": 0.3, "n_segments": 0.1},
-            metrics={"track": [track_finder.hit_accuracy, track_finder.perfect], "n_tracks": "accuracy", "n_segments": "accuracy"},
+            metrics={"track": [hit_accuracy, perfect], "n_tracks": "accuracy", "n_segments": "accuracy"},
         )
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
     model = lib.in_float32(model)

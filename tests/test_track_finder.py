@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lib
-from architectures.track_finder import _WAVES, FromCells, HitFeatures, ToCells, assignment_loss, hit_accuracy, perfect, track_finder
+from architectures.track_finder import _WAVES, FromCells, HitFeatures, ToCells, track_finder
 from datasets import clustering
 from datasets.events import make_events
 from fitting.refit import labels_of
 from my_generator import realistic
+from scripts.track_finder import assignment_loss, hit_accuracy, ordered_loss, perfect
 
 SEEDS = st.integers(0, 2**32 - 1)
 NO_HIT = clustering.NO_HIT
@@ -118,8 +119,6 @@ def test_an_event_without_hits_gives_finite_outputs(model):
 
 
 def test_saved_and_loaded_network_gives_the_same_output_without_custom_objects(model, batch, tmp_path):
-    count = "sparse_categorical_crossentropy"
-    model.compile("adam", {"track": assignment_loss, "n_tracks": count, "n_segments": count}, metrics={"track": [hit_accuracy, perfect]})
     model.save(tmp_path / "model.keras")
     assert_close(predict(keras.saving.load_model(tmp_path / "model.keras"), batch), predict(model, batch), atol=1e-6)
 
@@ -289,6 +288,16 @@ def test_how_true_tracks_are_numbered_does_not_matter(seed, number):
 def test_how_the_columns_are_numbered_does_not_matter(seed, number):
     owners, probability = random_case(seed)
     np.testing.assert_allclose(loss(owners, probability[..., [*number, 4]]), loss(owners, probability), rtol=1e-4, atol=1e-5)
+
+
+def test_the_ordered_loss_wants_the_first_track_in_the_first_column():
+    owners = np.array([[[0, -1], [1, -1], [-1, -1], [0, 1]]])
+    right = np.full((1, 4, 5), 0.025, np.float32)
+    right[0, [0, 1, 2, 3], [0, 1, 4, 1]] = 0.9
+    np.testing.assert_allclose(ordered_loss(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4)
+    swapped = right[..., [1, 0, 2, 3, 4]]
+    np.testing.assert_allclose(ordered_loss(owners, swapped), [-np.log([0.025, 0.025, 0.9, 0.925]).mean()], rtol=1e-4)
+    np.testing.assert_allclose(loss(owners, swapped), loss(owners, right), rtol=1e-4)
 
 
 @given(SEEDS)
