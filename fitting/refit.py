@@ -5,6 +5,8 @@ to the line, or to none, for which the network's probability and the line's like
 no line explains may hide one that was farther from its wire: a cell gives one hit.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from datasets.drift import sigma_radius_mm
@@ -15,19 +17,38 @@ from fitting.tracks import finder_hits, number_tracks
 
 LINES = peeling.Tolerances(rounds=8)
 N_PAIRS = 20
-SURE = 0.98  # probability of noise from which no line is looked for through a hit
-RADIUS_SCALE, SIGMA_Z_MM = 1.5, 15.0  # errors of real data, in sigma_r(r) and mm
-SIGMA_MORE_MM = 0.2  # of the line itself
-ODD = 0.05  # share of a track's hits whose radius fits no Gaussian; a tenth of it those whose height does not
-COVERED = 0.1  # the density of radii and heights of nearer hits that hide a track's own, relative to that of noise
-NEAR_MM = 70.0  # how far beyond its hits a line goes on for sure: what tells whether two lines meet
-FAR_MM, FAR_SHARE = 150.0, 0.5  # how far it may take a hit: so many mm and so much of its length (others may hide the hits between)
+SIGMA_MORE_MM = 0.2  # of a fitted line
 MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
-FIRST_LAYERS = 1.5  # a line with a hit in the first two layers starts a track of its own, unless the network doubts it
-# Lines that meet are joined from this probability on that they are one track: the first, unless the network finds the number of tracks
-# that another one gives, or the first without regard to the layers, so many times more probable.
-SAME = (0.3, 0.05, 0.1, 0.5, 0.7, 0.9)
-DOUBT = 20.0
+SAME = (0.05, 0.1, 0.5, 0.7, 0.9)  # other probabilities than the usual one from which on lines that meet are one track
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What the refit takes for granted; `scripts/tune_baselines.py --baselines refit` compares other values.
+
+    Attributes:
+        sure: probability of noise from which on no line is looked for through a hit.
+        radius_scale, sigma_z_mm: errors of radii, in sigma_r(r), and of heights.
+        odd: share of a track's hits whose radius fits no Gaussian; a tenth of it those whose height does not.
+        covered: density of the radii and heights of nearer hits that hide a track's own, relative to that of noise.
+        near_mm: how far beyond its hits a line goes on for sure, which tells whether two lines meet.
+        far_mm, far_share: how far it may take a hit, so many mm and so much of its length: other tracks may hide the hits between.
+        same: probability from which on lines that meet are one track, with a kink.
+        first_layers: but a line with a hit in that many layers starts a track of its own. Both hold unless the network finds the number
+            of tracks that one of SAME, or none of this, gives `doubt` times more probable.
+    """
+
+    sure: float = 0.98
+    radius_scale: float = 1.5
+    sigma_z_mm: float = 15.0
+    odd: float = 0.05
+    covered: float = 0.1
+    near_mm: float = 70.0
+    far_mm: float = 150.0
+    far_share: float = 0.5
+    same: float = 0.3
+    first_layers: float = 2
+    doubt: float = 20.0
 
 
 def labels_of(events, track):
@@ -41,7 +62,7 @@ def labels_of(events, track):
     return number_tracks(_most_probable(track, 2 * events.hit_event + events.hits["side"]), events.hit_event)
 
 
-def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0):
+def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0, constants=Constants()):
     """Tracks from the network's probabilities and straight lines.
 
     Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's hits together is what it
@@ -50,20 +71,20 @@ def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0):
 
     Args:
         events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers of tracks on a side.
-        first_wire_mm: distance of the wires of layer 0 from the foil. seed: of RANSAC.
+        first_wire_mm: distance of the wires of layer 0 from the foil. seed: of RANSAC. constants: Constants.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
     hits, order = finder_hits(events, first_wire_mm)
     track = track[order]
-    maybe = np.flatnonzero(track[:, -1] < SURE)
+    maybe = np.flatnonzero(track[:, -1] < constants.sure)
     segments, segment_of = peeling.peel(peeling.take(hits, maybe), ransac.proposer(N_PAIRS, seed), LINES)
     segment = np.full(len(order), -1)
     segment[maybe] = segment_of
-    segments, near, far = _ask(hits, segments, segment, track)
-    tracks = _joinings(hits, segments, near, track, first_wire_mm)
+    segments, near, far = _ask(hits, segments, segment, track, constants)
+    tracks = _joinings(hits, segments, near, track, first_wire_mm, constants)
     probability = np.stack([_probability_of_count(hits, near, joined, n_tracks) for joined in tracks])
-    probability[0] *= DOUBT
+    probability[0] *= constants.doubt
     best = probability.argmax(0)  # (half event,); of equal ones the first
     found = np.full(len(order), -1)
     found[order] = np.where(far >= 0, tracks[best[hits.group], far], -1)
@@ -88,7 +109,7 @@ def _opinion(segment, track, n_segments):
     return total / total.sum(1, keepdims=True)
 
 
-def _ask(hits, segments, segment, track):
+def _ask(hits, segments, segment, track, constants):
     """Fit the segments again and give each hit to the most probable one, or to none.
 
     Returns:
@@ -105,10 +126,10 @@ def _ask(hits, segments, segment, track):
     cos, sin = np.cos(segments[0]), np.sin(segments[0])
     passes = np.abs(cos[which] * hits.x[hit] + sin[which] * hits.y[hit] - segments[1, which]) < CELL_MM  # the others are not worth the rest
     hit, which = hit[passes], which[passes]
-    likelihood, t = _likelihood(segments, which, peeling.take(hits, hit))
+    likelihood, t = _likelihood(segments, which, peeling.take(hits, hit), constants)
     score = (track[hit, :-1] * opinion[which]).sum(1) * likelihood
     beyond = np.maximum(first[which] - t, t - last[which])
-    reaches = (NEAR_MM, FAR_MM + FAR_SHARE * (last - first)[which])
+    reaches = (constants.near_mm, constants.far_mm + constants.far_share * (last - first)[which])
     return segments, *(_most_probable_segment(np.where(beyond < reach, score, 0), hit, which, track[:, -1]) for reach in reaches)
 
 
@@ -123,7 +144,7 @@ def _most_probable_segment(score, hit, which, none):
     return np.where(best > none, segment, -1)
 
 
-def _likelihood(segments, index, hits):
+def _likelihood(segments, index, hits, constants):
     """How much more probable the radius and height of hits are on a line than those of noise; 0 where the line misses the cell.
 
     Args:
@@ -131,22 +152,23 @@ def _likelihood(segments, index, hits):
     Returns:
         (hit,) ratio of densities; (hit,) way along the line in mm.
     """
+    odd = constants.odd
     angle, offset, t0, z0, slope = segments[:, index]
     cos, sin = np.cos(angle), np.sin(angle)
     distance, t = np.abs(cos * hits.x + sin * hits.y - offset), sin * hits.x - cos * hits.y
     density = lambda pull, sigma, width: width * np.exp(-0.5 * pull**2) / (np.sqrt(2 * np.pi) * sigma)  # noqa: E731
-    sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2)) + SIGMA_MORE_MM
+    sigma = constants.radius_scale * sigma_radius_mm(np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2)) + SIGMA_MORE_MM
     pull = (distance - hits.radius) / sigma
-    by_radius = np.where(np.isfinite(pull), (1 - ODD) * density(pull, sigma, CELL_RADIUS_MM) + ODD, 1.0)
-    pull = (z0 + slope * (t - t0) - hits.z) / SIGMA_Z_MM
-    by_height = np.where(np.isfinite(pull), (1 - ODD) * density(pull, SIGMA_Z_MM, 2 * HALF_HEIGHT_MM) + ODD / 10, 1.0)
-    hidden = np.where(hits.radius < distance, COVERED * CELL_RADIUS_MM / np.maximum(distance, 2.0), 0.0)
+    by_radius = np.where(np.isfinite(pull), (1 - odd) * density(pull, sigma, CELL_RADIUS_MM) + odd, 1.0)
+    pull = (z0 + slope * (t - t0) - hits.z) / constants.sigma_z_mm
+    by_height = np.where(np.isfinite(pull), (1 - odd) * density(pull, constants.sigma_z_mm, 2 * HALF_HEIGHT_MM) + odd / 10, 1.0)
+    hidden = np.where(hits.radius < distance, constants.covered * CELL_RADIUS_MM / np.maximum(distance, 2.0), 0.0)
     crosses = distance < CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)) + 2 * sigma
     return np.where(crosses, by_radius * by_height + hidden, 0.0), t
 
 
-def _joinings(hits, segments, segment, track, first_wire_mm):
-    """(1 + len(SAME), segment): for each way to join segments, one of those of the track that each belongs to."""
+def _joinings(hits, segments, segment, track, first_wire_mm, constants):
+    """(2 + len(SAME), segment): for each way to join segments, one of those of the track that each belongs to."""
     opinion = _opinion(segment, track, segments.shape[1])
     before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
     best_first = np.argsort(badness, kind="stable")
@@ -154,9 +176,9 @@ def _joinings(hits, segments, segment, track, first_wire_mm):
     mine = np.flatnonzero(segment >= 0)
     nearest = np.full(segments.shape[1], np.inf)
     np.minimum.at(nearest, segment[mine], hits.x[mine])
-    later = nearest[after] > first_wire_mm + CELL_MM * FIRST_LAYERS
+    later = nearest[after] > first_wire_mm + CELL_MM * (constants.first_layers - 0.5)
     agreement = (opinion[before] * opinion[after]).sum(1)
-    ways = [(agreement > SAME[0]) & later, *(agreement > same for same in SAME)]
+    ways = [(agreement > constants.same) & later, *(agreement > same for same in (constants.same, *SAME))]
     return np.stack([peeling.chain(before[way], after[way], segments.shape[1]) for way in ways])
 
 
