@@ -117,6 +117,20 @@ def counting(truth, probabilities, labels):
     }
 
 
+def failures(scores, least=0.005):
+    """Sentences on the confusions that happen to more than a share of the events of their class, worst first.
+
+    Args:
+        scores: as `counting` gives them. least: share of the events of a true number of tracks.
+    """
+    confusion = np.array(scores["confusion"])
+    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    wrong = np.argwhere((share > least) & ~np.eye(len(share), dtype=bool))
+    worst_first = wrong[np.argsort(-share[*wrong.T], kind="stable")]
+    name = scores["labels"]
+    return [f"{name[i]} counted as {name[j]}: {share[i, j]:.1%} of {confusion[i].sum()} test events" for i, j in worst_first]
+
+
 def describe(scores):
     """Lines for the terminal of what `counting` found: accuracy with its interval, confusion matrix."""
     low, high = scores["interval"]

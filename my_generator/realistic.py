@@ -6,8 +6,9 @@
     data = number_of_tracks.load(("top",), generate=realistic.generator("harsh"))
 
 Ideal events and response come from the random generator of their block, so event i of a seed is always the same event. A block of
-2048 events is a run of its own: its dead cells are the same in all of its events. Two more presets mix the others, for trainings: in
-`mix` half of the events are ideal, in `data_mix` half are like data; each six events in a row are those of MIXES in a random order.
+2048 events is a run of its own: its dead cells are the same in all of its events. Three more presets mix the others, for trainings: in
+`mix` half of the events are ideal, in `data_mix` half are like data, and in `combined_mix`, for networks with more than one view, one
+event in seven has no height at all. As many events in a row as MIXES names are those of it in a random order.
 """
 
 from dataclasses import replace
@@ -22,20 +23,22 @@ KINDS = {"my_generator": (straight_lines.make_block, (1,)), "toyhaystack": (toyh
 MIXES = {
     "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
     "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
+    "combined_mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh", "no_heights"),
 }
+RESPONSES = {**PRESETS, "no_heights": replace(PRESETS["data"], heights_missing=1.0)}
 
 
 def block_maker(preset="data", kind="my_generator", kinks=None):
     """Function (n_tracks (event,), rng) -> realistic Events, for `blocks`.
 
     Args:
-        preset: name of one of `response.PRESETS` or of MIXES, or a Response.
+        preset: name of one of RESPONSES or of MIXES, or a Response.
         kind: the ideal generator, of KINDS. kinks: share of tracks with a kink (default: the preset's; the haystack has none).
     """
     if isinstance(preset, str) and preset in MIXES:
         mix = MIXES[preset]
         return _mixed(mix, {name: block_maker(name, kind, kinks) for name in dict.fromkeys(mix)})
-    response = PRESETS[preset] if isinstance(preset, str) else preset
+    response = RESPONSES[preset] if isinstance(preset, str) else preset
     ideal, sides = KINDS[kind]
     if kind != "my_generator":
         if kinks:

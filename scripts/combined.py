@@ -58,6 +58,7 @@ def main(argv=None):
         scores,
         {**data.description, "towers": {view: lib.load_card(name)["command"] for view, name in towers.items()}},
         "probability of 1, 2, 3 and 4 tracks",
+        metrics.failures(scores["test"]),
     )
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)

@@ -64,7 +64,7 @@ def main(argv=None):
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)
         scores[name] = metrics.counting(classes + 1, probabilities, labels)
-    lib.save_run(model, args, scores, data.description, OUTPUTS[args.target])
+    lib.save_run(model, args, scores, data.description, OUTPUTS[args.target], metrics.failures(scores["test"]))
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     found = scores["test"]
     plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target)

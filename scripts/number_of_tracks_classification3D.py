@@ -38,7 +38,7 @@ def main(argv=None):
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)
         scores[name] = metrics.counting(classes + 1, probabilities, number_of_tracks.LABELS)
-    lib.save_run(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks")
+    lib.save_run(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", metrics.failures(scores["test"]))
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
     lib.draw_model(model, args.out / "model.png")

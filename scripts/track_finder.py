@@ -78,6 +78,14 @@ def perfect(owners, probability):
 LOSSES = {"ordered": ordered_loss, "matched": assignment_loss}
 
 
+OUTPUTS = "track: probability of each of 4 tracks, along the foil, and of none; n_tracks, n_segments: of 0, 1, ..."
+LIMITS = (
+    "Knows four tracks on a side at most: those of a busier side share them.",
+    "Knows straight lines with kinks: tracks bent by a magnetic field were not in its training.",
+    "Alone it seldom gets every hit of three or four tracks right: use it with fitting/refit.py.",
+)
+
+
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=40)])
     for name, default in (("filters", 48), ("width", 48), ("hit-layers", 1), ("token-layers", 2)):
@@ -117,9 +125,7 @@ def main(argv=None):
     model = lib.in_float32(model)
     tests = data.tests | {name: realistic.generate(args.test_events, preset=name, seed=[args.seed, 2]) for name in PRESETS}
     scores = {name: evaluate(model, events) for name, events in tests.items()}
-    lib.save_run(
-        model, args, scores, data.description, "track: probability of each of 4 tracks and of none; n_tracks, n_segments: of 0, 1, ..."
-    )
+    lib.save_run(model, args, scores, data.description, OUTPUTS, LIMITS)
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     lib.draw_model(model, args.out / "model.png")
     return scores

@@ -125,3 +125,9 @@ def test_calibration_error_of_no_events_is_unknown():
 def test_logits_are_refused_as_probabilities(bad):
     with pytest.raises(ValueError, match=f"probability {bad}"):
         metrics.expected_calibration_error([0], [[0.5, bad]])
+
+
+def test_failures_tell_the_frequent_confusions_worst_first():
+    scores = {"labels": [1, 2, 3], "confusion": [[998, 2, 0], [10, 989, 1], [0, 80, 920]]}
+    assert metrics.failures(scores) == ["3 counted as 2: 8.0% of 1000 test events", "2 counted as 1: 1.0% of 1000 test events"]
+    assert metrics.failures({"labels": [1, 2], "confusion": [[5, 0], [0, 0]]}) == []

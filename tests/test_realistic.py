@@ -37,6 +37,12 @@ def test_every_six_events_of_a_mix_are_three_ideal_ones_and_one_of_each_other_pr
     np.testing.assert_array_equal(np.diff(events.track_offsets), n_tracks)
 
 
+def test_one_event_in_seven_of_the_combined_mix_has_no_height():
+    events = GENERATORS["combined_mix"][0](7 * 290, seed=6)  # within a block
+    with_z = np.bincount(events.hit_event, np.isfinite(events.hits["z_mm"]), len(events)) > 0
+    np.testing.assert_array_equal((~with_z).reshape(-1, 7).sum(1), 1)
+
+
 @pytest.mark.parametrize("kind", realistic.KINDS)
 def test_events_of_a_mix_have_the_effects_of_their_presets(kind):
     events = realistic.generate(12288, preset="mix", seed=4, kind=kind)
