@@ -30,6 +30,7 @@ def test_card_of_a_counter_tells_its_accuracy(name):
     for scores in card["metrics"].values():
         assert scores["interval"][0] <= scores["accuracy"] <= scores["interval"][1]
         assert np.sum(scores["confusion"]) == scores["n_events"]
+    assert card["known_failures"] == metrics.failures(card["metrics"]["test"])
 
 
 def accuracy_of(name, events):
