@@ -3,10 +3,13 @@
 Batches are made of events with about the same number of hits and padded to the longest of them, so little is computed for nothing.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 
 from datasets import files, open_events, views
+from datasets.drift import possible_radius_mm
 from datasets.geometry import N_LAYERS
 from datasets.number_of_tracks import BLOCK, CountingData
 
@@ -22,10 +25,11 @@ def inputs(events, max_hits=None):
         max_hits: length to pad to; the hits of an event beyond it are dropped (default: that of the longest event, at most MAX_HITS).
     Returns:
         {"hits": (event, hit, 6) float32, views.SEQUENCE_FEATURES without the side; "cell": (event, hit) int32, column x 9 + layer;
-        "mask": (event, hit) bool, where a hit is}.
+        "mask": (event, hit) bool, where a hit is}. A radius that no track through the cell can have counts as not measured.
     """
     max_hits = max_hits or _longest(events)
-    features, mask = views.sequences(events, max_hits)
+    radius = possible_radius_mm(events.hits["drift_radius_mm"])
+    features, mask = views.sequences(replace(events, hits=events.hits | {"drift_radius_mm": radius}), max_hits)
     cell = np.zeros(mask.shape, np.int32)
     kept = _place(events) < max_hits
     cell[mask] = (events.hits["column"].astype(np.int32) * N_LAYERS + events.hits["layer"])[kept]

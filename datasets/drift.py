@@ -15,6 +15,7 @@ BETSY_NEAR, BETSY_FAR = (0.828, -0.907), (0.402, -1.955)
 LONGEST_DRIFT_NS = 10_000.0  # Falaise gives no radius to later hits; both models here do, as TKEvent does
 # Length in the formula of the height: 2770 mm in TKEvent since March 2024, 3030 mm, the whole wire, before
 EFFECTIVE_LENGTH_MM = 2770.0
+LARGEST_DISTANCE_MM = 32.0  # of a track from the wire whose cell it crosses: the corner is at 31.1 mm, the rest are errors
 # sigma_r[mm] = a (1 + b (r - r0)^2), r in mm (Falaise)
 SIGMA_A_MM, SIGMA_B, SIGMA_R0_MM = 0.425, 0.0083, 12.25
 
@@ -29,6 +30,11 @@ def drift_radius_mm(time_ns, model="manchester"):
     """
     time_ns = np.asarray(time_ns, float)
     return MODELS[_name(model)][0](np.where(time_ns >= 0, time_ns, np.nan) / 1000) * 10
+
+
+def possible_radius_mm(radius_mm):
+    """Radii as a distance of a track: NaN where larger than its cell allows, which tells no more than that the cell fired."""
+    return np.where(np.asarray(radius_mm) <= LARGEST_DISTANCE_MM, radius_mm, np.nan)
 
 
 def drift_time_ns(radius_mm, model="manchester"):

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datasets.drift import possible_radius_mm
 from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Hits as a finder takes them, each (hit,): x (from the foil) and y of the wire, radius and z in mm, NaN unknown; group."""
+    """Hits as a finder takes them, each (hit,): x (from the foil) and y of the wire, radius and z in mm, NaN unknown; group.
+
+    A radius that no track through the cell can have counts as unknown.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -40,7 +44,7 @@ def finder_hits(events, first_wire_mm=TOY_FIRST_WIRE_MM):
     order = np.lexsort((column, layer, group))
     x = first_wire_mm + CELL_MM * layer[order].astype(float)
     radius, z = (events.hits[name][order].astype(float) for name in ("drift_radius_mm", "z_mm"))
-    return Hits(x, wire_y_mm(column[order].astype(float)), radius, z, group[order], 2 * len(events)), order
+    return Hits(x, wire_y_mm(column[order].astype(float)), possible_radius_mm(radius), z, group[order], 2 * len(events)), order
 
 
 def number_tracks(cluster, event, min_hits=1):

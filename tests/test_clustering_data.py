@@ -275,3 +275,11 @@ def test_hits_beyond_the_most_belong_to_no_track_and_the_others_are_looked_at(mo
     np.testing.assert_array_equal(found["track"][~first], np.broadcast_to([0, 0, 0, 0, 1], ((~first).sum(), 5)))
     shorter = clustering.predict(model, events.keep_hits(first))
     assert_same({**found, "track": found["track"][first]}, shorter)
+
+
+def test_a_radius_wider_than_the_cell_is_given_to_the_network_as_not_measured():
+    events = realistic.generate(3, preset="ideal", seed=1)
+    events.hits["drift_radius_mm"][0] = 33.2
+    hits = clustering.inputs(events)["hits"]
+    assert hits[0, 0, 2] == hits[0, 0, 4] == 0 and hits[0, 1, 4] == 1
+    assert events.hits["drift_radius_mm"][0] > 33  # the table keeps what was read

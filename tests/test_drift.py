@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from datasets.drift import BETSY_BREAK_US, MODELS, drift_radius_mm, drift_time_ns, height_mm, sigma_radius_mm
+from datasets.drift import BETSY_BREAK_US, MODELS, drift_radius_mm, drift_time_ns, height_mm, possible_radius_mm, sigma_radius_mm
 
 
 def test_radii_worked_by_hand():
@@ -89,3 +89,9 @@ def test_mirrored_cathode_times_give_the_mirrored_height():
 def test_resolution_is_best_at_12_25_mm_and_worse_at_the_wire():
     # 0.425 (1 + 0.0083 x 12.25^2) = 0.425 x 2.245519 = 0.954345
     np.testing.assert_allclose(sigma_radius_mm([0, 12.25, 22]), [0.954345, 0.425, 0.760333], atol=1e-6)
+
+
+def test_a_radius_beyond_the_corner_of_the_cell_is_no_distance_of_a_track():
+    radius = possible_radius_mm(np.array([0.0, 22.0, np.hypot(22, 22), 33.2, np.nan]))
+    np.testing.assert_array_equal(np.isnan(radius), [False, False, False, True, True])
+    np.testing.assert_array_equal(radius[:3], [0, 22, np.hypot(22, 22)])

@@ -97,6 +97,12 @@ def test_a_long_line_takes_a_hit_beyond_a_gap_but_not_at_any_distance(gap_mm, ta
     assert labels.tolist() == [0] * (len(column) - 1) + [0 if taken else -1]
 
 
+def test_radii_wider_than_the_cell_are_no_harm():
+    events = realistic.generate(200, preset="ideal", seed=8)
+    events.hits["drift_radius_mm"][:] = 33.2  # what a drift time that is too long gives
+    assert score(events, refit.find(events, *opinion(events)))["hit_accuracy"]["value"] > 0.97
+
+
 def test_unmeasured_radii_and_heights_are_no_harm():
     events = realistic.generate(100, preset="data", seed=6)
     track, n_tracks = opinion(events)
