@@ -38,7 +38,7 @@ class Constants:
             of tracks that one of SAME, or none of this, gives `doubt` times more probable.
     """
 
-    sure: float = 0.98
+    sure: float = 0.95
     radius_scale: float = 1.5
     sigma_z_mm: float = 15.0
     odd: float = 0.05
