@@ -74,6 +74,19 @@ def test_two_tracker_sides_are_two_channels(view):
     assert model.output_shape == (None, 4)
 
 
+def test_side_view_network_says_the_same_of_an_event_and_its_mirror_images():
+    model = side_view_cnn(**SMALL)
+    model.set_weights([np.random.default_rng(1).normal(0, 0.3, w.shape) for w in model.get_weights()])
+    images = random_images(model)
+    said = model.predict(images, verbose=0)
+    assert np.ptp(said, axis=0).max() > 1e-3  # events differ
+    for axes in (1, 2, (1, 2)):
+        np.testing.assert_allclose(model.predict(np.flip(images, axes), verbose=0), said, atol=1e-5)
+    one = side_view_cnn(**SMALL, mirrors=())
+    one.set_weights(model.get_weights())
+    assert np.abs(one.predict(images, verbose=0) - one.predict(images[:, ::-1], verbose=0)).max() > 1e-4
+
+
 @pytest.mark.parametrize("build", [top_view_cnn, side_view_cnn, front_view_cnn])
 def test_shipped_networks_are_small(build):
     assert build().count_params() < 320_000
