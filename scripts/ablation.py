@@ -3,7 +3,7 @@
     python scripts/track_finder.py --epochs 4 --out runs/ablation/full
     python scripts/track_finder.py --epochs 4 --filters 0 --hit-layers 3 --out runs/ablation/no_u_net
     python scripts/track_finder.py --epochs 4 --hit-layers 0 --out runs/ablation/no_attention_among_hits
-    python scripts/track_finder.py --epochs 4 --loss ordered --out runs/ablation/ordered_loss
+    python scripts/track_finder.py --epochs 4 --loss matched --out runs/ablation/matched_loss
     python scripts/track_finder.py --epochs 4 --generator my_generator --out runs/ablation/ideal_events_only
     python scripts/ablation.py runs/ablation/* --card models/track_finder
 

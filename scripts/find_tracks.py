@@ -136,7 +136,8 @@ def draw(drawn, path):
     n_found = count_tracks(events, events.hits["track"])
     titles = []
     for run, number, true, found in zip(events.info["run"], events.info["event"], events.info["n_tracks"], n_found, strict=True):
-        titles.append(f"run {run}, event {number}: {found} tracks found" + (f", true {true}" if true >= 0 else ""))
+        tracks = "1 track" if found == 1 else f"{found} tracks"
+        titles.append(f"run {run}, event {number}: {tracks} found" + (f", true {true}" if true >= 0 else ""))
     n_sides = max(1, len(np.unique(events.hits["side"])))
     plotting.page_of_events(events, range(len(events)), path, titles, n_sides, drawn[0][1])
     print(f"first {len(events)} events drawn in {path}")
