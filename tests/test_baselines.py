@@ -362,11 +362,11 @@ def test_shares_to_tune_by_are_those_of_events_right_in_number_and_in_every_hit(
     np.testing.assert_allclose(tune_baselines.shares(events, labels), [[3 / 4], [1 / 4]])
 
 
-def test_the_tuning_script_writes_the_best_options(tmp_path):
+@pytest.mark.parametrize("name", ["connected", "refit"])
+def test_the_tuning_script_writes_the_best_options(name, tmp_path):
     path = tmp_path / "tuned.json"
-    found = tune_baselines.main(["--baselines", "connected", "--events", "20", "--presets", "data", "--sweeps", "1", "--json", str(path)])
+    found = tune_baselines.main(["--baselines", name, "--events", "20", "--presets", "data", "--sweeps", "1", "--json", str(path)])
     assert path.exists()
-    name = "connected"
     find, grids = tune_baselines.BASELINES[name]
     samples = {"data": realistic.generate(20, preset="data", seed=77)}
     assert set(found[name]["options"]) == set(grids)
