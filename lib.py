@@ -186,9 +186,15 @@ def in_float32(model):
     if keras.config.dtype_policy().name == "float32":
         return model
     keras.config.set_dtype_policy("float32")
-    plain = keras.models.clone_model(model, clone_function=_as_float32)
+    bare = _bare(model)  # a clone would be compiled anew, by names of losses
+    plain = keras.models.clone_model(bare, clone_function=_as_float32)
     plain.set_weights(model.get_weights())
     return plain
+
+
+def _bare(model):
+    """The same model without what it was compiled with."""
+    return keras.Model(model.input, model.output, name=model.name)
 
 
 def _as_float32(layer):
@@ -240,8 +246,7 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
         "known_failures": list(known_failures),
     }
     temporary = args.out / ".model.part.keras"
-    bare = keras.Model(model.input, model.output, name=model.name)  # without an optimizer: a third of the size; runs resume from backups
-    bare.save(temporary)
+    _bare(model).save(temporary)  # without an optimizer: a third of the size; runs resume from backups
     temporary.replace(args.out / "model.keras")
     write_json(args.out / "card.json", card)
     shutil.rmtree(args.out / "backup", ignore_errors=True)

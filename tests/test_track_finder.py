@@ -129,6 +129,7 @@ def test_trained_in_16_bits_it_is_tested_and_shipped_in_float32(batch):
         keras.config.set_dtype_policy("mixed_bfloat16")
         mixed = tiny()
         assert mixed.get_layer("fine_conv1").compute_dtype == "bfloat16"
+        mixed.compile("adam", {"track": ordered_loss}, metrics={"track": [hit_accuracy, perfect]})  # functions of a script
         plain = lib.in_float32(mixed)
     finally:
         keras.config.set_dtype_policy(before)
