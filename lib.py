@@ -119,8 +119,8 @@ def _as_matrix(shape):
 def optimizer(learning_rate, n_steps, warmup_steps=300):
     """Muon with a short warm-up, cosine decay to a two-hundredth, and each weight's gradient clipped to norm 1.
 
-    It learns from far fewer events than AdamW. Keras clips before it sums over the devices of a
-    MirroredStrategy: only where no gradient is clipped do several devices compute to rounding what one does.
+    Keras clips before it sums over the devices of a MirroredStrategy: only where no gradient is clipped do several devices compute to
+    rounding what one does.
 
     Args:
         learning_rate: at its peak, of Muon's steps; those of AdamW are half as long. n_steps: of the whole training.
