@@ -15,10 +15,6 @@ class WithMirrorImages(keras.layers.Layer):
     def call(self, images):
         return ops.concatenate([images, *(ops.flip(images, of_copy) for of_copy in self.axes)], 0)
 
-    def compute_output_shape(self, shape):
-        n_events = shape[0]
-        return (None if n_events is None else n_events * (1 + len(self.axes)), *shape[1:])
-
     def get_config(self):
         return {**super().get_config(), "axes": self.axes}
 
@@ -33,9 +29,6 @@ class MeanOfCopies(keras.layers.Layer):
 
     def call(self, features):
         return ops.mean(ops.reshape(features, (self.n_copies, -1, features.shape[-1])), 0)
-
-    def compute_output_shape(self, shape):
-        return (None if shape[0] is None else shape[0] // self.n_copies, *shape[1:])
 
     def get_config(self):
         return {**super().get_config(), "n_copies": self.n_copies}

@@ -1,10 +1,10 @@
 """What does each part of the track finder bring? Short trainings that lack one part, measured on the same events.
 
-    python scripts/track_finder.py --epochs 4 --out runs/ablation/full
-    python scripts/track_finder.py --epochs 4 --filters 0 --hit-layers 3 --out runs/ablation/no_u_net
-    python scripts/track_finder.py --epochs 4 --hit-layers 0 --out runs/ablation/no_attention_among_hits
-    python scripts/track_finder.py --epochs 4 --loss matched --out runs/ablation/matched_loss
-    python scripts/track_finder.py --epochs 4 --generator my_generator --out runs/ablation/ideal_events_only
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --out runs/ablation/full
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --filters 0 --hit-layers 3 --out runs/ablation/no_u_net
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --hit-layers 0 --out runs/ablation/no_attention_among_hits
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --loss matched --out runs/ablation/matched_loss
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --generator my_generator --out runs/ablation/ideal_events_only
     python scripts/ablation.py runs/ablation/* --card models/track_finder
 
 Prints a Markdown table: perfect events of 1/2/3/4 tracks, of the network alone, with the refit, and with the foil rule too. With `--card`
