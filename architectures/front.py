@@ -1,9 +1,19 @@
-"""Count tracks in the front view: a small residual network."""
+"""Count tracks in the front view: a transformer, and a small residual network for the combined model."""
 
 from architectures.residual import counter
+from architectures.view_transformer import view_transformer
 
+PIECE = 1  # pixels of a row that make a token of the transformer
 # Arguments of the network that is a third as much work, for the combined model, which has to run three of them
 SMALL = {"stem_filters": 16, "stem_strides": (1, 1), "stages": ((32, (2, 1), 1), (48, (2, 2), 1), (64, (2, 2), 1))}
+
+
+def front_view_transformer(input_shape=(30, 9, 1), n_classes=4, length=PIECE, reach=(3, 8), width=64, n_heads=2, n_layers=4):
+    """Count tracks. In: (event, z, layer, side). Out: see `view_transformer`; class k is k + 1 tracks.
+
+    Every lit pixel is a token: two tracks that lie close differ by a cell or two. Each sees all layers around its height.
+    """
+    return view_transformer("front", input_shape, n_classes, length, reach, width, n_heads, n_layers)
 
 
 def front_view_cnn(

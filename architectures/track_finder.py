@@ -10,6 +10,7 @@ import math
 import keras
 from keras import ops
 
+from architectures.layers import ToCells, TrackTokens, attend, feed_forward
 from architectures.residual import residual_block
 
 N_FEATURES = 6  # layer, column, drift radius, z, radius measured, z measured: datasets.views.SEQUENCE_FEATURES without the side
@@ -30,32 +31,6 @@ class HitFeatures(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], shape[-1] + 2 * len(_WAVES) + 1)
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-class ToCells(keras.layers.Layer):
-    """Put hits into their cells. In: features (event, hit, feature), cell (event, hit) int, mask (event, hit).
-    Out: (event, 1, column, layer x feature), 0 in cells that did not fire.
-    """
-
-    def __init__(self, n_layers, n_columns, **kwargs):
-        super().__init__(**kwargs)
-        self.n_layers, self.n_columns = n_layers, n_columns
-
-    def call(self, inputs):
-        features, cell, mask = inputs
-        n_events, n_features = ops.shape(features)[0], features.shape[-1]
-        n_cells = self.n_layers * self.n_columns
-        index = ops.reshape(cell + n_cells * ops.arange(n_events, dtype="int32")[:, None], (-1, 1))
-        values = ops.reshape(features * ops.cast(mask, features.dtype)[..., None], (-1, n_features))
-        cells = ops.scatter(index, values, (n_events * n_cells, n_features))
-        return ops.reshape(cells, (-1, 1, self.n_columns, self.n_layers * n_features))
-
-    def compute_output_shape(self, shapes):
-        return (shapes[0][0], 1, self.n_columns, self.n_layers * shapes[0][-1])
-
-    def get_config(self):
-        return {**super().get_config(), "n_layers": self.n_layers, "n_columns": self.n_columns}
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -80,27 +55,6 @@ class FromCells(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "n_layers": self.n_layers}
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-class TrackTokens(keras.layers.Layer):
-    """Learned tokens, the same for every event. In: hits (event, hit, width). Out: (event, n_tokens, width)."""
-
-    def __init__(self, n_tokens, **kwargs):
-        super().__init__(**kwargs)
-        self.n_tokens = n_tokens
-
-    def build(self, shape):
-        self.tokens = self.add_weight((1, self.n_tokens, shape[-1]), keras.initializers.RandomNormal(stddev=1.0), name="tokens")
-
-    def call(self, hits):
-        return ops.broadcast_to(ops.cast(self.tokens, hits.dtype), (ops.shape(hits)[0], self.n_tokens, hits.shape[-1]))
-
-    def compute_output_shape(self, shape):
-        return (shape[0], self.n_tokens, shape[-1])
-
-    def get_config(self):
-        return {**super().get_config(), "n_tokens": self.n_tokens}
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -151,14 +105,14 @@ def track_finder(
         around = _surroundings(features, cell, mask, n_layers, n_columns, filters, width)
         x = keras.layers.Add(name="hit_tokens")([around, x])
     for i in range(n_hit_layers):
-        x = _attend(x, x, mask, n_heads, f"hits{i}")
-        x = _feed_forward(x, expansion, f"hits{i}")
+        x = attend(x, x, mask, n_heads, f"hits{i}")
+        x = feed_forward(x, expansion, f"hits{i}")
     x = keras.layers.LayerNormalization(name="hits_norm")(x)
     tokens = TrackTokens(n_tracks + 1, name="tokens")(x)
     for i in range(n_token_layers):
-        tokens = _attend(tokens, x, mask, n_heads, f"tokens{i}")
-        tokens = _attend(tokens, tokens, None, n_heads, f"tokens{i}_each_other")
-        tokens = _feed_forward(tokens, expansion, f"tokens{i}")
+        tokens = attend(tokens, x, mask, n_heads, f"tokens{i}")
+        tokens = attend(tokens, tokens, None, n_heads, f"tokens{i}_each_other")
+        tokens = feed_forward(tokens, expansion, f"tokens{i}")
     tokens = keras.layers.LayerNormalization(name="tokens_norm")(tokens)
     event = keras.layers.Dense(width, activation="relu", name="event_hidden")(tokens[:, n_tracks])
     outputs = {
@@ -183,18 +137,3 @@ def _surroundings(features, cell, mask, n_layers, n_columns, filters, width):
         x = residual_block(x, filters, (1, 1), f"{name}_again", kernel)
     around = keras.layers.Conv2D(n_layers * width, 1, name="of_layers")(x)
     return FromCells(n_layers, name="from_cells")([around, cell])
-
-
-def _attend(x, to, mask, n_heads, name):
-    """Tokens x look at tokens `to`, (event, token, width) both, where the mask (event, token of `to`) is true."""
-    y = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
-    to = y if to is x else to
-    attention = keras.layers.MultiHeadAttention(n_heads, x.shape[-1] // n_heads, name=f"{name}_attention")
-    y = attention(y, to, attention_mask=None if mask is None else keras.ops.expand_dims(mask, 1))
-    return keras.layers.Add(name=f"{name}_add1")([x, y])
-
-
-def _feed_forward(x, expansion, name):
-    y = keras.layers.LayerNormalization(name=f"{name}_norm2")(x)
-    y = keras.layers.Dense(expansion * x.shape[-1], activation="relu", name=f"{name}_hidden")(y)
-    return keras.layers.Add(name=f"{name}_add2")([x, keras.layers.Dense(x.shape[-1], name=f"{name}_out")(y)])

@@ -48,7 +48,7 @@ def targets(events, max_hits=None):
     mask = np.arange(max_hits) < events.n_hits[:, None]
     place = _place(events)
     owners = np.full((*mask.shape, 2), NO_HIT, np.int8)
-    rank = _rank_along_foil(events)
+    rank = views.track_rank(events)
     for k, name in enumerate(("track", "second_track")):
         track = events.hits[name]
         of_table = events.track_offsets[events.hit_event] + track
@@ -94,14 +94,6 @@ def _longest(events):
 def _place(events):
     """(hit,) place of each hit among those of its event."""
     return np.arange(len(events.hits["layer"])) - np.repeat(events.hit_offsets[:-1], events.n_hits)
-
-
-def _rank_along_foil(events):
-    """(track,) place of each track among those of its event, by where it leaves the foil."""
-    order = np.lexsort((events.tracks["foil_y_mm"], events.track_event))
-    rank = np.empty(len(order), int)
-    rank[order] = np.arange(len(order)) - events.track_offsets[events.track_event]
-    return rank
 
 
 def load(generate, batch_size=64, seed=0, first_event=0, n_val=16384, n_test=65536, paths=None, test_paths=None, block=BLOCK):

@@ -111,6 +111,7 @@ def load(
     n_test=65536,
     test_paths=None,
     target="tracks",
+    owners_in=None,
     **kwargs,
 ):
     """Training, validation and test events, from files or from a generator.
@@ -120,14 +121,17 @@ def load(
         paths: files to train on, split by file; without them the generator makes fresh events.
         generate: function (n_events, seed=, first_event=) -> Events, such as `my_generator.straight_lines.generate`.
         test_paths: files that are only tested on, as "files". target: what the classes count, of TARGETS.
+        owners_in: with a number of pixels, a training on one view learns too which tracks are in each piece of so many pixels of a row:
+            labels of training and validation are {"n_tracks": class, "owners": `views.owners`}, and a batch holds events with about the
+            same number of lit pieces.
         kwargs: `first_event` where a resumed run goes on in the generator's stream; `block` events made at a time.
     """
     shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "target": target}
     if paths:
         kwargs.pop("first_event", None)
-        train, val, test, description = from_files(paths, seed=seed, **shape, **kwargs)
+        train, val, test, description = from_files(paths, seed=seed, owners_in=owners_in, **shape, **kwargs)
     else:
-        train, val, test = from_generator(generate, seed=seed, n_val=n_val, n_test=n_test, **shape, **kwargs)
+        train, val, test = from_generator(generate, seed=seed, n_val=n_val, n_test=n_test, owners_in=owners_in, **shape, **kwargs)
         description = {"generator": generate.__module__, "seeds": {"train": [seed, 0], "val": [seed, 1], "test": [seed, 2]}}
         description |= {"n_val": n_val, "n_test": n_test}
     data = CountingData(train, val, {"test": test}, description)
@@ -148,6 +152,7 @@ def from_generator(
     n_test=65536,
     block=BLOCK,
     target="tracks",
+    owners_in=None,
 ):
     """Endless fresh training events, and fixed validation and test events with seeds of their own; arguments as `load`.
 
@@ -163,14 +168,16 @@ def from_generator(
             yield generate(block, seed=[seed, 0], first_event=start)
             start += block
 
-    fixed = [generate(n, seed=[seed, split]) for split, n in ((1, n_val), (2, n_test))]
+    val, test = (generate(n, seed=[seed, split]) for split, n in ((1, n_val), (2, n_test)))
+    shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "target": target}
     return (
-        _dataset(endless, names, n_channels, batch_size, target),
-        *(from_events(events, names, n_channels, batch_size, block=block, target=target) for events in fixed),
+        _dataset(endless, **shape, owners_in=owners_in, seed=[seed, 3, first_event]),
+        from_events(val, **shape, block=block, owners_in=owners_in),
+        from_events(test, **shape, block=block),
     )
 
 
-def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block=BLOCK, target="tracks"):
+def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block=BLOCK, target="tracks", owners_in=None):
     """Events of files, split by file; arguments as `load`.
 
     Returns:
@@ -181,7 +188,8 @@ def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block
     description = {"files": {name: files.checksums(split[name]) for name in split}}
     description |= {"n_train": len(train), "n_val": len(val), "n_test": len(test)}
     shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "block": block, "target": target}
-    return from_events(train, shuffle_seed=seed, **shape), from_events(val, **shape), from_events(test, **shape), description
+    train, val = from_events(train, shuffle_seed=seed, owners_in=owners_in, **shape), from_events(val, owners_in=owners_in, **shape)
+    return train, val, from_events(test, **shape), description
 
 
 def split_files(paths, seed=0):
@@ -207,7 +215,7 @@ def split_files(paths, seed=0):
     return split
 
 
-def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK, target="tracks"):
+def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK, target="tracks", owners_in=None):
     """A table as (images, class) batches: once, in order; or with `shuffle_seed` without end, in a new order each time."""
     classes(events, target=target)  # now, rather than in the middle of a training
     block = _whole_batches(block, batch_size)
@@ -221,27 +229,40 @@ def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_see
             if shuffle_seed is None:
                 return
 
-    dataset = _dataset(blocks, names, n_channels, batch_size, target)
+    dataset = _dataset(blocks, names, n_channels, batch_size, target, owners_in, shuffle_seed)
     if shuffle_seed is None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(events) // batch_size)))
     return dataset
 
 
-def _dataset(blocks, names, n_channels, batch_size, target):
-    """(images, class) batches from a function that gives an iterator of tables; their images are made a table at a time.
+def _dataset(blocks, names, n_channels, batch_size, target, owners_in=None, seed=None):
+    """(images, label) batches from a function that gives an iterator of tables; their images are made a table at a time.
 
     Batches are cut here and not by `tf.data`, because under OneDeviceStrategy TensorFlow 2.21 silently drops `rebatch`.
     """
     spec = {name: tf.TensorSpec((None, *views.SHAPES[name], n_channels), tf.uint8) for name in names}
     spec = (spec if len(names) > 1 else spec[names[0]], tf.TensorSpec((None,), tf.int32))
+    if owners_in:
+        spec = (spec[0], {"n_tracks": spec[1], "owners": tf.TensorSpec((None,) * 4, tf.uint8)})
 
     def batches():
+        rng = np.random.default_rng(0 if seed is None else seed)
         for events in blocks():
             arrays = images(events, names, n_channels), classes(events, target=target)
-            for start in range(0, len(events), batch_size):
-                yield tf.nest.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
+            order, starts = np.arange(len(events)), range(0, len(events), batch_size)
+            if owners_in:
+                arrays = (arrays[0], {"n_tracks": arrays[1], "owners": views.owners(events, names[0], owners_in)})
+                order = np.argsort(_n_lit_pieces(arrays[0], owners_in) + rng.uniform(0, 8, len(events)), kind="stable")
+                starts = rng.permutation(starts)
+            for start in starts:
+                yield tf.nest.map_structure(lambda array, some=order[start : start + batch_size]: array[some], arrays)
 
     return tf.data.Dataset.from_generator(batches, output_signature=spec).prefetch(tf.data.AUTOTUNE)
+
+
+def _n_lit_pieces(images, length):
+    """(event,) pieces of `length` pixels of a row in which some pixel is lit."""
+    return np.logical_or.reduceat(images.any(-1), np.arange(0, images.shape[2], length), axis=2).sum((1, 2))
 
 
 def _whole_batches(block, batch_size):

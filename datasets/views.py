@@ -83,6 +83,41 @@ def images(events, names, n_channels=1):
     return out
 
 
+def owners(events, name, length=1, n_tracks=4):
+    """Which tracks are in each piece of an image, for networks that learn it.
+
+    Args:
+        name: of the view. length: pixels of a row that make a piece. n_tracks: tracks that are told; hits of those beyond count for none.
+    Returns:
+        (event, row, piece, n_tracks + 1) uint8, 1 where a track has a hit. An event's tracks are in the order of their foil points, along
+        the foil, or by height in the front view, which does not show the place along the foil; the last is noise. All 0 in an event whose
+        hits have no owners.
+    """
+    n_rows, n_columns = SHAPES[name]
+    owned = np.zeros((len(events), n_rows, -(-n_columns // length), n_tracks + 1), np.uint8)
+    hits = events.hits
+    seen = np.isfinite(hits["z_mm"]) if "z" in AXES[name] else np.ones(len(hits["layer"]), bool)
+    pixel = {**hits, "z": z_bin(np.where(np.isfinite(hits["z_mm"]), hits["z_mm"], 0))}
+    row, column = (pixel[axis].astype(np.intp) for axis in AXES[name])
+    event, rank = events.hit_event, track_rank(events, "foil_z_mm" if name == "front" else "foil_y_mm")
+    for owner in ("track", "second_track"):
+        hit = np.flatnonzero(seen & (hits[owner] >= 0))
+        place = rank[events.track_offsets[event[hit]] + hits[owner][hit]]
+        hit, place = hit[place < n_tracks], place[place < n_tracks]
+        owned[event[hit], row[hit], column[hit] // length, place] = 1
+    noise = np.flatnonzero(seen & (hits["track"] < 0) & owned.any((1, 2, 3))[event])
+    owned[event[noise], row[noise], column[noise] // length, n_tracks] = 1
+    return owned
+
+
+def track_rank(events, along="foil_y_mm"):
+    """(track,) place of each track among those of its event, in the order of a coordinate of its foil point."""
+    order = np.lexsort((events.tracks[along], events.track_event))
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order)) - events.track_offsets[events.track_event]
+    return rank
+
+
 def sequences(events, max_hits=128):
     """Hits of each event one after the other, padded to the same length, for attention models.
 

@@ -3,21 +3,31 @@
     python scripts/number_of_tracks_classification.py --view top --out models/top_my_generator
     python scripts/number_of_tracks_classification.py --target segments --generator kinked --out models/linear_segments
 
+The side and front views have transformers, which learn beside the number which tracks are in each piece of the image; the top view, and
+the small towers of the combined model, are residual networks.
+
 Trains on fresh events of a generator, or on files (`--data`), and writes model, card, history and confusion matrix to the run
 folder. The test events, and the files of `--test-data`, are looked at once, at the end. Times and accuracies of the shipped
 models stand in the README.
 """
 
 import argparse
+from functools import partial
+
+from keras import ops
 
 import lib
 import metrics
 import plotting
-from architectures import front, side, top, top_big
+from architectures import front, side, top, top_big, view_transformer
 from datasets import number_of_tracks, views
 from my_generator import GENERATORS
 
-NETWORKS = {"top": top, "side": side, "front": front}
+NETWORKS = {
+    "top": {"standard": top.top_view_cnn, "small": partial(top.top_view_cnn, **top.SMALL), "big": top_big.top_big_cnn},
+    "side": {"standard": side.side_view_transformer, "small": partial(side.side_view_cnn, **side.SMALL)},
+    "front": {"standard": front.front_view_transformer, "small": partial(front.front_view_cnn, **front.SMALL)},
+}
 OUTPUTS = {
     "tracks": "probability of 1, 2, 3 and 4 tracks",
     "segments": "probability of 1, 2, 3, 4, 5 and of 6 or more straight segments; a track with a kink has two",
@@ -49,17 +59,26 @@ def main(argv=None):
     lib.start_run(args)
     generate, n_sides = GENERATORS[args.generator]
     n_channels = args.sides or n_sides
-    data = number_of_tracks.load((args.view,), generate=generate, n_channels=n_channels, target=args.target, **lib.data_settings(args))
     labels = number_of_tracks.TARGETS[args.target]
     steps = args.epoch_events // args.batch_size
+    loss, accuracy, owners_in = "sparse_categorical_crossentropy", "accuracy", None
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), len(labels))
         if args.start_from:
-            model.set_weights(lib.load_model(args.start_from).get_weights())
-        optimizer = lib.optimizer(args.learning_rate, args.epochs * steps)
-        model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            for layer in lib.load_model(args.start_from).layers:
+                model.get_layer(layer.name).set_weights(layer.get_weights())
+        if "owners" in model.output_names:
+            loss, accuracy = {"n_tracks": loss, "owners": owners_loss}, {"n_tracks": accuracy}
+            owners_in = model.get_layer("lit_pieces").length
+        model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), loss=loss, metrics=accuracy)
+    settings = lib.data_settings(args)
+    data = number_of_tracks.load(
+        (args.view,), generate=generate, n_channels=n_channels, target=args.target, owners_in=owners_in, **settings
+    )
     model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
     model = lib.in_float32(model)
+    if owners_in:
+        model = view_transformer.counter_of(model)
     scores = {}
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)
@@ -74,13 +93,21 @@ def main(argv=None):
 
 def build(view, size, input_shape, n_classes=4):
     """The network of a view in one of its sizes."""
-    if size == "big":
-        if view != "top":
-            raise SystemExit(f"--size big is for the top view, not {view}")
-        return top_big.top_big_cnn(input_shape, n_classes)
-    module = NETWORKS[view]
-    network = getattr(module, f"{view}_view_cnn")
-    return network(input_shape, n_classes, **(module.SMALL if size == "small" else {}))
+    if size not in NETWORKS[view]:
+        raise SystemExit(f"--size {size} is for the top view, not {view}")
+    return NETWORKS[view][size](input_shape, n_classes)
+
+
+def owners_loss(owners, logits):
+    """Cross-entropy of which tracks, and noise, are in a lit piece, summed over them; (event,) mean over the pieces of an event.
+
+    Args:
+        owners: (event, row, piece, n_tracks + 1), as `views.owners` gives it. logits: the same, as the model gives it.
+    """
+    owners = ops.cast(owners, "float32")
+    lit = ops.max(owners, -1)
+    entropy = ops.sum(ops.binary_crossentropy(owners, logits, from_logits=True), -1)
+    return ops.sum(entropy * lit, (1, 2)) / ops.maximum(ops.sum(lit, (1, 2)), 1)
 
 
 if __name__ == "__main__":
