@@ -5,10 +5,11 @@ import pytest
 from architectures import front, side, top
 from architectures.combined import combined_cnn, set_towers_trainable
 from architectures.conv3d import voxel_cnn
-from architectures.front import front_view_cnn
-from architectures.side import side_view_cnn
+from architectures.front import front_view_cnn, front_view_transformer
+from architectures.side import side_view_cnn, side_view_transformer
 from architectures.top import top_view_cnn
 from architectures.top_big import top_big_cnn
+from architectures.view_transformer import counter_of
 from datasets.views import SHAPES
 
 SMALL = {"stem_filters": 4, "stages": ((8, (1, 2), 1), (8, (2, 2), 1)), "n_hidden": 8}
@@ -16,6 +17,8 @@ SINGLE_VIEW = {
     "top": lambda **kwargs: top_view_cnn(**SMALL, **kwargs),
     "side": lambda **kwargs: side_view_cnn(**SMALL, **kwargs),
     "front": lambda **kwargs: front_view_cnn(**SMALL, **kwargs),
+    "side_transformer": lambda **kwargs: counter_of(side_view_transformer(width=16, n_layers=1, **kwargs)),
+    "front_transformer": lambda **kwargs: counter_of(front_view_transformer(width=16, n_layers=1, **kwargs)),
     "top_big": lambda **kwargs: top_big_cnn(filters=(4, 8), n_hidden=(16,), dropout=0.0, **kwargs),
     "voxels": lambda **kwargs: voxel_cnn(filters=(4, 8), n_hidden=8, **kwargs),
 }
@@ -68,7 +71,7 @@ def test_one_batch_can_be_learned_by_heart(model):
 
 @pytest.mark.parametrize("view", SINGLE_VIEW)
 def test_two_tracker_sides_are_two_channels(view):
-    shape = SHAPES["top" if view == "top_big" else view]
+    shape = SHAPES[view.split("_")[0]]
     model = SINGLE_VIEW[view](input_shape=(*shape, 2))
     assert model.input_shape == (None, *shape, 2)
     assert model.output_shape == (None, 4)

@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -60,6 +62,37 @@ def test_realistic_events_of_a_preset_are_loaded_by_the_same_means():
 
 def test_validation_events_come_once_each():
     assert sum(len(y) for _, y in load(seed=0).val) == 100
+
+
+def test_owners_come_with_the_images_they_belong_to():
+    events = realistic.generate(70, preset="data", seed=2)
+    batches = list(number_of_tracks.from_events(events, ("side",), batch_size=32, owners_in=4).as_numpy_iterator())
+    assert sorted(len(images) for images, _ in batches) == [6, 32, 32]
+    images = np.concatenate([images for images, _ in batches])
+    owners, classes = (np.concatenate([labels[name] for _, labels in batches]) for name in ("owners", "n_tracks"))
+    expected = {image.tobytes(): i for i, image in enumerate(views.side_view(events))}
+    order = [expected[image.tobytes()] for image in images]
+    assert sorted(order) == list(range(70))
+    np.testing.assert_array_equal(owners, views.owners(events, "side", 4)[order])
+    np.testing.assert_array_equal(classes, events.info["n_tracks"][order] - 1)
+    n_lit = sorted((labels["owners"].any(-1).sum((1, 2)) for _, labels in batches), key=np.mean)
+    assert all(less.max() < more.min() + 8 for less, more in itertools.pairwise(n_lit))
+
+
+def test_a_resumed_run_with_owners_gets_the_events_that_come_next():
+    settings = {"seed": 3, "names": ("front",), "owners_in": 1, "block": 64}
+    whole, resumed = first_labels(load(**settings).train, 4), first_labels(load(**settings, first_event=64).train, 2)
+    assert sorted(whole[2:].ravel()) == sorted(resumed.ravel())
+
+
+def first_labels(dataset, n):
+    return np.stack([labels["n_tracks"].numpy() for _, labels in dataset.take(n)])
+
+
+def test_tests_have_numbers_alone():
+    data = load(names=("front",), owners_in=1)
+    assert set(next(iter(data.val))[1]) == {"n_tracks", "owners"}
+    assert next(iter(data.tests["test"]))[1].shape == (32,)
 
 
 def test_voxels_are_loaded_by_the_same_means():

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 import lib
@@ -52,6 +53,17 @@ def test_training_on_files_splits_and_tests_on_them(files, tmp_path):
     data = ["--data", f"{files}/*.root", "--test-data", f"{files}/my_generator_t1_0.root"]
     scores = number_of_tracks_classification.main(["--view", "front", "--out", str(tmp_path / "run"), *QUICK, *data])
     assert {name: score["n_events"] for name, score in scores.items()} == {"test": 40, "files": 20}
+
+
+def test_a_run_begins_with_the_weights_of_another(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    number_of_tracks_classification.main(["--view", "side", "--out", str(first), *QUICK])
+    assert lib.read_history(first / "history.csv")["owners_loss"]
+    assert lib.load_model(first).output_shape == (None, 4)
+    flags = ["--view", "side", "--start-from", str(first), "--learning-rate", "0", "--out", str(second), *QUICK]
+    number_of_tracks_classification.main(flags)
+    for one, other in zip(lib.load_model(first).get_weights(), lib.load_model(second).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_haystack_counters_take_two_sides(tmp_path):

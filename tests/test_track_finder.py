@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lib
-from architectures.track_finder import _WAVES, FromCells, HitFeatures, ToCells, track_finder
+from architectures.layers import ToCells
+from architectures.track_finder import _WAVES, FromCells, HitFeatures, track_finder
 from datasets import clustering
 from datasets.events import make_events
 from fitting.refit import labels_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from datasets import views
 from datasets.events import concatenate, make_events
 from datasets.geometry import N_COLUMNS, N_LAYERS
-from my_generator import toyhaystack
+from my_generator import realistic, toyhaystack
 
 VIEWS = {
     "top": views.top_view,
@@ -215,3 +215,30 @@ def test_an_empty_table_has_no_sequences():
     assert features.shape == (0, 5, 7) and mask.shape == (0, 5)
     features, mask = views.sequences(make_events({}, [0, 0]), max_hits=5)
     assert features.shape == (1, 5, 7) and not features.any() and not mask.any()
+
+
+def test_owners_are_the_tracks_with_a_hit_in_the_piece():
+    hits = {"side": [1] * 6, "layer": [0, 1, 2, 2, 3, 4], "column": [3, 4, 4, 5, 50, 60], "z_mm": [-1500, -1500, 1499, 0, 0, NAN]}
+    hits |= {"track": [0, 1, 0, 2, -1, 1], "second_track": [1, -1, -1, -1, -1, -1]}
+    tracks = {"foil_y_mm": [5.0, -5.0, 0.0], "foil_z_mm": [1.0, 3.0, 2.0]}
+    events = make_events(hits, [0, 6], tracks, [0, 3])
+    side = views.owners(events, "side", 4)  # along the foil: track 1, then 2, then 0
+    assert lit(side[0]) == {(0, 0, 2), (0, 0, 0), (0, 1, 0), (29, 1, 2), (15, 1, 1), (15, 12, 4)}
+    assert side.shape == (1, 30, 29, 5)
+    front = views.owners(events, "front", n_tracks=2)  # by height: track 0, then 2, then 1, which is too many
+    assert lit(front[0]) == {(0, 0, 0), (29, 2, 0), (15, 2, 1), (15, 3, 2)}
+    assert lit(views.owners(events, "top", 113)[0]) == {(0, 0, 2), (0, 0, 0), (1, 0, 0), (2, 0, 2), (2, 0, 1), (3, 0, 4), (4, 0, 0)}
+
+
+def test_a_hit_without_owner_is_noise_only_where_others_have_one():
+    hits = {"side": [1, 1], "layer": [0, 0], "column": [3, 9], "z_mm": [0.0, 0.0], "track": [-1, -1]}
+    assert not views.owners(make_events(hits, [0, 1, 2]), "side").any()
+
+
+@pytest.mark.parametrize("name", ["top", "side", "front"])
+def test_owners_cover_the_image(name):
+    events = realistic.generate(200, preset="harsh", seed=1)
+    owned = views.owners(events, name)
+    labelled = owned.any((1, 2, 3))
+    assert labelled.mean() > 0.9
+    np.testing.assert_array_equal(owned.any(-1)[labelled], views.images(events, (name,))[name][labelled, ..., 0])
