@@ -61,7 +61,7 @@ def main(argv=None):
     n_channels = args.sides or n_sides
     labels = number_of_tracks.TARGETS[args.target]
     steps = args.epoch_events // args.batch_size
-    loss, accuracy, owners_in = "sparse_categorical_crossentropy", "accuracy", None
+    loss, accuracy, owners_in = "sparse_categorical_crossentropy", ["accuracy"], None
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), len(labels))
         if args.start_from:
