@@ -35,5 +35,5 @@ def set_towers_trainable(model, trainable):
 
 def _prefixed(layer, prefix):
     config = layer.get_config()
-    config.pop("dtype")  # the precision of this training, not that of the tower's
+    config.pop("dtype", None)  # the precision of this training, not that of the tower's
     return type(layer).from_config({**config, "name": prefix + config["name"]})

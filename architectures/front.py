@@ -3,12 +3,8 @@
 from architectures.residual import counter
 from architectures.view_transformer import view_transformer
 
-PIECE = 1  # pixels of a row that make a token of the transformer
-# Arguments of the network that is a third as much work, for the combined model, which has to run three of them
-SMALL = {"stem_filters": 16, "stem_strides": (1, 1), "stages": ((32, (2, 1), 1), (48, (2, 2), 1), (64, (2, 2), 1))}
 
-
-def front_view_transformer(input_shape=(30, 9, 1), n_classes=4, length=PIECE, reach=(3, 8), width=64, n_heads=2, n_layers=4):
+def front_view_transformer(input_shape=(30, 9, 1), n_classes=4, length=1, reach=(3, 8), width=64, n_heads=2, n_layers=4):
     """Count tracks. In: (event, z, layer, side). Out: see `view_transformer`; class k is k + 1 tracks.
 
     Every lit pixel is a token: two tracks that lie close differ by a cell or two. Each sees all layers around its height.
@@ -19,13 +15,10 @@ def front_view_transformer(input_shape=(30, 9, 1), n_classes=4, length=PIECE, re
 def front_view_cnn(
     input_shape=(30, 9, 1),
     n_classes=4,
-    stem_filters=32,
+    stem_filters=16,
     stem_strides=(1, 1),
-    stages=((32, (1, 1), 1), (64, (2, 1), 1), (64, (2, 2), 1)),
+    stages=((32, (2, 1), 1), (48, (2, 2), 1), (64, (2, 2), 1)),
     n_hidden=64,
 ):
-    """Count tracks. In: (event, z, layer, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
-
-    Resolution counts: two tracks that lie close differ by a cell or two, so the first convolution looks at every cell.
-    """
+    """Count tracks, with little work. In: (event, z, layer, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks."""
     return counter("front", input_shape, n_classes, stem_filters, (5, 3), stem_strides, stages, n_hidden, "front_view_cnn")

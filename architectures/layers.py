@@ -58,7 +58,7 @@ class TrackTokens(keras.layers.Layer):
 class Phases(keras.layers.Layer):
     """Phases of plane waves at the places of tokens, by which `RotaryAttention` turns its queries and keys.
 
-    The waves have fixed directions, spread evenly, and lengths from the whole image down to a twentieth of it.
+    The waves have fixed directions, spread evenly, and lengths from twice the image down to a tenth of it.
 
     In: position (event, token, 2), 0 to 1 across the image. Out: (event, head, token, n_waves) float32.
     """

@@ -1,40 +1,9 @@
 """The small residual tower that the shipped counters are made of, one for each view."""
 
 import keras
-from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="supernemo")
-class WithMirrorImages(keras.layers.Layer):
-    """Images, then all of them mirrored along each set of axes. In: (event, height, width, channel). Out: (copy x event, ...)."""
-
-    def __init__(self, axes, **kwargs):
-        super().__init__(**kwargs)
-        self.axes = [list(of_copy) for of_copy in axes]
-
-    def call(self, images):
-        return ops.concatenate([images, *(ops.flip(images, of_copy) for of_copy in self.axes)], 0)
-
-    def get_config(self):
-        return {**super().get_config(), "axes": self.axes}
-
-
-@keras.saving.register_keras_serializable(package="supernemo")
-class MeanOfCopies(keras.layers.Layer):
-    """Mean over an image and its mirror images. In: (copy x event, feature). Out: (event, feature)."""
-
-    def __init__(self, n_copies, **kwargs):
-        super().__init__(**kwargs)
-        self.n_copies = n_copies
-
-    def call(self, features):
-        return ops.mean(ops.reshape(features, (self.n_copies, -1, features.shape[-1])), 0)
-
-    def get_config(self):
-        return {**super().get_config(), "n_copies": self.n_copies}
-
-
-def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3, mirrors=()):
+def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3):
     """Convolutional features of an image, pooled over its whole area.
 
     No batch normalisation: the second convolution of a block starts at zero, so every block starts as the identity and the
@@ -45,13 +14,10 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3,
         stem_filters, stem_kernel, stem_strides: of the first convolution.
         stages: (filters, strides, blocks) of each stage; the strides are those of its first block.
         kernel: of the convolutions in the blocks.
-        mirrors: sets of axes along which mirrored images mean the same: features are the mean over the image and those images.
     Returns:
         (event, 2 x filters of the last stage): the mean and the largest value of each feature. The mean counts, the largest finds.
     """
     conv = keras.layers.Conv2D
-    if mirrors:
-        x = WithMirrorImages(mirrors, name="with_mirror_images")(x)
     x = conv(stem_filters, stem_kernel, stem_strides, padding="same", activation="relu", name="stem")(x)
     for stage, (filters, strides, n_blocks) in enumerate(stages):
         for block in range(n_blocks):
@@ -59,10 +25,7 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3,
             x = residual_block(x, filters, strides if block == 0 else (1, 1), name, kernel)
     mean = keras.layers.GlobalAveragePooling2D(name="mean")(x)
     largest = keras.layers.GlobalMaxPooling2D(name="largest")(x)
-    if not mirrors:
-        return keras.layers.Concatenate(name="features")([mean, largest])
-    x = keras.layers.Concatenate(name="features_of_copies")([mean, largest])
-    return MeanOfCopies(1 + len(mirrors), name="features")(x)
+    return keras.layers.Concatenate(name="features")([mean, largest])
 
 
 def residual_block(x, filters, strides, name, kernel=3):
@@ -76,10 +39,10 @@ def residual_block(x, filters, strides, name, kernel=3):
     return keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([x, y]))
 
 
-def counter(view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name, kernel=3, mirrors=()):
+def counter(view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name, kernel=3):
     """A residual tower with a hidden layer and class probabilities: the common form of the single-view counters."""
     inputs = keras.Input(input_shape, name=view)
-    x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages, kernel, mirrors)
+    x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages, kernel)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
     outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
     return keras.Model(inputs, outputs, name=name)

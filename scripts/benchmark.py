@@ -117,7 +117,7 @@ def model_speeds(names):
     import tensorflow as tf
 
     import lib
-    from architectures import residual  # noqa: F401  saved counters need its layers
+    from architectures import view_transformer  # noqa: F401  saved counters need its layers
     from datasets import number_of_tracks
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

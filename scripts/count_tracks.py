@@ -16,7 +16,7 @@ from rich.progress import track
 import lib
 import metrics
 import plotting
-from architectures import residual  # noqa: F401  saved counters need its layers
+from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import number_of_tracks, open_events
 from datasets.events import concatenate
 from datasets.files import expand

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import lib
 import metrics
-from architectures import residual  # noqa: F401  saved counters need its layers
+from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import filters, number_of_tracks
 from my_generator import realistic
 from my_generator.response import PRESETS

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 import lib
 import metrics
 import plotting
-from architectures import residual  # noqa: F401  saved counters need its layers
+from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import filters, number_of_tracks
 from datasets.events import HIT_FIELDS, Events
 from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, N_SIDES

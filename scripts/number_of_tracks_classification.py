@@ -3,8 +3,8 @@
     python scripts/number_of_tracks_classification.py --view top --out models/top_my_generator
     python scripts/number_of_tracks_classification.py --target segments --generator kinked --out models/linear_segments
 
-The side and front views have transformers, which learn beside the number which tracks are in each piece of the image; the top view, and
-the small towers of the combined model, are residual networks.
+The networks are transformers, which learn beside the number which tracks are in each piece of the image; those of `--size small`, the
+towers of the combined model, are residual networks.
 
 Trains on fresh events of a generator, or on files (`--data`), and writes model, card, history and confusion matrix to the run
 folder. The test events, and the files of `--test-data`, are looked at once, at the end. Times and accuracies of the shipped
@@ -12,7 +12,6 @@ models stand in the README.
 """
 
 import argparse
-from functools import partial
 
 from keras import ops
 
@@ -24,9 +23,9 @@ from datasets import number_of_tracks, views
 from my_generator import GENERATORS
 
 NETWORKS = {
-    "top": {"standard": top.top_view_cnn, "small": partial(top.top_view_cnn, **top.SMALL), "big": top_big.top_big_cnn},
-    "side": {"standard": side.side_view_transformer, "small": partial(side.side_view_cnn, **side.SMALL)},
-    "front": {"standard": front.front_view_transformer, "small": partial(front.front_view_cnn, **front.SMALL)},
+    "top": {"standard": top.top_view_transformer, "small": top.top_view_cnn, "big": top_big.top_big_cnn},
+    "side": {"standard": side.side_view_transformer, "small": side.side_view_cnn},
+    "front": {"standard": front.front_view_transformer, "small": front.front_view_cnn},
 }
 OUTPUTS = {
     "tracks": "probability of 1, 2, 3 and 4 tracks",
@@ -49,6 +48,12 @@ def parse_args(argv=None):
         default="tracks",
         help="segments: a track with a kink has two; needs events with kinks, as those of --generator kinked (default: %(default)s)",
     )
+    parser.add_argument(
+        "--owners-weight",
+        type=float,
+        default=1.0,
+        help="of the loss of a transformer's second task, the owners of the pieces; 0: it learns the number alone (default: %(default)s)",
+    )
     parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
     lib.generator_arguments(parser, GENERATORS)
     return parser.parse_args(argv)
@@ -61,16 +66,13 @@ def main(argv=None):
     n_channels = args.sides or n_sides
     labels = number_of_tracks.TARGETS[args.target]
     steps = args.epoch_events // args.batch_size
-    loss, accuracy, owners_in = "sparse_categorical_crossentropy", ["accuracy"], None
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), len(labels))
         if args.start_from:
             for layer in lib.load_model(args.start_from).layers:
                 model.get_layer(layer.name).set_weights(layer.get_weights())
-        if "owners" in model.output_names:
-            loss, accuracy = {"n_tracks": loss, "owners": owners_loss}, {"n_tracks": accuracy}
-            owners_in = model.get_layer("lit_pieces").length
-        model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), loss=loss, metrics=accuracy)
+        model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **objective(model, args.owners_weight))
+    owners_in = model.get_layer("lit_pieces").length if "owners" in model.output_names else None
     settings = lib.data_settings(args)
     data = number_of_tracks.load(
         (args.view,), generate=generate, n_channels=n_channels, target=args.target, owners_in=owners_in, **settings
@@ -96,6 +98,18 @@ def build(view, size, input_shape, n_classes=4):
     if size not in NETWORKS[view]:
         raise SystemExit(f"--size {size} is for the top view, not {view}")
     return NETWORKS[view][size](input_shape, n_classes)
+
+
+def objective(model, owners_weight):
+    """What a network is to learn, as keyword arguments of `compile`: the number, a transformer the owners of lit pieces too."""
+    number = "sparse_categorical_crossentropy"
+    if "owners" not in model.output_names:
+        return {"loss": number, "metrics": ["accuracy"]}
+    return {
+        "loss": {"n_tracks": number, "owners": owners_loss},
+        "loss_weights": {"n_tracks": 1.0, "owners": owners_weight},
+        "metrics": {"n_tracks": ["accuracy"]},
+    }
 
 
 def owners_loss(owners, logits):

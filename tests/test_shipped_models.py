@@ -5,7 +5,7 @@ import pytest
 
 import lib
 import metrics
-from architectures import residual  # noqa: F401  saved counters need its layers
+from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import number_of_tracks, open_events
 from my_generator import GENERATORS, realistic
 from scripts import track_finder

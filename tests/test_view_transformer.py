@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from architectures.front import front_view_transformer
 from architectures.layers import Phases, RotaryAttention
 from architectures.side import side_view_transformer
+from architectures.top import top_view_transformer
 from architectures.view_transformer import LitPieces, PieceFeatures, counter_of
 from datasets import views
 from my_generator import realistic
 from scripts.number_of_tracks_classification import owners_loss
 
 SEEDS = st.integers(0, 2**32 - 1)
-BUILDERS = {"side": side_view_transformer, "front": front_view_transformer}
+BUILDERS = {"top": top_view_transformer, "side": side_view_transformer, "front": front_view_transformer}
 
 
 def tiny(view, seed=0, **kwargs):
