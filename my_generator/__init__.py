@@ -6,7 +6,10 @@ from my_generator import realistic, straight_lines, toyhaystack
 GENERATORS = {
     "my_generator": (straight_lines.generate, 1),
     "toyhaystack": (toyhaystack.generate, 2),
-    **{preset: (realistic.generator(preset), 1) for preset in ("simulation", "data", "harsh", "mix", "data_mix", "combined_mix")},
+    **{
+        preset: (realistic.generator(preset), 1)
+        for preset in ("simulation", "data", "harsh", "mix", "data_mix", "combined_mix", "noise_mix")
+    },
     "toyhaystack_mix": (realistic.generator("mix", kind="toyhaystack"), 2),
     "kinked": (realistic.generator("mix", kinks=0.5), 1),  # half of the tracks are two segments: to count segments
 }
