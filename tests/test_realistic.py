@@ -7,7 +7,7 @@ from my_generator import GENERATORS, realistic
 MIX = realistic.MIXES["mix"]
 
 
-@pytest.mark.parametrize("name", ["mix", "data_mix", "toyhaystack_mix", "kinked"])
+@pytest.mark.parametrize("name", ["mix", "data_mix", "noise_mix", "toyhaystack_mix", "kinked"])
 def test_any_range_of_a_mixed_stream_is_the_same_as_in_the_whole(name):
     generate, _ = GENERATORS[name]
     whole = generate(2500, seed=[3, 1])
@@ -41,6 +41,22 @@ def test_one_event_in_seven_of_the_combined_mix_has_no_height():
     events = GENERATORS["combined_mix"][0](7 * 290, seed=6)  # within a block
     with_z = np.bincount(events.hit_event, np.isfinite(events.hits["z_mm"]), len(events)) > 0
     np.testing.assert_array_equal((~with_z).reshape(-1, 7).sum(1), 1)
+
+
+def test_noise_alone_leaves_the_hits_of_tracks_as_they_are():
+    ideal, noisy = (realistic.generate(2000, preset=preset, seed=7) for preset in ("ideal", "noise"))
+    own = noisy.hits["track"] >= 0
+    assert 1 - np.exp(-1.5) - 0.03 < (np.bincount(noisy.hit_event, ~own, 2000) > 0).mean() < 1
+    assert np.isfinite(noisy.hits["z_mm"]).all()
+    kept = np.bincount(noisy.hit_event[own], minlength=2000) / ideal.n_hits  # a noise hit may fall into a track's cell and be nearer
+    assert kept.mean() > 0.99
+
+
+def test_one_event_in_eight_of_the_noise_mix_is_ideal_but_for_noise():
+    assert realistic.MIXES["noise_mix"].count("noise") == 1 and realistic.MIXES["noise_mix"].count("ideal") == 4
+    events = GENERATORS["noise_mix"][0](8192, seed=8)
+    noisy = np.bincount(events.hit_event, events.hits["track"] < 0, len(events)) > 0
+    assert (3 - 2 * np.exp(-1.5) - np.exp(-4)) / 8 - 0.02 < noisy.mean() < 3 / 8
 
 
 @pytest.mark.parametrize("kind", realistic.KINDS)
