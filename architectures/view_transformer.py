@@ -1,6 +1,6 @@
 """Count tracks in a view by attention: the lit pieces of its image are tokens that look at each other.
 
-Few of the pixels of an image are lit, 41 of 3390 in the side view, so a network that looks at those alone can look at each of them
+Few of the pixels of an image are lit, some dozens of 3390 in the side view, so a network that looks at those alone can look at each of them
 harder than a convolution can at all. Beside the number of tracks it learns which tracks cross each piece, which tells it far more of an
 event than one number.
 """
