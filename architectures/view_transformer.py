@@ -78,18 +78,18 @@ class PieceFeatures(keras.layers.Layer):
         return {**super().get_config(), "length": self.length, "reach": self.reach}
 
 
-def view_transformer(view, input_shape, n_classes, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_tracks=4):
+def view_transformer(view, input_shape, n_classes, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_owners=4):
     """Count tracks in a view, and say which of them cross each piece of its image.
 
     Args:
         view: name of the input. input_shape: (row, column, channel). n_classes: numbers that are told apart.
         length: pixels of a row that make a piece. reach: (rows, columns) around a piece that are seen with it.
         width: of a token. n_layers: layers of attention among the pieces. expansion: of the hidden layers between.
-        n_tracks: most tracks whose pieces are told.
+        n_owners: tracks, or segments of tracks, whose pieces are told.
     Returns:
         Model. In: image (event, row, column, channel). Out:
         `n_tracks` (event, n_classes): probabilities of the numbers;
-        `owners` (event, row, piece, n_tracks + 1): logits that each track, in the order of the labels, or noise is in a piece; 0 where
+        `owners` (event, row, piece, n_owners + 1): logits that each of them, in the order of the labels, or noise is in a piece; 0 where
         nothing is lit. To learn from; `counter_of` leaves it out.
     """
     image = keras.Input(input_shape, name=view)
@@ -103,19 +103,19 @@ def view_transformer(view, input_shape, n_classes, length, reach, width=64, n_he
         x = attend_by_place(x, phases, mask, n_heads, f"pieces{i}")
         x = feed_forward(x, expansion, f"pieces{i}")
     x = keras.layers.LayerNormalization(name="pieces_norm")(x)
-    tokens = TrackTokens(n_tracks + 1, name="tokens")(x)
+    tokens = TrackTokens(n_owners + 1, name="tokens")(x)
     tokens = attend(tokens, x, mask, n_heads, "tokens")
     tokens = attend(tokens, tokens, None, n_heads, "tokens_each_other")
     tokens = feed_forward(tokens, expansion, "tokens")
     tokens = keras.layers.LayerNormalization(name="tokens_norm")(tokens)
-    counted = keras.layers.Dense(width, activation="relu", name="features")(tokens[:, n_tracks])
+    counted = keras.layers.Dense(width, activation="relu", name="features")(tokens[:, n_owners])
     counted = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(counted)
     of_piece = keras.layers.Dense(width, use_bias=False, name="of_piece")(x)
-    of_track = keras.layers.Dense(width, use_bias=False, name="of_track")(tokens[:, :n_tracks])
+    of_track = keras.layers.Dense(width, use_bias=False, name="of_track")(tokens[:, :n_owners])
     match = keras.layers.Dot(2, name="match")([of_piece, of_track])
     owners = keras.layers.Concatenate(name="owners_of_pieces")([match, keras.layers.Dense(1, name="noise")(x)])
     owners = ToCells(1, n_rows * n_pieces, dtype="float32", name="to_image")([owners, piece, mask])
-    owners = keras.layers.Reshape((n_rows, n_pieces, n_tracks + 1), dtype="float32", name="owners")(owners)
+    owners = keras.layers.Reshape((n_rows, n_pieces, n_owners + 1), dtype="float32", name="owners")(owners)
     return keras.Model(image, {"n_tracks": counted, "owners": owners}, name=f"{view}_view_transformer")
 
 

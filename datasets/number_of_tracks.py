@@ -17,6 +17,7 @@ from datasets import files, open_events, views
 
 LABELS = (1, 2, 3, 4)
 TARGETS = {"tracks": LABELS, "segments": (1, 2, 3, 4, 5, 6)}  # what is counted -> number that each class stands for
+OWNERS = {"tracks": {"n_tracks": 4, "n_segments": 1}, "segments": {"n_tracks": 4, "n_segments": 2}}  # told apart by `views.owners`
 BLOCK = 2048
 
 
@@ -121,9 +122,9 @@ def load(
         paths: files to train on, split by file; without them the generator makes fresh events.
         generate: function (n_events, seed=, first_event=) -> Events, such as `my_generator.straight_lines.generate`.
         test_paths: files that are only tested on, as "files". target: what the classes count, of TARGETS.
-        owners_in: with a number of pixels, a training on one view learns too which tracks are in each piece of so many pixels of a row:
-            labels of training and validation are {"n_tracks": class, "owners": `views.owners`}, and a batch holds events with about the
-            same number of lit pieces.
+        owners_in: with a number of pixels, a training on one view learns too which tracks, or segments, are in each piece of so many
+            pixels of a row: labels of training and validation are {"n_tracks": class, "owners": `views.owners`}, and
+            a batch holds events with about the same number of lit pieces.
         kwargs: `first_event` where a resumed run goes on in the generator's stream; `block` events made at a time.
     """
     shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "target": target}
@@ -251,7 +252,7 @@ def _dataset(blocks, names, n_channels, batch_size, target, owners_in=None, seed
             arrays = images(events, names, n_channels), classes(events, target=target)
             order, starts = np.arange(len(events)), range(0, len(events), batch_size)
             if owners_in:
-                arrays = (arrays[0], {"n_tracks": arrays[1], "owners": views.owners(events, names[0], owners_in)})
+                arrays = (arrays[0], {"n_tracks": arrays[1], "owners": views.owners(events, names[0], owners_in, **OWNERS[target])})
                 order = np.argsort(_n_lit_pieces(arrays[0], owners_in) + rng.uniform(0, 8, len(events)), kind="stable")
                 starts = rng.permutation(starts)
             for start in starts:

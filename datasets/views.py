@@ -83,18 +83,19 @@ def images(events, names, n_channels=1):
     return out
 
 
-def owners(events, name, length=1, n_tracks=4):
-    """Which tracks are in each piece of an image, for networks that learn it.
+def owners(events, name, length=1, n_tracks=4, n_segments=1):
+    """Which tracks, or straight segments of tracks, are in each piece of an image, for networks that learn it.
 
     Args:
         name: of the view. length: pixels of a row that make a piece. n_tracks: tracks that are told; hits of those beyond count for none.
+        n_segments: segments of a track that are told apart; those beyond count for the last.
     Returns:
-        (event, row, piece, n_tracks + 1) uint8, 1 where a track has a hit. An event's tracks are in the order of their foil points, along
-        the foil, or by height in the front view, which does not show the place along the foil; the last is noise. All 0 in an event whose
-        hits have no owners.
+        (event, row, piece, n_tracks x n_segments + 1) uint8, 1 where a track has a hit. An event's tracks are in the order of their foil
+        points, along the foil, or by height in the front view, which does not show the place along the foil; each has places for
+        its segments, outwards; the last is noise. All 0 in an event whose hits have no owners.
     """
     n_rows, n_columns = SHAPES[name]
-    owned = np.zeros((len(events), n_rows, -(-n_columns // length), n_tracks + 1), np.uint8)
+    owned = np.zeros((len(events), n_rows, -(-n_columns // length), n_tracks * n_segments + 1), np.uint8)
     hits = events.hits
     seen = np.isfinite(hits["z_mm"]) if "z" in AXES[name] else np.ones(len(hits["layer"]), bool)
     pixel = {**hits, "z": z_bin(np.where(np.isfinite(hits["z_mm"]), hits["z_mm"], 0))}
@@ -103,10 +104,11 @@ def owners(events, name, length=1, n_tracks=4):
     for owner in ("track", "second_track"):
         hit = np.flatnonzero(seen & (hits[owner] >= 0))
         place = rank[events.track_offsets[event[hit]] + hits[owner][hit]]
-        hit, place = hit[place < n_tracks], place[place < n_tracks]
+        segment = np.minimum(hits["segment"][hit], n_segments - 1) if owner == "track" else 0  # a second owner's is not known
+        hit, place = hit[place < n_tracks], (place * n_segments + segment)[place < n_tracks]
         owned[event[hit], row[hit], column[hit] // length, place] = 1
     noise = np.flatnonzero(seen & (hits["track"] < 0) & owned.any((1, 2, 3))[event])
-    owned[event[noise], row[noise], column[noise] // length, n_tracks] = 1
+    owned[event[noise], row[noise], column[noise] // length, -1] = 1
     return owned
 
 

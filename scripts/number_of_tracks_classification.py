@@ -12,6 +12,7 @@ models stand in the README.
 """
 
 import argparse
+import math
 
 from keras import ops
 
@@ -67,7 +68,7 @@ def main(argv=None):
     labels = number_of_tracks.TARGETS[args.target]
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
-        model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), len(labels))
+        model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), args.target)
         if args.start_from:
             for layer in lib.load_model(args.start_from).layers:
                 model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -93,11 +94,12 @@ def main(argv=None):
     return scores
 
 
-def build(view, size, input_shape, n_classes=4):
-    """The network of a view in one of its sizes."""
+def build(view, size, input_shape, target="tracks"):
+    """The network of a view in one of its sizes, for what is to be counted."""
     if size not in NETWORKS[view]:
         raise SystemExit(f"--size {size} is for the top view, not {view}")
-    return NETWORKS[view][size](input_shape, n_classes)
+    owners = {"n_owners": math.prod(number_of_tracks.OWNERS[target].values())} if size == "standard" else {}
+    return NETWORKS[view][size](input_shape, len(number_of_tracks.TARGETS[target]), **owners)
 
 
 def objective(model, owners_weight):
@@ -116,7 +118,7 @@ def owners_loss(owners, logits):
     """Cross-entropy of which tracks, and noise, are in a lit piece, summed over them; (event,) mean over the pieces of an event.
 
     Args:
-        owners: (event, row, piece, n_tracks + 1), as `views.owners` gives it. logits: the same, as the model gives it.
+        owners: (event, row, piece, owner), as `views.owners` gives it. logits: the same, as the model gives it.
     """
     owners = ops.cast(owners, "float32")
     lit = ops.max(owners, -1)

@@ -79,6 +79,14 @@ def test_owners_come_with_the_images_they_belong_to():
     assert all(less.max() < more.min() + 8 for less, more in itertools.pairwise(n_lit))
 
 
+def test_owners_of_segments_come_with_numbers_of_segments():
+    events = realistic.generate(32, preset="data", seed=2, kinks=0.5)
+    ((_, labels),) = number_of_tracks.from_events(events, batch_size=32, owners_in=4, target="segments").as_numpy_iterator()
+    assert labels["owners"].shape[-1] == 9
+    n_told = labels["owners"][..., :8].any((1, 2)).sum()  # a segment may have lost all of its hits, or share them
+    assert 0.9 * events.n_segments.sum() < n_told <= events.n_segments.sum()
+
+
 def test_a_resumed_run_with_owners_gets_the_events_that_come_next():
     settings = {"seed": 3, "names": ("front",), "owners_in": 1, "block": 64}
     whole, resumed = first_labels(load(**settings).train, 4), first_labels(load(**settings, first_event=64).train, 2)

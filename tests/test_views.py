@@ -230,15 +230,24 @@ def test_owners_are_the_tracks_with_a_hit_in_the_piece():
     assert lit(views.owners(events, "top", 113)[0]) == {(0, 0, 2), (0, 0, 0), (1, 0, 0), (2, 0, 2), (2, 0, 1), (3, 0, 4), (4, 0, 0)}
 
 
+def test_owners_are_segments_where_they_are_told_apart():
+    hits = {"side": [1] * 5, "layer": [0, 3, 5, 7, 8], "column": [3, 3, 4, 5, 90], "z_mm": [0.0] * 5}
+    hits |= {"track": [0, 0, 1, 1, -1], "second_track": [-1, 1, 0, -1, -1], "segment": [0, 1, 0, 2, 0]}
+    events = make_events(hits, [0, 5], {"foil_y_mm": [5.0, -5.0], "n_segments": [2, 3]}, [0, 2])
+    top = views.owners(events, "top", 113, n_segments=2)  # track 1 comes first; its third segment is told as its second
+    assert lit(top[0]) == {(0, 0, 2), (3, 0, 3), (3, 0, 0), (5, 0, 0), (5, 0, 2), (7, 0, 1), (8, 0, 8)}
+
+
 def test_a_hit_without_owner_is_noise_only_where_others_have_one():
     hits = {"side": [1, 1], "layer": [0, 0], "column": [3, 9], "z_mm": [0.0, 0.0], "track": [-1, -1]}
     assert not views.owners(make_events(hits, [0, 1, 2]), "side").any()
 
 
+@pytest.mark.parametrize("n_segments", [1, 2])
 @pytest.mark.parametrize("name", ["top", "side", "front"])
-def test_owners_cover_the_image(name):
+def test_owners_cover_the_image(name, n_segments):
     events = realistic.generate(200, preset="harsh", seed=1)
-    owned = views.owners(events, name)
+    owned = views.owners(events, name, n_segments=n_segments)
     labelled = owned.any((1, 2, 3))
     assert labelled.mean() > 0.9
     np.testing.assert_array_equal(owned.any(-1)[labelled], views.images(events, (name,))[name][labelled, ..., 0])
