@@ -7,6 +7,8 @@ import numpy as np
 
 from datasets.geometry import N_COLUMNS, N_LAYERS
 
+LONGEST_DRIFT_NS = 10_000.0  # Falaise gives no radius to later hits
+
 
 def isolated(events, chunk=1024):
     """Hits without another hit in the eight cells around, on the same side. A vectorised 3 x 3 sum over a grid of cells.
@@ -37,19 +39,16 @@ def on_side(events, side):
     return events.hits["side"] == side
 
 
-def in_time(time_ns, events, before_ns=1000.0, after_ns=10000.0):
-    """Hits within a window around the first of their event: real events can hold others, tens of microseconds late.
+def in_time(time_ns, events, window_ns=LONGEST_DRIFT_NS):
+    """Hits no later than a window after the first of their event: real events can hold others, tens of microseconds late.
 
     Args:
-        time_ns: (hit,) anode times, as `brio.stream_details` gives them; NaN is out of the window.
-        before_ns, after_ns: the window around the event's median time.
+        time_ns: (hit,) anode times, as the `stream_details` of `brio` and `tkevent` give them; a hit without one, NaN, is not in time.
+        window_ns: from the first hit on; by default the longest drift, so that no hit of what came first is lost.
+    Returns:
+        (hit,) bool.
     """
     time_ns = np.asarray(time_ns, float)
-    centre = np.full(len(events), np.nan)
-    filled = np.flatnonzero(events.n_hits)
-    order = np.lexsort((time_ns, events.hit_event))  # NaN last
-    n_known = np.add.reduceat(np.isfinite(time_ns), events.hit_offsets[filled]) if len(filled) else filled
-    some = n_known > 0
-    centre[filled[some]] = time_ns[order][events.hit_offsets[filled[some]] + (n_known[some] - 1) // 2]
-    late = time_ns - centre[events.hit_event]
-    return (late >= -before_ns) & (late <= after_ns)
+    first = np.full(len(events), np.inf)
+    np.fmin.at(first, events.hit_event, time_ns)
+    return time_ns - first[events.hit_event] <= window_ns

@@ -28,10 +28,14 @@ def images(events, names=("top",), n_channels=1):
 
 
 def numbers(events, target="tracks"):
-    """(event,) true number of tracks, or of segments up to the highest of TARGETS, that or more; -1 where it is unknown."""
+    """(event,) true number of tracks, or of segments up to the highest of TARGETS, that or more; -1 where it is unknown.
+
+    Segments are known where all tracks of an event are in the table.
+    """
     n_tracks = events.info["n_tracks"]
     if target == "segments":
-        return np.where(n_tracks < 0, -1, np.minimum(events.n_segments, TARGETS[target][-1]))
+        known = n_tracks == np.diff(events.track_offsets)
+        return np.where(known, np.minimum(events.n_segments, TARGETS[target][-1]), -1)
     return n_tracks
 
 

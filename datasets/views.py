@@ -92,7 +92,7 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
     Returns:
         (event, row, piece, n_tracks x n_segments + 1) uint8, 1 where a track has a hit. An event's tracks are in the order of their foil
         points, along the foil, or by height in the front view, which does not show the place along the foil; each has places for
-        its segments, outwards; the last is noise. All 0 in an event whose hits have no owners.
+        its segments, outwards; the last is noise. All 0 in an event whose hits have no owners in the table.
     """
     n_rows, n_columns = SHAPES[name]
     owned = np.zeros((len(events), n_rows, -(-n_columns // length), n_tracks * n_segments + 1), np.uint8)
@@ -100,9 +100,10 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
     seen = np.isfinite(hits["z_mm"]) if "z" in AXES[name] else np.ones(len(hits["layer"]), bool)
     pixel = {**hits, "z": z_bin(np.where(np.isfinite(hits["z_mm"]), hits["z_mm"], 0))}
     row, column = (pixel[axis].astype(np.intp) for axis in AXES[name])
+    n_in_table = np.diff(events.track_offsets)
     event, rank = events.hit_event, track_rank(events, "foil_z_mm" if name == "front" else "foil_y_mm")
     for owner in ("track", "second_track"):
-        hit = np.flatnonzero(seen & (hits[owner] >= 0))
+        hit = np.flatnonzero(seen & (hits[owner] >= 0) & (hits[owner] < n_in_table[event]))
         place = rank[events.track_offsets[event[hit]] + hits[owner][hit]]
         segment = np.minimum(hits["segment"][hit], n_segments - 1) if owner == "track" else 0  # a second owner's is not known
         hit, place = hit[place < n_tracks], (place * n_segments + segment)[place < n_tracks]

@@ -133,7 +133,7 @@ def kinked_events(first, second, x, back=False):
         first, second: name -> (n,) array, lines that meet at |x|. x: (n,) mm.
         back: the second piece goes back to the foil, and the first one ends in the block, instead of the second.
     Returns:
-        Events, hits of the first piece before those of the second.
+        Events of tracks of two segments, hits of the first before those of the second.
     """
     line_1, x_1, hits_1 = toyhaystack.cells_near(first)
     line_2, x_2, hits_2 = toyhaystack.cells_near(second)
@@ -145,7 +145,8 @@ def kinked_events(first, second, x, back=False):
     order = np.argsort(line, kind="stable")
     order = order[keep[order]]
     hits = {name: np.concatenate([hits_1[name], hits_2[name], hits_3[name]])[order] for name in hits_1}
-    tracks = {**first, **calo, "kinked": np.full(len(x), True)}
+    hits["segment"] = np.repeat([0, 1, 0], [len(line_1), len(line_2), len(line_3)])[order]
+    tracks = {**first, **calo, "kinked": np.full(len(x), True), "n_segments": np.full(len(x), 2)}
     return toyhaystack.events_of_hits(hits, np.bincount(line[order], minlength=len(x)), tracks, np.ones(len(x), int))
 
 

@@ -426,3 +426,18 @@ def test_options_reach_their_kind_and_are_refused_by_others(tmp_path, capsys):
         with pytest.raises(SystemExit):
             cli.main([*wrong, "--out", str(tmp_path)])
         assert f"{wrong[2]} does not go with --kind {wrong[1]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["scatter", "bounce"])
+def test_a_track_with_a_kink_is_two_segments_each_on_a_line_of_its_own(kind):
+    events = family.generate(kind, 200, seed=5)
+    assert (events.tracks["n_segments"] == 2).all()
+    hits, n_flat, n_seen = events.hits, 0, 0
+    for event in range(200):
+        for segment in (0, 1):
+            mine = (events.hit_event == event) & (hits["segment"] == segment)
+            if mine.sum() > 3:
+                layer, z = hits["layer"][mine], hits["z_mm"][mine]
+                n_seen += 1
+                n_flat += np.polyfit(layer, z, 1, full=True)[1].sum() < mine.sum() * 40**2 if len(set(layer)) > 1 else 1
+    assert n_seen > 250 and n_flat > 0.95 * n_seen

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import filters
+from datasets import drift, filters
 from datasets.events import make_events
 
 CELLS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 112)), max_size=12, unique=True)
@@ -53,6 +53,19 @@ def test_late_hits_and_hits_without_a_time_are_out_of_the_window():
     events = table([[(0, layer, 1) for layer in range(5)], [], [(0, 1, 1)], [(1, 0, 0)]])
     time = np.array([100.0, 900.0, 2000.0, 60000.0, np.nan, np.nan, 5.0])
     assert filters.in_time(time, events).tolist() == [True, True, True, False, False, False, True]
+
+
+def test_a_hit_at_the_wire_is_in_time_with_those_at_the_edges_of_cells():
+    events = table([[(0, layer, 1) for layer in range(6)]])
+    time = 125e6 + drift.drift_time_ns([0.1, 20, 21, 22, 21, 20])
+    assert filters.in_time(time, events).all()
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6) | st.just(np.nan), max_size=5), max_size=4))
+def test_the_window_opens_at_the_first_known_time_whatever_the_order(times):
+    events = table([[(0, layer, 1) for layer in range(len(some))] for some in times])
+    expected = [t - min(u for u in some if u == u) <= 10_000 if t == t else False for some in times for t in some]
+    assert filters.in_time([t for some in times for t in some], events).tolist() == expected
 
 
 @pytest.mark.parametrize("function", [filters.isolated, filters.usable])

@@ -156,7 +156,7 @@ def test_too_few_files_to_split_are_an_error_that_names_them(series):
 
 def test_unknown_number_of_tracks_is_an_error():
     events = straight_lines.generate(5)
-    events.info["n_tracks"] = np.array([1, 2, -1, 3, 4])
+    events.info["n_tracks"][2] = -1
     for target in number_of_tracks.TARGETS:
         with pytest.raises(ValueError, match=f"event 2 has -1 {target}"):
             number_of_tracks.from_events(events, target=target)
@@ -177,6 +177,11 @@ def test_an_event_whose_tracks_are_not_in_the_table_has_no_number_of_segments():
     assert number_of_tracks.classes(events).tolist() == [1]
     with pytest.raises(ValueError, match="event 0 has 0 segments"):
         number_of_tracks.classes(events, target="segments")
+
+
+def test_segments_of_tracks_that_are_not_in_the_table_are_unknown():
+    events = make_events({}, [0, 0, 0], {"n_segments": [2]}, [0, 0, 1], {"n_tracks": [2, 1]})
+    assert number_of_tracks.numbers(events, "segments").tolist() == [-1, 2]
 
 
 def test_a_training_on_segments_gets_their_classes_in_every_split():

@@ -238,6 +238,12 @@ def test_owners_are_segments_where_they_are_told_apart():
     assert lit(top[0]) == {(0, 0, 2), (3, 0, 3), (3, 0, 0), (5, 0, 0), (5, 0, 2), (7, 0, 1), (8, 0, 8)}
 
 
+def test_owners_that_are_not_in_the_table_count_for_none():
+    hits = {"side": [1] * 3, "layer": [0, 1, 2], "column": [3, 4, 5], "z_mm": [0.0] * 3, "track": [1, 0, -1]}
+    events = make_events(hits, [0, 1, 3], {"foil_y_mm": [5.0]}, [0, 0, 1])
+    assert [lit(top) for top in views.owners(events, "top", 113)] == [set(), {(1, 0, 0), (2, 0, 4)}]
+
+
 def test_a_hit_without_owner_is_noise_only_where_others_have_one():
     hits = {"side": [1, 1], "layer": [0, 0], "column": [3, 9], "z_mm": [0.0, 0.0], "track": [-1, -1]}
     assert not views.owners(make_events(hits, [0, 1, 2]), "side").any()
