@@ -175,7 +175,7 @@ def test_segments_are_counted_over_all_tracks_and_six_stands_for_more():
 def test_an_event_whose_tracks_are_not_in_the_table_has_no_number_of_segments():
     events = make_events({}, [0, 0], info={"n_tracks": [2]})
     assert number_of_tracks.classes(events).tolist() == [1]
-    with pytest.raises(ValueError, match="event 0 has 0 segments"):
+    with pytest.raises(ValueError, match="event 0 has -1 segments"):
         number_of_tracks.classes(events, target="segments")
 
 
