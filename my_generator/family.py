@@ -22,6 +22,7 @@ import numpy as np
 
 from datasets.events import concatenate
 from my_generator import blocks, helices, lines
+from my_generator.response import apply
 
 MIN_HITS = 3
 Q_MEV = 2.9979  # of the double-beta decay of Se-82, arXiv:1211.5659
@@ -97,21 +98,26 @@ def make_block(kind, n_events, rng, **options):
     return concatenate(tables)
 
 
-def stream(kind, n_events, seed=0, first_event=0, **options):
+def stream(kind, n_events, seed=0, first_event=0, response=None, **options):
     """Events of a kind, a block at a time.
 
     Args:
         kind: name in KINDS. n_events: how many. seed: integer or sequence of them; kinds of one seed are independent.
         first_event: event of the stream to begin with; event i of a seed is always the same event.
+        response: a Response that the events go through (default: they stay ideal); its kinks are left out.
         options: of the kind: `degrees` for scatter, `paths` and `sides` for signal_like.
     Yields:
         Events.
     """
     seed = [*np.atleast_1d(seed), zlib.crc32(kind.encode())]
-    of_block = lambda n_tracks, rng: make_block(kind, len(n_tracks), rng, **options)  # noqa: E731
+
+    def of_block(n_tracks, rng):
+        events = make_block(kind, len(n_tracks), rng, **options)
+        return apply(events, response, rng, sides=(0, 1)) if response else events
+
     return blocks.stream(of_block, n_events, KINDS[kind][1], seed, first_event)
 
 
-def generate(kind, n_events, seed=0, first_event=0, **options):
+def generate(kind, n_events, seed=0, first_event=0, response=None, **options):
     """The same as one table."""
-    return concatenate(stream(kind, n_events, seed, first_event, **options))
+    return concatenate(stream(kind, n_events, seed, first_event, response, **options))

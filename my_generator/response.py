@@ -43,7 +43,7 @@ class Response:
         height_sigma_mm: error of the height, mm (10 in Falaise, 17 in TKEvent).
         heights_missing: share of hits without a height, NaN. TKEvent needs both cathodes, so in data this counts one missing or two.
         one_cathode: share of hits whose height comes from one cathode, with 50 mm error. Falaise does that, data does not.
-        kink_probability, kink_degrees, kink_layers: of the tracks, for `straight_lines.make_block`; `apply` can not bend tracks.
+        kink_probability, kink_degrees, kink_layers, max_kinks: of the tracks, for `straight_lines.make_block`; `apply` can not bend tracks.
     """
 
     efficiency: float = 1.0
@@ -59,6 +59,7 @@ class Response:
     kink_probability: float = 0.0
     kink_degrees: tuple = (5, 25)
     kink_layers: tuple = (3, 6)
+    max_kinks: int = 1
 
     def __post_init__(self):
         dead = self.dead_cells
@@ -76,7 +77,7 @@ class Response:
     @property
     def kinks(self):
         """Arguments of `straight_lines.make_block`."""
-        return {name: getattr(self, name) for name in ("kink_probability", "kink_degrees", "kink_layers")}
+        return {name: getattr(self, name) for name in ("kink_probability", "kink_degrees", "kink_layers", "max_kinks")}
 
 
 _DATA = Response(

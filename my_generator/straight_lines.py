@@ -1,4 +1,4 @@
-"""The straight-track toy: the same distribution as the original ROOT macro, vectorised; on request some tracks have a kink.
+"""The straight-track toy: the same distribution as the original ROOT macro, vectorised; on request some tracks have kinks.
 
 Lengths are in cells of 44 mm as the macro counts them (x away from the foil, y along it, z up). A track is
 y = y0 + tan(a) x, z = z0 + tan(b) x with a, b uniform in (0.01, 3.131592), y0 and z0 uniform over the foil. The wire at
@@ -73,15 +73,17 @@ def _straight(n, rng):
     return lines[None], first[None], count[None], count.sum(1) >= MIN_HITS
 
 
-def _kinked(n, rng, degrees, layers):
-    """Tracks of two segments; those with too few hits on either are rejected. Arguments and result as `_draw_until`."""
-    before = np.stack(_draw(n, rng))
-    layer = rng.integers(layers[0], layers[1] + 1, n)
-    turns = np.radians(rng.uniform(*degrees, (2, n))) * rng.choice([-1, 1], (2, n))
-    after = _beyond_kink(before, layer, turns)
-    first, count = (np.stack(arrays) for arrays in zip(_columns_hit(*before), _columns_hit(*after), strict=True))
-    count *= np.stack([np.arange(N_LAYERS) < layer[:, None], np.arange(N_LAYERS) >= layer[:, None]])
-    return np.stack([before, after]), first, count, (count.sum(2) >= MIN_SEGMENT_HITS).all(0)
+def _kinked(n, rng, degrees, layers, n_kinks=1):
+    """Tracks with kinks; those with too few hits on a segment are rejected. Arguments and result as `_draw_until`."""
+    lines = [np.stack(_draw(n, rng))]
+    kinks = np.sort(rng.integers(layers[0], layers[1] + 1, (n_kinks, n)), axis=0)
+    turns = np.radians(rng.uniform(*degrees, (n_kinks, 2, n))) * rng.choice([-1, 1], (n_kinks, 2, n))
+    for layer, turn in zip(kinks, turns, strict=True):
+        lines.append(_beyond_kink(lines[-1], layer, turn))
+    first, count = (np.stack(arrays) for arrays in zip(*(_columns_hit(*line) for line in lines), strict=True))
+    ends = np.concatenate([np.zeros((1, n), int), kinks, np.full((1, n), N_LAYERS)])[..., None]
+    count *= (np.arange(N_LAYERS) >= ends[:-1]) & (np.arange(N_LAYERS) < ends[1:])
+    return np.stack(lines), first, count, (count.sum(2) >= MIN_SEGMENT_HITS).all(0)
 
 
 def _beyond_kink(lines, layer, turns):
@@ -99,40 +101,43 @@ def _beyond_kink(lines, layer, turns):
     return np.concatenate([turned, lines[2:] + (np.tan(lines[:2]) - np.tan(turned)) * layer])
 
 
-def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_layers=(3, 6)):
+def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_layers=(3, 6), max_kinks=1):
     """Events with the given numbers of tracks.
 
     Args:
         n_tracks: (event,) int. rng: random generator.
-        kink_probability: share of the tracks that have one kink; each of their two segments has at least three hits. The other tracks
+        kink_probability: share of the tracks that have kinks; each of their segments has at least three hits. The other tracks
             are those of the same rng without kinks.
         kink_degrees: lowest and highest change of angle at a kink, in the top and in the side view, each with a sign of its own.
         kink_layers: first and last layer in front of which a kink may lie.
+        max_kinks: most kinks of a track; those with kinks have 1 to so many, each number as likely as the other.
     Returns:
         Events; foil point and slopes are those of a track's first segment, the calorimeter block is that of its last.
     """
     total = int(n_tracks.sum())
-    lines, first, count = _draw_until(total, rng, _straight)
-    kinked = np.zeros(total, bool)
+    drawn = [_draw_until(total, rng, _straight)]
+    n_kinks = np.zeros(total, int)
     if kink_probability:
         kinked = rng.random(total) < kink_probability
-        with_kink = _draw_until(int(kinked.sum()), rng, partial(_kinked, degrees=kink_degrees, layers=kink_layers))
-        lines, first, count = (_replace(*arrays, kinked) for arrays in zip((lines, first, count), with_kink, strict=True))
-    else:
-        lines, first, count = lines[:, 0], first[:, 0], count[:, 0]
-    return _to_events(n_tracks, kinked, lines.T, first, count)
+        n_kinks[kinked] = rng.integers(1, max_kinks + 1, kinked.sum())
+        drawn[0] = [values[n_kinks == 0] for values in drawn[0]]
+        for k in range(1, max_kinks + 1):
+            draw = partial(_kinked, degrees=kink_degrees, layers=kink_layers, n_kinks=k)
+            drawn.append(_draw_until((n_kinks == k).sum(), rng, draw))
+    lines, first, count = (_in_their_places(parts, n_kinks) for parts in zip(*drawn, strict=True))
+    return _to_events(n_tracks, n_kinks, lines.T, first, count)
 
 
-def _replace(straight, with_kink, kinked):
-    """Segments of all tracks, (segment, ...), from those of straight tracks and those that take the places of the kinked ones."""
-    place = np.cumsum(1 + kinked)  # of each track's last segment, plus 1
-    segments = np.empty((len(kinked) + kinked.sum(), *straight.shape[2:]), straight.dtype)
-    segments[place[~kinked] - 1] = straight[~kinked, 0]
-    segments[place[kinked] - 2], segments[place[kinked] - 1] = with_kink[:, 0], with_kink[:, 1]
+def _in_their_places(parts, n_kinks):
+    """Segments of all tracks, (segment, ...), from those of the tracks without kinks, with one, and so on: (track, segment, ...) each."""
+    start = np.cumsum(1 + n_kinks) - (1 + n_kinks)  # first segment of each track
+    segments = np.empty((len(n_kinks) + n_kinks.sum(), *parts[0].shape[2:]), parts[0].dtype)
+    for k, part in enumerate(parts):
+        segments[start[n_kinks == k, None] + np.arange(k + 1)] = part
     return segments
 
 
-def _to_events(n_tracks, kinked, lines, first, count):
+def _to_events(n_tracks, n_kinks, lines, first, count):
     """Events from the lines of the segments, (4, segment), and the columns these hit, (segment, layer)."""
     a, b, y0, z0 = lines
     row, step = blocks.expand(count.ravel())
@@ -143,12 +148,12 @@ def _to_events(n_tracks, kinked, lines, first, count):
     distance = column + 0.5 - y0[line] - tan_a[line] * _X[layer]  # D
     z = z0[line] + tan_b[line] * (_X[layer] + (sin * cos)[line] * distance)
 
-    n_segments = 1 + kinked
+    n_segments = 1 + n_kinks
     track, segment = blocks.expand(n_segments)
     start = np.cumsum(n_segments) - n_segments  # first segment of each track
     track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
     hit_offsets = np.concatenate([[0], np.cumsum(count.sum(1))])[np.append(start, len(a))[track_offsets]]
-    calo_column, calo_row = (of[start + kinked] for of in toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS))
+    calo_column, calo_row = (of[start + n_kinks] for of in toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS))
     hits = {
         "layer": layer,
         "column": column,
@@ -158,14 +163,14 @@ def _to_events(n_tracks, kinked, lines, first, count):
         "segment": segment[line],
     }
     tracks = {
-        "calo_type": np.zeros(len(kinked), int),
+        "calo_type": np.zeros(len(n_kinks), int),
         "calo_column": calo_column,
         "calo_row": calo_row,
         "foil_y_mm": ((y0 - N_COLUMNS / 2) * CELL_MM)[start],
         "foil_z_mm": (z0 * _MM_PER_Z)[start],
         "slope_y": tan_a[start],
         "slope_z": (tan_b * _MM_PER_Z / CELL_MM)[start],
-        "kinked": kinked,
+        "kinked": n_kinks > 0,
         "n_segments": n_segments,
     }
     return make_events(hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="straight_lines")

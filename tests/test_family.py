@@ -9,6 +9,7 @@ from datasets import hit_tree, open_events
 from datasets.geometry import GAMMA_VETO, MAIN_WALL, N_COLUMNS, N_LAYERS, X_WALL, wire_x_mm, wire_y_mm
 from my_generator import __main__ as cli
 from my_generator import blocks, family, helices, lines, toyhaystack
+from my_generator.response import PRESETS
 
 STEP_MM = 0.05
 REACH_MM = 0.51 * 44
@@ -441,3 +442,14 @@ def test_a_track_with_a_kink_is_two_segments_each_on_a_line_of_its_own(kind):
                 n_seen += 1
                 n_flat += np.polyfit(layer, z, 1, full=True)[1].sum() < mine.sum() * 40**2 if len(set(layer)) > 1 else 1
     assert n_seen > 250 and n_flat > 0.95 * n_seen
+
+
+@pytest.mark.parametrize("kind", family.KINDS)
+def test_a_response_keeps_the_truth_and_adds_noise_on_both_sides(kind):
+    ideal, data = family.generate(kind, 300, seed=4), family.generate(kind, 300, seed=4, response=PRESETS["data"])
+    for name, values in ideal.tracks.items():
+        np.testing.assert_array_equal(data.tracks[name], values)
+    assert set(data.hits["side"][data.hits["track"] < 0]) == {0, 1}
+    assert (data.hits["track"] >= 0).sum() < (ideal.hits["track"] >= 0).sum() and np.isnan(data.hits["z_mm"]).any()
+    unchanged = family.generate(kind, 300, seed=4, response=PRESETS["ideal"])
+    np.testing.assert_array_equal(unchanged.hits["drift_radius_mm"], ideal.hits["drift_radius_mm"])

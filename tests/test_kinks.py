@@ -198,6 +198,33 @@ def test_the_share_of_kinked_tracks_is_that_asked_for(probability):
     np.testing.assert_array_equal(events.tracks["n_segments"], 1 + kinked)
 
 
+def test_a_track_may_have_more_than_one_kink():
+    events = straight_lines.generate(2048, seed=1, kink_probability=0.5, max_kinks=2)
+    n_segments = np.bincount(events.tracks["n_segments"])
+    assert stats.binomtest(int(n_segments[1]), int(n_segments.sum()), 0.5).pvalue > 0.001
+    assert stats.binomtest(int(n_segments[2]), int(n_segments[2:].sum()), 0.5).pvalue > 0.001 and len(n_segments) == 4
+    np.testing.assert_array_equal(events.tracks["kinked"], events.tracks["n_segments"] > 1)
+    owner = events.track_offsets[events.hit_event] + events.hits["track"]
+    own = events.hits["second_track"] < 0
+    of_segment = np.zeros((len(events.tracks["kinked"]), 3), int)
+    np.add.at(of_segment, (owner[own], events.hits["segment"][own]), 1)
+    assert ((of_segment > 0) <= (np.arange(3) < events.tracks["n_segments"][:, None])).all()
+    alone = np.bincount(owner[~own], minlength=len(of_segment)) == 0
+    assert (of_segment[alone & (events.tracks["n_segments"] == 3)] >= straight_lines.MIN_SEGMENT_HITS).mean() > 0.98
+
+
+def test_lines_of_neighbouring_segments_meet():
+    lines, _, count = straight_lines._draw_until(
+        500, np.random.default_rng(3), partial(straight_lines._kinked, degrees=DEGREES, layers=LAYERS, n_kinks=2)
+    )
+    layers = np.argmax(count > 0, 2)[:, 1:]  # a kink lies in front of the first layer of the segment after it
+    for k in (0, 1):
+        before, after, x = lines[:, k], lines[:, k + 1], layers[:, k, None]
+        for view in (0, 1):
+            at = [line[:, 2 + view] + np.tan(line[:, view]) * x[:, 0] for line in (before, after)]
+            np.testing.assert_allclose(*at, atol=1e-6 * np.abs(at[0]).max())
+
+
 def test_segments_of_an_event_are_counted_over_its_tracks(events):
     expected = [events.tracks["n_segments"][a:b].sum() for a, b in zip(events.track_offsets[:-1], events.track_offsets[1:], strict=True)]
     assert events.n_segments.tolist() == expected

@@ -342,7 +342,7 @@ def test_the_presets_are_the_documented_ones():
     data, harsh = PRESETS["data"], PRESETS["harsh"]
     different = {f.name for f in fields(Response) if getattr(data, f.name) != getattr(harsh, f.name)}
     assert different == {"efficiency", "noise_hits", "radius_sigma_scale", "radius_sigma_mm", "height_sigma_mm", "heights_missing"}
-    assert data.kinks == harsh.kinks == {"kink_probability": 0.15, "kink_degrees": (5, 25), "kink_layers": (3, 6)}
+    assert data.kinks == harsh.kinks == {"kink_probability": 0.15, "kink_degrees": (5, 25), "kink_layers": (3, 6), "max_kinks": 1}
 
 
 @pytest.mark.parametrize("name", PRESETS)
