@@ -23,6 +23,13 @@ made a true hit in the tracker of that event: 0, 1, ... in the order of their Ge
 the detector missed all hits of one; delta electrons count, so it is often more than the number of decay products. A hit belongs to the
 particle that came nearest to its wire, `second_track` is the next one, and both are -1 in a cell without true steps. Without SD,
 `n_tracks` and `track` are -1.
+
+A hit without a usable measurement stays, with NaN for the value and its error:
+
+- radius: UDD knows none; in CD one that is outside the range of the event table;
+- height: in CD both cathodes missing, where Falaise's simulation writes 0 (of one alone it computes a height, with a larger error), or
+  outside the range of the event table; in UDD a cathode missing or before the anode. UDD's heights are those of `drift.height_mm`, as
+  TKEvent's and those of Falaise for real data, which use the effective length of the wire.
 """
 
 from itertools import islice, pairwise
@@ -34,11 +41,12 @@ import uproot
 from datasets import files
 from datasets.boost_archive import Archive, Class, Unreadable, pointer, record, string
 from datasets.brio_classes import BANKS, BASE, PROPERTIES
+from datasets.drift import height_mm
 from datasets.events import HIT_FIELDS, concatenate, make_events
-from datasets.geometry import GAMMA_VETO, MAIN_WALL, WIRE_LENGTH_MM, X_WALL, wire_x_mm, wire_y_mm
+from datasets.geometry import GAMMA_VETO, MAIN_WALL, X_WALL, wire_x_mm, wire_y_mm
 
 TRACKER_TICK_NS, CALO_TICK_NS = 12.5, 6.25
-NO_TIME = (-(2**63), 0)  # what the acquisition writes for a time it did not measure
+NO_CATHODE = 4 | 8  # the traits of a calibrated hit that miss the bottom and the top one
 TRACKER = (1203, 1204)  # geometry types: [module, side, layer, row]; row is our column
 CALO = {  # geometry type: our type and the names of its address after the module
     **dict.fromkeys((1301, 1302), (MAIN_WALL, ("side", "column", "row"))),
@@ -269,14 +277,14 @@ def tracker_hits(banks):
 
 
 def _one_a_cell(banks):
-    """Cell -> fields of its hit: that with the smallest radius, the first if none is known."""
+    """Cell -> fields of its hit: that with the smallest radius, of the earliest time if none is known."""
     kept = {}
     for bank, key, fields_of in (("CD", "tracker_hits", _calibrated), ("UDD", "tracker_hits", _digitized), ("SD", "gg", _true)):
         if bank not in banks:
             continue
         for hit in _hits(banks, bank, key):
             cell, fields = _cell(hit), fields_of(hit)
-            if cell not in kept or _radius(fields) < _radius(kept[cell]):
+            if cell not in kept or _rank(fields) < _rank(kept[cell]):
                 kept[cell] = fields
         break
     return kept
@@ -297,26 +305,33 @@ def _cell(hit):
 
 
 def _calibrated(hit):
+    r, sigma_r = _possible("drift_radius_mm", hit["r"], hit["sigma_r"])
+    z, sigma_z = (nan, nan) if hit["traits"] & NO_CATHODE == NO_CATHODE else _possible("z_mm", hit["z"], hit["sigma_z"])
     return {
-        "drift_radius_mm": hit["r"],
-        "sigma_r_mm": hit["sigma_r"],
-        "z_mm": hit["z"],
-        "sigma_z_mm": hit["sigma_z"],
+        "drift_radius_mm": r,
+        "sigma_r_mm": sigma_r,
+        "z_mm": z,
+        "sigma_z_mm": sigma_z,
         "anode_time_ns": _number(hit, "anode_time"),
         "delayed_time_ns": hit.get("delayed_time", nan),
     }
 
 
+def _possible(field, value, error):
+    """A measurement and its error, NaN where the event table does not allow the value."""
+    _, _, low, high = HIT_FIELDS[field]
+    return (value, error) if low <= value <= high else (nan, nan)
+
+
 def _digitized(hit):
-    """Times of a cell; if it fired more than once, of the first time."""
-    if not hit["times"] or not hit["times"][0]["anode"]:
+    """Times of a cell; if it fired more than once, those of the first time. The acquisition writes -2^63 or 0 for a missing one."""
+    fired = [gg for gg in hit["times"] if gg["anode"] and gg["anode"][0] > 0]
+    if not fired:
         return {}
-    gg = hit["times"][0]
+    gg = min(fired, key=lambda gg: gg["anode"][0])
     anode = gg["anode"][0]
-    if anode in NO_TIME:
-        return {}
-    bottom, top = (nan if gg[end] in NO_TIME else (gg[end] - anode) * TRACKER_TICK_NS for end in ("bottom", "top"))
-    z = WIRE_LENGTH_MM / 2 * (bottom - top) / (bottom + top) if bottom > 0 and top > 0 else nan
+    bottom, top = ((gg[end] - anode) * TRACKER_TICK_NS if gg[end] > 0 else nan for end in ("bottom", "top"))
+    z = height_mm(0, bottom, top).item()  # since the anode: a cathode before it counts as missing
     return {"z_mm": z, "anode_time_ns": anode * TRACKER_TICK_NS, "bottom_time_ns": bottom, "top_time_ns": top}
 
 
@@ -340,10 +355,10 @@ def _particle(step):
     return number if isinstance(number, int) else None
 
 
-def _radius(row):
-    """For sorting: an unknown radius comes last."""
-    r = row.get("drift_radius_mm", nan)
-    return inf if isnan(r) else r
+def _rank(fields):
+    """For sorting: by radius, then by time; what is unknown comes last."""
+    values = [fields.get(name, nan) for name in ("drift_radius_mm", "anode_time_ns")]
+    return [inf if isnan(value) else value for value in values]
 
 
 def _owners(banks):
@@ -353,7 +368,7 @@ def _owners(banks):
     steps = _hits(banks, "SD", "gg")
     numbers = sorted({_particle(step) for step in steps} - {None})
     dense, owners = {number: i for i, number in enumerate(numbers)}, {}
-    for step in sorted(steps, key=lambda step: _radius(_true(step))):
+    for step in sorted(steps, key=lambda step: _rank(_true(step))):
         in_cell = owners.setdefault(_cell(step), [])
         if _particle(step) is not None and dense[_particle(step)] not in in_cell:
             in_cell.append(dense[_particle(step)])

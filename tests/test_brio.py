@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from datasets import boost_archive, brio
 from datasets.boost_archive import Archive
-from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, WIRE_LENGTH_MM, X_WALL
+from datasets.drift import EFFECTIVE_LENGTH_MM, height_mm
+from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, X_WALL
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "brio"
 RUN_724, SIMULATED, RECONSTRUCTED = (DATA / name for name in ("snemo_run-724_udd-10events.brio", "flsim2.brio", "flsim_flrec_cd_tcd.brio"))
@@ -521,6 +522,14 @@ def test_calibrated_hits_have_radius_and_owners_of_their_cells(make_file):
     assert {name: values.tolist() for name, values in events.info.items()} == {"n_tracks": [3], "run": [3], "event": [4]}
 
 
+@pytest.mark.parametrize(("missing", "z"), [(0, 40.0), (4, 40.0), (8, 40.0), (12, NAN)])
+def test_a_calibrated_hit_without_both_cathodes_has_no_height(make_file, missing, z):
+    hit = calibrated(0, 1, 2, 3, z=0.0 if missing == 12 else 40.0, sigma_z=50.0, traits=missing)
+    ((events, details),) = brio.stream_details(make_file({"CD": calibrated_bank([hit])}))
+    np.testing.assert_array_equal(events.hits["z_mm"], [z])
+    np.testing.assert_array_equal(details["sigma_z_mm"], [z + 10])
+
+
 def test_true_steps_merge_in_their_cell_with_their_distance_to_the_wire(make_file):
     steps = [make_step(0, 0, 4, 30, away=(3, -4), z=-70.0, track=2), make_step(1, 0, 4, 30, away=(0, 1), z=80.0, track=9)]
     events = brio.read(make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=[])}, {"SD": simulated()}))
@@ -547,18 +556,21 @@ def test_steps_without_track_numbers_leave_the_tracks_unknown():
 @pytest.mark.parametrize(
     ("anode", "bottom", "top", "z"),
     [
-        (1000, 3000, 2000, WIRE_LENGTH_MM / 2 / 3),  # 2000 and 1000 ticks: nearer to the top
+        (1000, 3000, 2000, EFFECTIVE_LENGTH_MM / 2 / 3),  # 2000 and 1000 ticks: nearer to the top
         (1000, 2000, 2000, 0.0),
         (1000, NEVER, 2000, NAN),
         (1000, 3000, 0, NAN),
         (NEVER, 3000, 2000, NAN),
         (0, 3000, 2000, NAN),
+        (1000, 1000, 2000, -EFFECTIVE_LENGTH_MM / 2),
         (1000, 900, 2000, NAN),  # before the anode
     ],
 )
 def test_height_of_a_digitized_hit_from_its_cathode_times(make_file, anode, bottom, top, z):
     events = brio.read(make_file({"UDD": digitized([fired(0, 1, 3, 50, anode, bottom, top)])}))
     np.testing.assert_allclose(events.hits["z_mm"], [z], rtol=1e-6)
+    if anode > 0 and min(bottom, top) >= anode:
+        np.testing.assert_allclose(z, height_mm(anode, bottom, top), atol=1e-9)  # as from a file of TKEvent
     assert np.isnan(events.hits["drift_radius_mm"]).all()
     assert {name: values.tolist() for name, values in events.info.items()} == {"n_tracks": [-1], "run": [724], "event": [9]}
     assert events.hits["track"].tolist() == [-1]
@@ -571,6 +583,22 @@ def test_details_of_hits_go_with_the_hits_of_the_table(make_file):
     np.testing.assert_array_equal(details["anode_time_ns"], [12500, NAN, 20000])
     np.testing.assert_array_equal(details["bottom_time_ns"], [25000, NAN, 17500])
     np.testing.assert_array_equal(details["top_time_ns"], [12500, NAN, NAN])
+
+
+def test_of_the_times_of_a_digitized_hit_those_of_the_first_discharge_count():
+    late, first, without_anode = (fired(0, 1, 0, 5, *times)["times"][0] for times in [(9000, 12000, 11000), (1000,), (NEVER, 2500, 1200)])
+    hit = {**fired(0, 1, 0, 5), "times": [without_anode, late, first]}
+    hits, _ = brio.tracker_hits({"UDD": digitized([hit])})
+    assert [hits[f"{name}_time_ns"].item() for name in ("anode", "bottom", "top")] == [12500, 25000, 12500]
+    hits, _ = brio.tracker_hits({"UDD": digitized([{**hit, "times": [without_anode]}, {**hit, "times": []}])})
+    assert np.isnan([hits["anode_time_ns"].item(), hits["z_mm"].item()]).all()
+
+
+def test_of_the_digitized_hits_of_a_cell_the_first_known_time_counts():
+    hits = [fired(i, 1, 0, 5, anode, anode + 2000, anode + 1000) for i, anode in enumerate((NEVER, 7000, 3000, 0, 5000))]
+    for order in (hits, hits[::-1]):
+        found, _ = brio.tracker_hits({"UDD": digitized(order)})
+        assert (found["anode_time_ns"], found["bottom_time_ns"]) == ([37500], [25000])
 
 
 def test_the_nearer_of_two_calibrated_hits_in_a_cell_keeps_its_details(make_file):
@@ -614,8 +642,6 @@ def test_files_without_events_or_without_tracker_hits(make_file):
         (calibrated(0, 1, 9, 5), "layer 9 outside 0..8"),
         (calibrated(0, 1, 2, 113), "row 113 outside 0..112"),
         (calibrated(0, 2, 2, 3), "side 2 outside 0..1"),
-        (calibrated(0, 1, 2, 3, r=math.inf), "r inf outside"),
-        (calibrated(0, 1, 2, 3, z=1e300), "z 1e.300 outside"),
         ({**calibrated(0, 1, 2, 3), "geom_id": {"type": 1204, "address": (0, 1, 2)}}, "tracker hit at geometry id"),
         ({**calibrated(0, 1, 2, 3), "geom_id": {"type": 1302, "address": (0, 1, 2, 3)}}, "tracker hit at geometry id"),
     ],
@@ -625,6 +651,22 @@ def test_a_hit_out_of_range_names_file_entry_and_value(make_file, hit, error):
     path = make_file(good, good, {"CD": calibrated_bank([hit])}, name="range.brio")
     with pytest.raises(ValueError, match=f"range.brio: entry 2: .*{error}"):
         list(brio.stream(path, chunk=2))
+
+
+@pytest.mark.parametrize(
+    ("r", "z", "known"),
+    [(51.0, 100.0, [False, True]), (-1.0, 100.0, [False, True]), (math.inf, 1e300, [False, False]), (0.0, -2001.0, [True, False])],
+)
+def test_a_measurement_that_cannot_be_is_unknown(make_file, r, z, known):
+    ((events, details),) = brio.stream_details(make_file({"CD": calibrated_bank([calibrated(0, 1, 2, 3, r=r, z=z)])}))
+    values = np.array([events.hits["drift_radius_mm"], events.hits["z_mm"]])[:, 0]
+    errors = np.array([details["sigma_r_mm"], details["sigma_z_mm"]])[:, 0]
+    assert np.isfinite(values).tolist() == np.isfinite(errors).tolist() == known
+
+
+def test_a_true_step_far_from_its_wire_is_an_error(make_file):
+    with pytest.raises(ValueError, match=r"entry 0: r 51.* outside"):
+        brio.read(make_file({"SD": simulated(gg=[make_step(0, 1, 2, 3, away=(51.0, 0.0))])}))
 
 
 def test_calorimeter_hits_of_each_bank():
@@ -681,7 +723,7 @@ def test_run_724_has_161_hits_98_of_them_with_both_cathodes():
     ((events, details),) = brio.stream_details(RUN_724)
     assert events.n_hits.sum() == 161
     assert np.isfinite(events.hits["z_mm"]).sum() == 98
-    assert np.abs(events.hits["z_mm"][np.isfinite(events.hits["z_mm"])]).max() <= WIRE_LENGTH_MM / 2
+    assert np.abs(events.hits["z_mm"][np.isfinite(events.hits["z_mm"])]).max() <= EFFECTIVE_LENGTH_MM / 2
     assert set(events.info["run"]) == {724} and events.info["event"].tolist() == list(range(10))
     assert np.isfinite(details["anode_time_ns"]).sum() == 159
     crossing = (details["bottom_time_ns"] + details["top_time_ns"])[np.isfinite(events.hits["z_mm"])]
