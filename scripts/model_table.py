@@ -1,32 +1,49 @@
-"""Print the README's table of shipped counters, a row a card.
+"""Print the README's table of shipped counters, a row a card, and the commands that trained them.
 
 python scripts/model_table.py
 """
 
 import lib
 
-HEADER = """| model | command | test events | accuracy (68 % interval) | parameters | device, wall time |
-| --- | --- | --- | --- | --- | --- |"""
+HEADER = """| model | views | sides | fresh events | original files | parameters | trained in |
+| --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def order(name):
+    """Counters of one tracker side come first."""
+    return _sides(lib.load_card(name)), name
 
 
 def row(name):
-    """The Markdown row of a shipped model: its card on one line, a line for each of its test sets."""
+    """The Markdown row of a shipped counter: its card on one line."""
     card = lib.load_card(name)
-    tests, accuracies = [], []
-    for test, scores in card["metrics"].items():
-        low, high = scores["interval"]
-        source = f"fresh `{card['arguments']['generator']}`" if test == "test" else "original files"
-        tests.append(f"{scores['n_events']} ({source})")
-        accuracies.append(f"{100 * scores['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})")
-    wall = f"{card['device']}, {card['wall_time_s'] / 60:.0f} min"
-    cells = [f"[`{name}`](models/{name}/card.json)", f"`{card['command']}`", "<br>".join(tests), "<br>".join(accuracies)]
-    return "| " + " | ".join([*cells, f"{card['parameters']:,}", wall]) + " |"
+    tests, generator = card["metrics"], card["arguments"]["generator"]
+    cells = [f"[`{name}`](models/{name}/card.json)", ", ".join(sorted(card["inputs"])), str(_sides(card))]
+    cells += [f"{accuracy(tests['test'])} of {tests['test']['n_events']:,} `{generator}`"]
+    cells += [f"{accuracy(tests['files'])} of {tests['files']['n_events']:,}" if "files" in tests else "–"]
+    cells += [f"{card['parameters']:,}", f"{card['wall_time_s'] / 60:.0f} min"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def accuracy(scores):
+    """An accuracy and its 68 % interval, in percent."""
+    low, high = scores["interval"]
+    return f"{100 * scores['accuracy']:.2f} % ({100 * low:.2f}–{100 * high:.2f})"
 
 
 def table():
     """The whole table, Markdown."""
-    return "\n".join([HEADER, *map(row, lib.shipped_counters())])
+    return "\n".join([HEADER, *map(row, sorted(lib.shipped_counters(), key=order))])
+
+
+def commands():
+    """What trained them, a line each."""
+    return "\n".join(lib.load_card(name)["command"] for name in sorted(lib.shipped_counters(), key=order))
+
+
+def _sides(card):
+    return next(iter(card["inputs"].values()))[-1]
 
 
 if __name__ == "__main__":
-    print(table())
+    print(f"{table()}\n\n```\n{commands()}\n```")

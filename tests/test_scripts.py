@@ -147,8 +147,8 @@ def test_ceilings_are_shares_of_events_and_the_upper_is_the_higher():
 
 def test_the_readme_shows_the_table_of_the_cards():
     readme = (lib.ROOT / "README.md").read_text()
-    for line in model_table.table().splitlines():
-        assert line in readme
+    for text in (model_table.table(), model_table.commands()):
+        assert f"\n{text}\n" in readme
 
 
 @pytest.mark.real
