@@ -22,6 +22,10 @@ class Unreadable(ValueError):
         return f"{self.where}: {super().__str__()}" if self.where else super().__str__()
 
 
+class Unknown(Unreadable):
+    """A class, or a version of one, that nobody described; the bytes may be sound."""
+
+
 class Archive:
     """A place in the bytes of one archive, and what was met before it.
 
@@ -41,8 +45,8 @@ class Archive:
         self.position = 1
         self.library_version = self.integer()
 
-    def error(self, what):
-        return Unreadable(f"{what} (byte {self.position} of {self.end})")
+    def error(self, what, kind=Unreadable):
+        return kind(f"{what} (byte {self.position} of {self.end})")
 
     def take(self, n):
         """The next n bytes."""
@@ -162,7 +166,8 @@ class Class:
         archive.register(self)
         tracked, version = archive.integer(), archive.integer()
         if tracked not in (0, 1) or not 0 <= version <= self.version:
-            error = archive.error(f"tracking {tracked}, only versions 0..{self.version} are known")
+            kind = Unknown if tracked in (0, 1) and version > self.version else Unreadable
+            error = archive.error(f"tracking {tracked}, only versions 0..{self.version} are known", kind)
             error.where = f"class {self.name} version {version}"
             raise error
         archive.versions[self] = tracked, version
@@ -287,8 +292,10 @@ def pointer(*classes, abstract=False):
             return None
         if index == len(archive.types):
             name = string(archive)
-            if name not in by_name or by_name[name] in archive.ids:
-                raise archive.error(f"class {name[:80]!r} is not known here, only {', '.join(by_name)}")
+            if name not in by_name:
+                raise archive.error(f"class {name[:80]!r} is not known here, only {', '.join(by_name)}", Unknown)
+            if by_name[name] in archive.ids:
+                raise archive.error(f"class {name} has an id already")
             archive.register(by_name[name])
         if not 0 <= index < len(archive.types) or archive.types[index] not in classes:
             raise archive.error(f"class id {index} is none of {', '.join(by_name)}")

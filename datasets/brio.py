@@ -22,7 +22,8 @@ The event table takes its hits from CD, else UDD, else SD. Where there is SD, `t
 made a true hit in the tracker of that event: 0, 1, ... in the order of their Geant4 numbers. `n_tracks` is how many they are, even if
 the detector missed all hits of one; delta electrons count, so it is often more than the number of decay products. A hit belongs to the
 particle that came nearest to its wire, `second_track` is the next one, and both are -1 in a cell without true steps. Without SD,
-`n_tracks` and `track` are -1.
+`n_tracks` and `track` are -1. So they are, with one warning a file, where a class that is not described here stands between CD and SD:
+in PTD a trajectory that is no straight line does.
 
 A hit without a usable measurement stays, with NaN for the value and its error:
 
@@ -32,6 +33,7 @@ A hit without a usable measurement stays, with NaN for the value and its error:
   TKEvent's and those of Falaise for real data, which use the effective length of the wire.
 """
 
+import warnings
 from itertools import islice, pairwise
 from math import hypot, inf, isnan, nan
 
@@ -39,7 +41,7 @@ import numpy as np
 import uproot
 
 from datasets import files
-from datasets.boost_archive import Archive, Class, Unreadable, pointer, record, string
+from datasets.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
 from datasets.brio_classes import BANKS, BASE, PROPERTIES
 from datasets.drift import height_mm
 from datasets.events import HIT_FIELDS, concatenate, make_events
@@ -145,19 +147,33 @@ def archive_of(raw, expected):
 
 def decode(raw, banks=None, waveforms=False):
     """The banks in the bytes of one entry; see `iter_events`."""
-    archive = _Event(archive_of(raw, "datatools::things"), None if banks is None else set(banks), waveforms)
-    THINGS.read(archive)
-    if not archive.enough:
-        archive.finish()
-    return {name: content for name, content in archive.banks.items() if content and (banks is None or name in archive.wanted)}
+    names = None if banks is None else set(banks)
+    archive = _Event(raw, lambda found: names, waveforms)
+    archive.read_banks()
+    return {name: content for name, content in archive.banks.items() if names is None or name in names}
 
 
 class _Event(Archive):
-    """The archive of an event; `bank` is the last one met, `enough` is set once all that are wanted were, or cannot come any more."""
+    """The archive of an event in the bytes of its entry.
 
-    def __init__(self, data, wanted, waveforms):
-        super().__init__(data, waveforms)
-        self.wanted, self.banks, self.bank, self.enough = wanted, {}, "", False
+    Attributes:
+        banks: name -> content of those decoded so far, null pointers left out; bank: name of the last one met.
+        wanted: function of `banks` that gives the names of those to read, None for all.
+    """
+
+    def __init__(self, raw, wanted, waveforms=False):
+        super().__init__(archive_of(raw, "datatools::things"), waveforms)
+        self.wanted, self.banks, self.bank = wanted, {}, ""
+
+    def enough(self):
+        """All banks that are wanted were met, or cannot come any more."""
+        wanted = self.wanted(self.banks)
+        return wanted is not None and (self.bank > max(wanted, default="") or wanted <= self.banks.keys())
+
+    def read_banks(self):
+        THINGS.read(self)
+        if not self.enough():
+            self.finish()
 
 
 def _content(archive):
@@ -170,10 +186,10 @@ def _bank(archive, version):
     if name <= archive.bank:
         raise archive.error(f"bank {name[:20]!r} after {archive.bank[:20]!r}")
     archive.bank = name
-    archive.enough = archive.wanted is not None and name > max(archive.wanted, default="")
-    if not archive.enough:
-        archive.banks[name] = ENTRY.read(archive)["content"]
-        archive.enough = archive.wanted is not None and archive.banks.keys() >= archive.wanted
+    if not archive.enough():
+        content = ENTRY.read(archive)["content"]
+        if content:
+            archive.banks[name] = content
 
 
 def _banks(archive, version):
@@ -181,7 +197,7 @@ def _banks(archive, version):
     archive.integer()
     for _ in range(n):
         BANK.read(archive)
-        if archive.enough:
+        if archive.enough():
             break
 
 
@@ -204,7 +220,7 @@ def stream(paths, chunk=1000, progress=False, truth=True):
     Yields:
         Events; `tracks` is empty.
     Raises:
-        ValueError: as `iter_events`, or a value out of range.
+        ValueError: as `iter_events`, or a value out of range; a class that only hides labels is a warning.
     """
     for events, _ in stream_details(paths, chunk, progress, truth):
         yield events
@@ -229,21 +245,48 @@ def stream_details(paths, chunk=1000, progress=False, truth=True):
     paths = files.expand(paths)
     with files.FileProgress(paths, progress) as bar:
         for path in paths:
-            first, rows = 0, _each_entry(path, lambda entry, raw: _event_row(entry, raw, truth), bar.within_file)
+            first, rows = 0, _rows(path, truth, bar.within_file)
             while batch := list(islice(rows, chunk)):
                 yield _table(batch, str(path), first)
                 first += len(batch)
             bar.next_file()
 
 
+def _rows(path, truth, progress):
+    """(hits, (n_tracks, run, event)) of each entry; the first one with labels that cannot be read gives a warning."""
+    warned = False
+    entries = _each_entry(path, lambda entry, raw: _event_row(entry, raw, truth), progress)
+    for entry, (hits, numbers, unknown) in enumerate(entries):
+        if unknown and not warned:
+            warnings.warn(f"{path}: entry {entry}: {unknown}; labels behind it are unknown, there and in events like it", stacklevel=2)
+            warned = True
+        yield hits, numbers
+
+
 def _event_row(entry, raw, truth):
-    """(hits, (n_tracks, run, event)) of an entry."""
-    banks = {} if truth else decode(raw, ("CD", "EH"))
-    if "CD" not in banks:
-        banks = decode(raw, ("CD", "EH", "SD", "TCD", "UDD"))
+    """(hits, (n_tracks, run, event), error that ended the labels) of an entry."""
+    banks, unknown = _hit_banks(raw, truth)
     hits, n_tracks = tracker_hits(banks)
     numbers = banks["EH"]["event_id"] if "EH" in banks else banks.get("UDD", {"run": -1, "event": entry})
-    return hits, (n_tracks, numbers["run"], numbers["event"])
+    return hits, (n_tracks, numbers["run"], numbers["event"]), unknown
+
+
+def _hit_banks(raw, truth):
+    """The banks of an entry that hits and labels need, and the error if a class that nobody described hides some of the labels."""
+
+    def wanted(found):
+        if "CD" not in found:
+            return {"CD", "EH", "SD", "TCD", "UDD"}
+        return {"CD", "EH", "SD", "TCD"} if truth else {"CD", "EH"}
+
+    archive = _Event(raw, wanted)
+    try:
+        archive.read_banks()
+    except Unknown as error:
+        if "CD" not in archive.banks or archive.bank <= "EH":
+            raise
+        return archive.banks, error
+    return archive.banks, None
 
 
 def _table(rows, source, first_entry):

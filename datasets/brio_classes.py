@@ -7,6 +7,7 @@ Nothing here contains itself, not even through pointers, so a damaged archive ca
 from datasets.boost_archive import (
     Archive,
     Class,
+    Unknown,
     array,
     bit,
     boolean,
@@ -177,7 +178,7 @@ STEP = record(
 def _collection_type(archive):
     kind = archive.integer()
     if kind != 1:
-        raise archive.error(f"steps of collection type {kind}, only 1 (handles) is known")
+        raise archive.error(f"steps of collection type {kind}, only 1 (handles) is known", Unknown)
     return kind
 
 

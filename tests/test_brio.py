@@ -399,14 +399,64 @@ def test_an_unknown_bank_is_named_and_those_before_it_can_be_read(make_file, tmp
     assert len(brio.read(path)) == 1
 
 
-def test_a_helix_in_ptd_leaves_cd_readable_without_truth(tmp_path):
-    raw = record(event(full_event()).replace(b"line_trajectory_pattern", b"long_trajectory_pattern"))
-    path = write_file(tmp_path / "helix.brio", [raw])
-    with pytest.raises(ValueError, match=r"helix\.brio: entry 0: .*long_trajectory_pattern' is not known"):
+def with_another_pattern(banks):
+    return record(event(banks).replace(b"line_trajectory_pattern", b"long_trajectory_pattern"))
+
+
+def test_an_unknown_class_behind_the_labels_does_not_matter(tmp_path, recwarn):
+    banks = full_event()
+    del banks["PTD"]
+    path = write_file(tmp_path / "long.brio", [with_another_pattern(banks)])
+    with pytest.raises(ValueError, match=r"long\.brio: entry 0: .*long_trajectory_pattern' is not known"):
+        list(brio.iter_events(path))
+    ((events, details),) = brio.stream_details(path)
+    assert events.hits["track"].tolist() == [0, 1, 0, 1, -1] and events.info["n_tracks"] == [2]
+    assert details["cluster"].tolist() == [0, 0, 1, -1, -1]
+    assert not recwarn
+
+
+def test_an_unknown_class_before_the_labels_leaves_them_unknown_with_one_warning(tmp_path):
+    good, bad = record(event(full_event())), with_another_pattern(full_event())
+    path = write_file(tmp_path / "long.brio", [good, bad, good, bad])
+    with pytest.warns(UserWarning, match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known") as warned:
+        tables = list(brio.stream_details(path, chunk=1))
+    assert len(warned) == 1
+    assert [events.n_hits.tolist() for events, _ in tables] == [[5]] * 4
+    assert [events.info["n_tracks"].tolist() for events, _ in tables] == [[2], [-1], [2], [-1]]
+    for events, details in tables[1::2]:
+        assert set(events.hits["track"]) == set(events.hits["second_track"]) == set(details["cluster"]) == {-1}
+        assert (events.info["run"], events.info["event"]) == ([724], [5])
+
+
+def test_labels_before_an_unknown_class_are_kept(tmp_path):
+    path = write_file(tmp_path / "new.brio", [record(event(full_event() | {"PTD": None}, versions={"tracker_cluster": 2}))])
+    with pytest.warns(UserWarning, match=r"new\.brio: entry 0: class tracker_cluster version 2"):
+        ((events, details),) = brio.stream_details(path)
+    assert events.info["n_tracks"] == [2] and set(details["cluster"]) == {-1}
+
+
+def test_without_truth_nobody_asks_for_labels(tmp_path, recwarn):
+    events = brio.read(write_file(tmp_path / "long.brio", [with_another_pattern(full_event())]), truth=False)
+    assert events.n_hits.tolist() == [5] and events.info["n_tracks"] == [-1]
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("names", "versions"),
+    [("CD EH SD", {"calibrated_data": 2}), ("CD EH SD", {"event_header": 3}), ("EH SD UDD", {"unified_digitized_data": 1})],
+)
+def test_an_unknown_class_in_the_hits_or_the_header_is_an_error(tmp_path, names, versions):
+    banks = {name: bank for name, bank in full_event().items() if name in names.split()}
+    path = write_file(tmp_path / "new.brio", [record(event(banks, versions=versions))])
+    with pytest.raises(ValueError, match=r"new\.brio: entry 0: class .* version [123]: .* are known"):
         brio.read(path)
-    events = brio.read(path, truth=False)
-    assert events.n_hits.tolist() == [5]
-    assert set(events.hits["track"]) == {-1} and events.info["n_tracks"] == [-1]
+
+
+def test_damage_before_the_labels_is_an_error(tmp_path):
+    archive = event(full_event())
+    path = write_file(tmp_path / "short.brio", [record(archive[: archive.index(b"line_trajectory_pattern") + 99])])
+    with pytest.raises(ValueError, match=r"short\.brio: entry 0: .*left"):
+        brio.read(path)
 
 
 def test_banks_out_of_order_or_of_a_wrong_class_are_errors():
