@@ -12,7 +12,6 @@ A2, B2 = 1.86938462695651, 0.949912427483918
 # Betsy: t[us] = a r[cm]^(1 - b), one (a, b) before and one after the break (TKEvent)
 BETSY_BREAK_US = 3.0845
 BETSY_NEAR, BETSY_FAR = (0.828, -0.907), (0.402, -1.955)
-LONGEST_DRIFT_NS = 10_000.0  # Falaise gives no radius to later hits; both models here do, as TKEvent does
 # Length in the formula of the height: 2770 mm in TKEvent since March 2024, 3030 mm, the whole wire, before
 EFFECTIVE_LENGTH_MM = 2770.0
 LARGEST_DISTANCE_MM = 32.0  # of a track from the wire whose cell it crosses: the corner is at 31.1 mm, the rest are errors
@@ -26,7 +25,8 @@ def drift_radius_mm(time_ns, model="manchester"):
     Args:
         time_ns: drift times. model: "manchester" or "betsy".
     Returns:
-        radii in mm, rising with time without a cut (22 mm is the cell's half width); NaN for a negative or unknown time.
+        radii in mm, rising with time without a cut, as in TKEvent (22 mm is the cell's half width, and Falaise gives no radius beyond
+        10 us); NaN for a negative or unknown time.
     """
     time_ns = np.asarray(time_ns, float)
     return MODELS[_name(model)][0](np.where(time_ns >= 0, time_ns, np.nan) / 1000) * 10
@@ -50,13 +50,13 @@ def height_mm(anode, bottom, top, length_mm=EFFECTIVE_LENGTH_MM):
         anode, bottom, top: times in one unit; negative (TKEvent writes -1) or NaN is missing.
         length_mm: way of the plasma from end to end.
     Returns:
-        z in mm, 0 in the middle; NaN where a time is missing or both cathodes fired with the anode.
+        z in mm, 0 in the middle; NaN where a time is missing, a cathode fired before the anode or both fired with it.
     """
     anode, bottom, top = (np.asarray(time) for time in (anode, bottom, top))
     known = (anode >= 0) & (bottom >= 0) & (top >= 0)
     # whole numbers are subtracted as such: real timestamps are long
     up, down = np.subtract(bottom, anode).astype(float), np.subtract(top, anode).astype(float)
-    known &= up + down != 0
+    known &= (up >= 0) & (down >= 0) & (up + down > 0)
     return np.where(known, length_mm * up / np.where(known, up + down, 1) - length_mm / 2, np.nan)
 
 

@@ -75,6 +75,11 @@ def test_a_height_needs_three_times():
     np.testing.assert_array_equal(height_mm(*times.T), [np.nan] * 5 + [0])
 
 
+def test_a_cathode_that_fired_before_the_anode_gives_no_height():
+    # 2770 x -50 / 1900 - 1385 = -1458 mm would be beyond the end of the wire
+    np.testing.assert_array_equal(height_mm(100, [50, 2050, 50, 100], [2050, 50, 60, 2050]), [np.nan, np.nan, np.nan, -1385])
+
+
 def test_long_timestamps_keep_their_last_tick():
     start = 2**60
     assert height_mm(np.int64(start), np.int64(start + 1000), np.int64(start + 1001)) == pytest.approx(2770 * 1000 / 2001 - 1385, abs=1e-9)
