@@ -46,9 +46,13 @@ def reading(path):
 
 
 @contextmanager
-def open_root(path):
-    """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError that names it."""
-    with reading(path), uproot.open(path) as file:
+def open_root(path, **options):
+    """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError that names it.
+
+    Args:
+        path: the file. options: of `uproot.open`.
+    """
+    with reading(path), uproot.open(path, **options) as file:
         size, expected = Path(path).stat().st_size, file.file.fEND
         if size < expected:
             raise ValueError(f"truncated, {size} of {expected} bytes")

@@ -3,15 +3,17 @@
 A file holds a tree `Event` with a branch `Eventdata` of TKEvent objects: vectors of tracker hits, optical modules, tracks and clusters.
 Members come and go between versions of TKEvent, all of which call themselves version 1: only the streamer info in the file counts.
 
-`stream` and `read` give the event table of the tracker hits. Nothing in it is truth, so `track` is -1 and `n_tracks` too; what TKEvent
-itself found, the optical modules and the timestamps come from `read_objects`. A hit without a usable radius or height stays, with NaN:
+`stream` and `read` give the event table of the tracker hits, `stream_details` the anode times as well. Nothing in it is truth, so
+`track` is -1 and `n_tracks` too; what TKEvent itself found, the optical modules and all timestamps come from `read_objects`. A hit
+without a usable radius or height stays, with NaN:
 
 - radius: no anode time; -1 (what TKEvent writes then); above 35 mm (it found no reference time, its 1e10 ns become 47 mm or more);
   exactly 22 mm, the default of a hit whose radius nobody computed. Older versions left that member uninitialised.
 - height: exactly 0, the default and what older versions write without a cathode time, unless both cathodes did fire at the same time;
-  beyond the wire's ends, where a cathode fired before the anode.
+  a cathode that fired before the anode; beyond the wire's ends.
 
-TKEvent writes a cell once for each time it fired; the table keeps the one with the smallest usable radius.
+A late hit has a radius, 26 mm after 66 us: `filters.in_time` knows it by its anode time. TKEvent writes a cell once for each time it
+fired; the table keeps the one with the smallest usable radius.
 """
 
 import numpy as np
@@ -46,15 +48,29 @@ def stream(paths, chunk="10 MB", progress=False, drift_model=None):
     Raises:
         ValueError: a file that is missing, truncated, foreign or out of range; names the file.
     """
-    if drift_model is not None:
-        drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
-    parse = lambda branches, start, stop, source: _events(branches, start, stop, source, drift_model)  # noqa: E731
-    yield from _chunks(paths, parse, "tr_hits", chunk, progress)
+    for events, _ in stream_details(paths, chunk, progress, drift_model):
+        yield events
 
 
 def read(paths, progress=False, drift_model=None):
     """All events of files as one table."""
     return concatenate(stream(paths, progress=progress, drift_model=drift_model))
+
+
+def stream_details(paths, chunk="10 MB", progress=False, drift_model=None):
+    """As `stream`, with what the event table has no field for.
+
+        for events, details in tkevent.stream_details("run-974.root"):
+            events = events.keep_hits(filters.in_time(details["anode_time_ns"], events))
+
+    Yields:
+        (Events, details): details is name -> (hit,) array, in the order of the hits in the table:
+        anode_time_ns: when the anode's signal began, by the clock of the tracker; NaN where it is not known.
+    """
+    if drift_model is not None:
+        drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
+    parse = lambda branches, start, stop, source: _events(branches, start, stop, source, drift_model)  # noqa: E731
+    yield from _chunks(paths, parse, "tr_hits", chunk, progress)
 
 
 def read_objects(paths, what, progress=False):
@@ -87,7 +103,7 @@ def _chunks(paths, parse, name, chunk, progress):
     paths = files.expand(paths)
     with files.FileProgress(paths, progress) as bar:
         for path in paths:
-            with files.reading(path), uproot.open(path, custom_classes=_own_classes()) as file:
+            with files.open_root(path, custom_classes=_own_classes()) as file:
                 tree, branches = _branches(file)
                 step = chunk
                 if isinstance(chunk, str):
@@ -119,17 +135,38 @@ def _branches(file):
 
 
 def _events(branches, start, stop, source, drift_model):
+    """(Events, details) of some entries; see `stream_details`."""
     hits, offsets = _hits(branches, start, stop)
     radius, z = _stored(hits) if drift_model is None else _recomputed(hits, offsets, _modules(branches, start, stop), drift_model)
     usable = (radius > SMALLEST_RADIUS_MM) & (radius <= LARGEST_RADIUS_MM)
+    anode, _, _ = _times(hits)
     if "tsp" in hits:
-        usable &= hits["tsp"][:, ANODE] >= 0
+        usable &= anode >= 0
     table = {name: hits[name] for name in ("side", "layer", "column")}
     table["drift_radius_mm"] = np.where(usable, radius, np.nan)
     table["z_mm"] = np.where(np.abs(z) <= LARGEST_HEIGHT_MM, z, np.nan)
     info = {name: root_objects.read_numbers(branches[branch], start, stop) for name, branch in INFO if branch in branches}
     info.setdefault("event", np.arange(start, stop))
-    return make_events(table, offsets, info=info, source=source, first_entry=start)
+    kept = _one_a_cell(table, offsets)
+    table, offsets = {name: values[kept] for name, values in table.items()}, np.concatenate([[0], np.cumsum(kept)])[offsets]
+    details = {"anode_time_ns": np.where(anode >= 0, anode * TRACKER_TICK_NS, np.nan)[kept]}
+    return make_events(table, offsets, info=info, source=source, first_entry=start), details
+
+
+def _one_a_cell(table, offsets):
+    """(hit,) mask: of the hits of an event that share a cell the one with the smallest radius, the first if none is known."""
+    event, _ = _own_index(offsets)
+    cell = ((event * 2 + table["side"]) * N_LAYERS + table["layer"]) * N_COLUMNS + table["column"]
+    order = np.lexsort((table["drift_radius_mm"], cell))  # NaN radii sort last
+    kept = np.zeros(len(cell), bool)
+    kept[order[np.diff(cell[order], prepend=-1) != 0]] = True
+    return kept
+
+
+def _times(hits):
+    """(anode, bottom, top) times of the hits in ticks, negative where missing, as all are in a file without timestamps."""
+    times = hits.get("tsp", np.full((len(hits["side"]), TOP + 1), -1))
+    return times[:, ANODE], times[:, BOTTOM], times[:, TOP]
 
 
 def _stored(hits):
@@ -138,21 +175,23 @@ def _stored(hits):
         raise ValueError(f"no radius in {HIT}: choose a drift model")
     radius = hits.get("r", np.zeros(len(hits["side"]))).astype(float)
     z = hits.get("h", hits.get("Z", np.zeros(len(radius)))).astype(float)  # one version, of December 2023, called it Z
-    known = z != 0
-    if "tsp" in hits:
-        anode, bottom, top = hits["tsp"][:, [ANODE, BOTTOM, TOP]].T
-        known |= (anode >= 0) & (bottom >= 0) & (bottom == top)
+    anode, bottom, top = _times(hits)
+    known = (z != 0) | ((anode >= 0) & (bottom >= 0) & (bottom == top))
+    for cathode in (bottom, top):
+        known &= (cathode < 0) | (cathode >= anode)
     return np.where(radius == DEFAULT_RADIUS_MM, np.nan, radius), np.where(known, z, np.nan)
 
 
 def _recomputed(hits, offsets, modules, drift_model):
-    """(radius, z) of the hits from their timestamps, mm."""
-    if "tsp" not in hits and len(hits["side"]):
-        raise ValueError(f"no timestamps in {HIT}: no drift model can be used")
-    times = hits.get("tsp", np.zeros((0, TOP + 1), np.int64))
-    z = height_mm(times[:, ANODE], times[:, BOTTOM], times[:, TOP])
+    """(radius, z) of the hits from their timestamps, mm; `modules` are (members, offsets) of the optical modules."""
+    needed = (HIT, "tsp", hits, offsets), (MODULE, "xyz", *modules), (MODULE, "OM_TDC", *modules)
+    for owner, name, members, first in needed:
+        if name not in members and first[-1]:
+            raise ValueError(f"no {name} in {owner}: no drift model can be used")
+    anode, bottom, top = _times(hits)
+    z = height_mm(anode, bottom, top)
     place = np.column_stack([wire_x_mm(hits["side"], hits["layer"], TKEVENT_FIRST_WIRE_MM), wire_y_mm(hits["column"]), np.nan_to_num(z)])
-    return drift_radius_mm(_drift_time_ns(place, times[:, ANODE], offsets, *modules), drift_model), z
+    return drift_radius_mm(_drift_time_ns(place, anode, offsets, *modules), drift_model), z
 
 
 def _drift_time_ns(place, anode, hit_offsets, modules, module_offsets):
@@ -216,6 +255,8 @@ def _with_cell(hits, offsets, start):
 
 def _addressed_modules(branches, start, stop):
     modules, offsets = _modules(branches, start, stop)
+    if "OM_num" not in modules and offsets[-1]:
+        raise ValueError(f"no OM_num in {MODULE}")
     address = optical_module_address(modules.get("OM_num", np.zeros(0, np.int64)))
     return modules | dict(zip(("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row"), address, strict=True)), offsets
 

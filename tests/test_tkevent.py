@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import root_objects, tkevent
+from datasets import filters, root_objects, tkevent
 from datasets.drift import drift_radius_mm, height_mm
 from datasets.geometry import MAIN_WALL, TKEVENT_FIRST_WIRE_MM, optical_module, wire_x_mm, wire_y_mm
 
@@ -35,6 +35,10 @@ def hits(n=1, **members):
 
 
 def table(branches, drift_model=None):
+    return details(branches, drift_model)[0]
+
+
+def details(branches, drift_model=None):
     return tkevent._events(branches, 0, 1, "file", drift_model)
 
 
@@ -91,6 +95,14 @@ def test_a_height_of_zero_is_one_only_if_both_cathodes_fired_together(branches):
     np.testing.assert_array_equal(table(branches(tr_hits=members)).hits["z_mm"], np.float32([np.nan, np.nan, 0, np.nan]))
 
 
+@pytest.mark.parametrize("drift_model", [None, "manchester"])
+def test_a_cathode_that_fired_before_the_anode_gives_no_height(branches, drift_model):
+    members = hits(3, h=[100.0, -1456.0, 1456.0])
+    members["tsp"][1, 5] = members["tsp"][2, 6] = 950
+    z = table(branches(tr_hits=members), drift_model).hits["z_mm"]
+    np.testing.assert_array_equal(np.isnan(z), [False, True, True])
+
+
 def test_heights_under_their_old_name(branches):
     members = hits(2)
     members["Z"] = members.pop("h")
@@ -100,6 +112,31 @@ def test_heights_under_their_old_name(branches):
 def test_a_cell_that_fired_twice_keeps_the_smaller_usable_radius(branches):
     events = table(branches(tr_hits=hits(3, cell_num=[4, 4, 4], r=[-1.0, 9, 7], h=[10.0, 20, 30])))
     assert events.hits["drift_radius_mm"].tolist() == [7] and events.hits["z_mm"].tolist() == [30]
+
+
+def test_anode_times_are_those_of_the_hits_in_the_table(branches):
+    members = hits(5, cell_num=[4, 4, 7, 4, 7], r=[-1.0, 9, -1, 7, -1])
+    members["tsp"][:, 0] = [900, 1000, 1100, 1200, 1300]
+    events, known = details(branches(tr_hits=members))
+    assert events.hits["column"].tolist() == [0, 0] and events.hits["layer"].tolist() == [7, 4]
+    assert known["anode_time_ns"].tolist() == [1100 * 12.5, 1200 * 12.5]
+
+
+def test_hits_without_an_anode_time_have_none(branches):
+    members = hits(2)
+    members["tsp"][0, 0] = -1
+    np.testing.assert_array_equal(details(branches(tr_hits=members))[1]["anode_time_ns"], [np.nan, 12500])
+    del members["tsp"]
+    assert np.isnan(details(branches(tr_hits=members))[1]["anode_time_ns"]).all()
+
+
+def test_late_hits_keep_their_radius_and_are_out_of_the_time_window(branches):
+    members = hits(4, cell_num=[0, 1, 2, 0])
+    members["tsp"][:, 0] = [1000, 1080, 1000 + 66_000 / 12.5, 900]
+    del members["r"]
+    events, known = details(branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2464, 0]], "OM_TDC": [1700]}), "manchester")
+    np.testing.assert_allclose(events.hits["drift_radius_mm"], drift_radius_mm([3150, 68_150, 900]), rtol=1e-6)
+    assert events.keep_hits(filters.in_time(known["anode_time_ns"], events)).hits["layer"].tolist() == [1, 0]
 
 
 def test_timestamps_alone_give_radius_and_height(branches):
@@ -122,6 +159,18 @@ def test_the_reference_is_the_nearest_module_that_fired_before(branches):
     only_later = {name: values[2:] for name, values in modules.items()}
     assert np.isnan(table(branches(tr_hits=hits(1), OM_hits=only_later), "manchester").hits["drift_radius_mm"]).all()
     assert np.isnan(table(branches(tr_hits=hits(1)), "manchester").hits["drift_radius_mm"]).all()
+
+
+@pytest.mark.parametrize("name", ["xyz", "OM_TDC"])
+def test_optical_modules_that_give_no_reference_are_an_error(branches, name):
+    modules = {"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900], "HT": [True]}
+    del modules[name]
+    made = branches(tr_hits=hits(1), OM_hits=modules)
+    with pytest.raises(ValueError, match=f"^no {name} in TKOMhit: no drift model can be used$"):
+        table(made, "manchester")
+    assert table(made).hits["drift_radius_mm"] == 5
+    with pytest.raises(ValueError, match="^no OM_num in TKOMhit$"):
+        tkevent.OBJECTS["optical_modules"](made, 0, 1)
 
 
 def test_missing_times_are_not_used(branches):
@@ -163,6 +212,29 @@ def test_chunks_make_no_difference(sample, chunk):
     parts = list(tkevent.stream([SAMPLE, SAMPLE], chunk=chunk))
     assert sum(map(len, parts)) == 1000 and len(parts) > 2
     assert same(tkevent.concatenate(parts), tkevent.concatenate([sample, sample]))
+
+
+@pytest.mark.real
+def test_anode_times_of_the_sample_fit_its_table(sample):
+    tables, known = zip(*tkevent.stream_details(SAMPLE, chunk=100), strict=True)
+    assert same(tkevent.concatenate(tables), sample)
+    time = np.concatenate([part["anode_time_ns"] for part in known])
+    np.testing.assert_array_equal(np.isnan(time), np.isnan(sample.hits["drift_radius_mm"]))  # no cell fired twice, no radius was cut
+    found, _ = tkevent.read_objects(SAMPLE, "hits")
+    np.testing.assert_array_equal(time[~np.isnan(time)], 12.5 * found["tsp"][found["tsp"][:, 0] >= 0, 0])
+    assert filters.in_time(time, sample).sum() == 5858 - 313  # all of them: the last is 3.7 us after the first
+
+
+@pytest.mark.real
+def test_optical_modules_without_positions_are_an_error_that_names_the_file(monkeypatch):
+    def read(*args, read=root_objects.read):
+        found = read(*args)
+        found.numbers.get("TKOMhit", {}).pop("xyz", None)
+        return found
+
+    monkeypatch.setattr(root_objects, "read", read)
+    with pytest.raises(ValueError, match="tkevent_sample.root: no xyz in TKOMhit: no drift model can be used$"):
+        tkevent.read(SAMPLE, drift_model="betsy")
 
 
 @pytest.mark.real
@@ -262,6 +334,8 @@ def test_truncated_files_are_an_error_that_names_them(damaged):
         path = damaged(lambda data: data[: rng.integers(len(data))])
         with pytest.raises(ValueError, match=str(path)):
             tkevent.read(path)
+    with pytest.raises(ValueError, match="truncated"):
+        tkevent.read(damaged(lambda data: data[:-1]))
 
 
 @pytest.mark.real
