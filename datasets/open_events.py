@@ -9,6 +9,7 @@
 """
 
 from datasets import brio, files, geometry, hit_tree, tkevent
+from datasets.drift import drift_radius_mm
 from datasets.events import concatenate
 
 READERS = {"my_generator": hit_tree.stream, "toyhaystack": hit_tree.stream, "tkevent": tkevent.stream, "brio": brio.stream}
@@ -40,24 +41,29 @@ def kind_of(path):
         raise ValueError(f"no file of events: it holds {', '.join(sorted(trees)) or 'nothing'}")
 
 
-def stream(paths, progress=False, on_file=None):
+def stream(paths, progress=False, on_file=None, drift_model=None):
     """Events of files of any kind, a chunk at a time, in bounded memory.
 
     Args:
         paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
         on_file: function (path, kind), called when a file is opened.
+        drift_model: of TKEvent files, others are read without one: None takes the radii and heights of the file, "manchester" or
+            "betsy" computes both from the timestamps.
     Yields:
         Events.
     Raises:
         ValueError: a file that is missing, damaged, foreign or out of range; names the file.
     """
+    if drift_model is not None:
+        drift_radius_mm(0, drift_model)  # a wrong one is said at once, as a wrong file is
     found = [(path, kind_of(path)) for path in files.expand(paths)]  # all of them first: a wrong name must not surface after an hour
     for path, kind in found:
         if on_file:
             on_file(path, kind)
-        yield from READERS[kind](path, progress=progress)
+        options = {"drift_model": drift_model} if kind == "tkevent" else {}
+        yield from READERS[kind](path, progress=progress, **options)
 
 
-def read(paths, progress=False):
+def read(paths, progress=False, drift_model=None):
     """All events of files as one table."""
-    return concatenate(stream(paths, progress))
+    return concatenate(stream(paths, progress, drift_model=drift_model))

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from datasets import open_events
+from datasets import open_events, root_objects, tkevent
 from tests.conftest import assert_same
 
 KINDS = {
@@ -39,6 +40,30 @@ def test_a_root_file_without_events_is_refused_by_what_it_holds(tmp_path):
         file["tree"] = {"x": [1.0, 2.0]}
     with pytest.raises(ValueError, match=r"other\.root.*holds tree"):
         open_events.kind_of(tmp_path / "other.root")
+
+
+def test_a_drift_model_is_of_no_use_to_files_that_hold_radii_and_a_wrong_one_is_said_at_once(toy_file, haystack_file):
+    assert_same(open_events.read([toy_file, haystack_file], drift_model="betsy"), open_events.read([toy_file, haystack_file]))
+    with pytest.raises(ValueError, match="^no drift model prague"):
+        next(open_events.stream(toy_file, drift_model="prague"))
+
+
+@pytest.mark.real
+def test_a_tkevent_file_of_timestamps_alone_opens_with_a_drift_model(real_data, monkeypatch):
+    def read(*args, read=root_objects.read):
+        found = read(*args)
+        for name in ("r", "h"):
+            found.numbers.get("TKtrhit", {}).pop(name, None)
+        return found
+
+    path = real_data / "root" / "tkevent_sample.root"
+    whole = tkevent.read(path)
+    monkeypatch.setattr(root_objects, "read", read)
+    with pytest.raises(ValueError, match="tkevent_sample.root: no radius in TKtrhit: choose a drift model$"):
+        open_events.read(path)
+    assert_same(open_events.read(path, drift_model="manchester"), whole)
+    betsy = open_events.read(path, drift_model="betsy").hits["drift_radius_mm"]
+    assert np.isnan(betsy).all()  # this law gives 35 mm after 16 us, and the modules of this file fired 9 ms earlier
 
 
 @pytest.mark.real
