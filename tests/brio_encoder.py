@@ -56,12 +56,12 @@ def record(archive, name="datatools::things"):
 
 
 def write_file(path, records, properties=()):
-    """A file with the trees ER and GI; baskets of two entries."""
-    with uproot.recreate(path) as file:
+    """A file with the trees ER and GI; baskets of two entries, not compressed, so that damage to the file reaches the archives."""
+    with uproot.recreate(path, compression=None) as file:
         for tree, entries in (("GI", properties), ("ER", records)):
-            arrays = [ak.Array([np.frombuffer(entry, np.uint8) for entry in entries[i : i + 2]]) for i in range(0, len(entries), 2)]
             file.mktree(tree, {"record": "var * uint8"})
-            for array in arrays:
+            for basket in (entries[i : i + 2] for i in range(0, len(entries), 2)):
+                array = ak.unflatten(np.frombuffer(b"".join(basket), np.uint8), [len(entry) for entry in basket])
                 file[tree].extend({"record": array})
     return path
 

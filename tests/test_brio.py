@@ -503,6 +503,18 @@ def test_flipped_bytes_give_an_event_or_a_value_error():
     assert 0 < refused < 200
 
 
+def test_archives_with_pieces_elsewhere_give_an_event_or_a_value_error():
+    archive, rng = event(full_event()), np.random.default_rng(3)
+    refused = 0
+    for _ in range(200):
+        start, stop, at = rng.integers(len(archive), size=3)
+        try:
+            use_everything(brio.decode(record(archive[:at] + archive[min(start, stop) : max(start, stop)] + archive[at:]), waveforms=True))
+        except ValueError:
+            refused += 1
+    assert 150 < refused <= 200
+
+
 def use_everything(banks):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -843,7 +855,7 @@ def test_clusters_of_the_cellular_automaton_consist_of_calibrated_hits(real):
 def read_whole(path):
     for banks in brio.iter_events(path, waveforms=True):
         use_everything(banks)
-    brio.read(path, truth=False)
+    brio.read(path)
 
 
 @pytest.mark.real
@@ -856,17 +868,44 @@ def test_a_real_file_truncated_anywhere_is_a_value_error(path, tmp_path):
             read_whole(broken)
 
 
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("path", "n"), [(RUN_724, 200), (SIMULATED, 40), (RECONSTRUCTED, 40)], ids=lambda value: getattr(value, "name", value)
-)
-def test_a_flipped_byte_in_a_real_file_gives_events_or_a_value_error(path, n, tmp_path):
-    whole, rng, broken = path.read_bytes(), np.random.default_rng(2), tmp_path / "broken.brio"
-    for at, change in zip(rng.integers(len(whole), size=n), rng.integers(1, 256, size=n), strict=True):
-        flipped = bytearray(whole)
-        flipped[at] ^= change
-        broken.write_bytes(flipped)
+def flip(data, rng):
+    """Change a byte."""
+    data[rng.integers(len(data))] ^= rng.integers(1, 256)
+
+
+def overwrite(data, rng):
+    """Put up to 1000 bytes from another place, or random ones."""
+    n = rng.integers(1, 1000)
+    start, at = rng.integers(len(data) - n, size=2)
+    data[at : at + n] = data[start : start + n] if rng.random() < 0.5 else rng.bytes(n)
+
+
+def n_refused(whole, damage, broken):
+    """Of 200 damaged files, how many are an error that names the file; the others are read."""
+    rng, n = np.random.default_rng(2), 0
+    for _ in range(200):
+        data = bytearray(whole)
+        damage(data, rng)
+        broken.write_bytes(data)
         try:
             read_whole(broken)
         except ValueError as error:
             assert str(error).startswith(f"{broken}: ")
+            n += 1
+    return n
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*labels behind it are unknown")
+@pytest.mark.parametrize("damage", [flip, overwrite])
+@pytest.mark.parametrize("path", [RUN_724, SIMULATED, RECONSTRUCTED], ids=lambda path: path.name)
+def test_a_real_event_in_a_damaged_file_is_read_or_a_value_error(path, damage, tmp_path):
+    smallest = min(brio._each_entry(path, lambda entry, raw: raw), key=len)
+    whole = write_file(tmp_path / "whole.brio", [smallest]).read_bytes()
+    assert 0 < n_refused(whole, damage, tmp_path / "broken.brio") <= 200
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("damage", [flip, overwrite])
+def test_a_damaged_compressed_file_is_read_or_a_value_error(damage, tmp_path):
+    assert n_refused(RUN_724.read_bytes(), damage, tmp_path / "broken.brio") > 150
