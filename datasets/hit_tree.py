@@ -94,8 +94,8 @@ def _stream_file(file, path, chunk, bar):
 
 def _flat(array, branch):
     """(values, offsets) of a jagged branch."""
-    if not isinstance(array.layout, ak.contents.ListOffsetArray):
-        raise ValueError(f"branch {branch} holds {array.type.content}, not a list an entry")
+    if not isinstance(array.layout, ak.contents.ListOffsetArray) or array.ndim != 2:
+        raise ValueError(f"branch {branch} holds {array.type.content}, not a list of numbers an entry")
     array = ak.to_packed(array)
     return ak.to_numpy(ak.flatten(array)), np.asarray(array.layout.offsets)
 

@@ -30,7 +30,8 @@ def kind_of(path):
         ValueError: not a ROOT file, or none of the known kinds; names the file and what is in it.
     """
     with files.open_root(path) as file:
-        trees = {key.split(";")[0] for key in file.keys(recursive=False)}
+        content = {key.split(";")[0]: name for key, name in file.classnames(recursive=False).items()}
+        trees = {key for key, name in content.items() if name == "TTree"}
         if hit_tree.TREE in trees:
             tree = file[hit_tree.TREE]
             return "toyhaystack" if tree.title == "toyhaystack" or "pointx" in tree else "my_generator"
@@ -38,7 +39,8 @@ def kind_of(path):
             return "tkevent"
         if {"ER", "GI"} <= trees:
             return "brio"
-        raise ValueError(f"no file of events: it holds {', '.join(sorted(trees)) or 'nothing'}")
+        held = ", ".join(f"{key} ({name})" for key, name in sorted(content.items()))
+        raise ValueError(f"no file of events: it holds {held or 'nothing'}")
 
 
 def stream(paths, progress=False, on_file=None, drift_model=None):

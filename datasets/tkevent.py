@@ -122,9 +122,9 @@ def _own_classes():
 
 def _branches(file):
     """The tree, and member of TKEvent -> branch."""
-    if TREE not in file or BRANCH not in file[TREE]:
-        raise ValueError(f"no tree {TREE} with a branch {BRANCH}, only {file.keys()}")
-    tree = file[TREE]
+    tree = file.get(TREE)
+    if not isinstance(tree, uproot.TTree) or BRANCH not in tree:
+        raise ValueError(f"no tree {TREE} with a branch {BRANCH}, only {file.classnames()}")
     branches = {branch.name.split(".")[-1]: branch for branch in tree[BRANCH].branches}
     if "tr_hits" not in branches:
         raise ValueError(f"branch {BRANCH} has no branch tr_hits in it, only {list(branches)}: was it written with split level 0?")

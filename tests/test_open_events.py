@@ -1,5 +1,9 @@
+import random
+
+import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 from datasets import open_events, root_objects, tkevent
 from tests.conftest import assert_same
@@ -34,12 +38,54 @@ def test_a_foreign_file_is_named_before_anything_is_read(toy_file, tmp_path):
 
 
 def test_a_root_file_without_events_is_refused_by_what_it_holds(tmp_path):
-    import uproot
-
     with uproot.recreate(tmp_path / "other.root") as file:
         file["tree"] = {"x": [1.0, 2.0]}
     with pytest.raises(ValueError, match=r"other\.root.*holds tree"):
         open_events.kind_of(tmp_path / "other.root")
+
+
+WRONG_TREES = {
+    ("hit_tree",): ("grid_layer", "grid_column", "radius", "wirez"),
+    ("Event",): ("Eventdata", "tr_hits", "run_number"),
+    ("ER", "GI"): ("datatools::event_record", "things"),
+    ("tree",): ("x", "y"),
+}
+WRONG_VALUES = [
+    np.arange(3),
+    np.arange(3.0),
+    np.ones((3, 2)),
+    [True, False, True],
+    [[1, 2], [], [9]],
+    [[0.5], [], [np.nan]],
+    ["a", "bc", ""],
+]
+
+
+@pytest.mark.parametrize("trees", WRONG_TREES, ids="+".join)
+def test_wrong_trees_are_one_clear_error(tmp_path, trees):
+    rng, path = random.Random(0), tmp_path / "wrong.root"
+    for _ in range(200 // len(WRONG_TREES)):
+        names = rng.sample(WRONG_TREES[trees], rng.randint(1, len(WRONG_TREES[trees])))
+        arrays = {name: ak.Array(rng.choice(WRONG_VALUES)) for name in names}
+        with uproot.recreate(path) as file:
+            for tree in trees:
+                if rng.random() < 0.1:
+                    file[tree] = rng.choice(["no tree", np.histogram([1, 2, 3])])
+                else:
+                    file.mktree(tree, {name: values.type.content for name, values in arrays.items()}).extend(arrays)
+        with pytest.raises(ValueError) as error:
+            open_events.read(path)
+        assert str(error.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("tree", ["hit_tree", "Event", "ER"])
+def test_what_is_no_tree_is_refused_by_any_name(tmp_path, tree):
+    with uproot.recreate(tmp_path / "wrong.root") as file:
+        file[tree] = np.histogram([1, 2, 3])
+    with pytest.raises(ValueError, match=rf"no file of events: it holds {tree} \(TH1D\)"):
+        open_events.read(tmp_path / "wrong.root")
+    with pytest.raises(ValueError, match="no tree Event with a branch Eventdata, only .*TH1D"):
+        tkevent.read(tmp_path / "wrong.root")
 
 
 def test_a_drift_model_is_of_no_use_to_files_that_hold_radii_and_a_wrong_one_is_said_at_once(toy_file, haystack_file):
