@@ -854,7 +854,8 @@ def test_clusters_of_the_cellular_automaton_consist_of_calibrated_hits(real):
 
 def read_whole(path):
     for banks in brio.iter_events(path, waveforms=True):
-        use_everything(banks)
+        with suppress(ValueError):  # banks know no file
+            use_everything(banks)
     brio.read(path)
 
 
