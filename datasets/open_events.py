@@ -8,8 +8,7 @@
 | brio | Falaise and the acquisition |
 """
 
-from datasets import brio, files, geometry, hit_tree, tkevent
-from datasets.drift import drift_radius_mm
+from datasets import brio, drift, files, geometry, hit_tree, tkevent
 from datasets.events import concatenate
 
 READERS = {"my_generator": hit_tree.stream, "toyhaystack": hit_tree.stream, "tkevent": tkevent.stream, "brio": brio.stream}
@@ -57,7 +56,7 @@ def stream(paths, progress=False, on_file=None, drift_model=None):
         ValueError: a file that is missing, damaged, foreign or out of range; names the file.
     """
     if drift_model is not None:
-        drift_radius_mm(0, drift_model)  # a wrong one is said at once, as a wrong file is
+        drift.drift_radius_mm(0, drift_model)  # a wrong one is said at once, as a wrong file is
     found = [(path, kind_of(path)) for path in files.expand(paths)]  # all of them first: a wrong name must not surface after an hour
     for path, kind in found:
         if on_file:
@@ -69,3 +68,9 @@ def stream(paths, progress=False, on_file=None, drift_model=None):
 def read(paths, progress=False, drift_model=None):
     """All events of files as one table."""
     return concatenate(stream(paths, progress, drift_model=drift_model))
+
+
+def add_drift_model(parser):
+    """Give a script that reads files of any kind the flag `--drift-model`."""
+    text = "compute radii and heights of TKEvent files from their timestamps (default: take those in the file)"
+    parser.add_argument("--drift-model", choices=drift.MODELS, help=text)

@@ -73,8 +73,8 @@ def stream_details(paths, chunk="10 MB", progress=False, drift_model=None):
     yield from _chunks(paths, parse, "tr_hits", chunk, progress)
 
 
-def read_objects(paths, what, progress=False):
-    """What the files hold beside the event table, for the same events in the same order.
+def stream_objects(paths, what, progress=False):
+    """What the files hold beside the event table, for the same events in the same order, a chunk at a time, in bounded memory.
 
     Args:
         what: one of these; each gives the plain members that the file has, under TKEvent's names, and
@@ -84,13 +84,18 @@ def read_objects(paths, what, progress=False):
                 they are lines y = a x + b, z = c x + d in mm with x = 0 at the foil;
             "clusters": nothing more;
             "cluster_hits": as hits, and cluster.
-    Returns:
+    Yields:
         (arrays, offsets): name -> (object, ...) array, and (event + 1,) first object of each event.
     Raises:
         ValueError: as `stream`.
     """
     parse = lambda branches, start, stop, _: OBJECTS[what](branches, start, stop)  # noqa: E731
-    parts = list(_chunks(paths, parse, {"optical_modules": "OM_hits", "hits": "tr_hits"}.get(what, "clusters"), "10 MB", progress))
+    yield from _chunks(paths, parse, {"optical_modules": "OM_hits", "hits": "tr_hits"}.get(what, "clusters"), "10 MB", progress)
+
+
+def read_objects(paths, what, progress=False):
+    """The same of all chunks as one (arrays, offsets)."""
+    parts = list(stream_objects(paths, what, progress))
     counts = [np.diff(offsets) for _, offsets in parts]
     return _join([(members, offsets[-1]) for members, offsets in parts]), np.cumsum(np.concatenate([[0], *counts]), dtype=np.int64)
 

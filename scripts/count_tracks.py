@@ -34,13 +34,14 @@ def parse_args(argv=None):
     parser.add_argument("--seed", type=int, default=12345, help="of the simulated events (default: %(default)s)")
     parser.add_argument("--displays", type=int, default=20, help="events drawn, half of them wrongly counted ones (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=1024, help="(default: %(default)s)")
+    open_events.add_drift_model(parser)
     return parser.parse_args(argv)
 
 
 def tables(args):
     """Tables of events, from files or simulated."""
     if args.files:
-        yield from open_events.stream(args.files, progress=True)
+        yield from open_events.stream(args.files, progress=True, drift_model=args.drift_model)
         return
     for start in track(range(0, args.events, SIMULATED_BLOCK), "simulating", transient=True):
         n = min(SIMULATED_BLOCK, args.events - start)

@@ -39,6 +39,7 @@ def parse_args(argv=None):
     parser.add_argument("--foil-rule", action="store_true", help="tracks start at the foil: join those that do not to one they continue")
     parser.add_argument("--displays", type=Path, metavar="FILE.pdf", help="draw the first events, coloured by found track")
     parser.add_argument("--n-displays", type=int, default=20, metavar="N", help="events drawn, of one kind (default: %(default)s)")
+    open_events.add_drift_model(parser)
     return parser.parse_args(argv)
 
 
@@ -51,7 +52,7 @@ def main(argv=None):
 
     def parts():
         yield branches(concatenate([]), np.zeros(0, np.int16), np.zeros(0, np.float32))  # a tree even where there is no event
-        for events, first_wire_mm in blocks(args.files):
+        for events, first_wire_mm in blocks(args.files, args.drift_model):
             labels, probability = look(model, events, first_wire_mm, args)
             counts.append(count_tracks(events, labels))
             keep_first(drawn, events, labels, first_wire_mm, args.n_displays if args.displays else 0)
@@ -67,10 +68,11 @@ def main(argv=None):
     return counts
 
 
-def blocks(paths):
+def blocks(paths, drift_model=None):
     """Yield (events, distance of their first wires from the foil in mm) of files, a block at a time, with a bar on the terminal."""
     kinds = []
-    for events in open_events.stream(paths, progress=True, on_file=lambda _, kind: kinds.append(kind)):
+    tables = open_events.stream(paths, progress=True, on_file=lambda _, kind: kinds.append(kind), drift_model=drift_model)
+    for events in tables:
         for start in range(0, len(events), BLOCK):
             yield events[start : start + BLOCK], open_events.FIRST_WIRE_MM[kinds[-1]]
 
