@@ -43,9 +43,9 @@ import uproot
 from datasets import files
 from datasets.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
 from datasets.brio_classes import BANKS, BASE, PROPERTIES
-from datasets.drift import height_mm
+from datasets.drift import CALO_DELAY_NS, LONGEST_DRIFT_NS, drift_radius_mm, height_mm, time_since_calorimeter
 from datasets.events import HIT_FIELDS, concatenate, make_events
-from datasets.geometry import GAMMA_VETO, MAIN_WALL, X_WALL, wire_x_mm, wire_y_mm
+from datasets.geometry import GAMMA_VETO, MAIN_WALL, X_WALL, block_face_mm, wire_x_mm, wire_y_mm
 
 TRACKER_TICK_NS, CALO_TICK_NS = 12.5, 6.25
 NO_CATHODE = 4 | 8  # the traits of a calibrated hit that miss the bottom and the top one
@@ -211,27 +211,29 @@ THINGS = record("things", 1, BASE, ("name", string), ("description", string), ("
 # ---- banks to hits -------------------------------------------------------------------------------------------------------------
 
 
-def stream(paths, chunk=1000, progress=False, truth=True):
+def stream(paths, chunk=1000, progress=False, truth=True, drift_model=None):
     """Event tables of files, some events at a time, in bounded memory.
 
     Args:
         paths: a file, a glob, or a list of them. chunk: number of events in a table. progress: draw a bar on the terminal.
         truth: False leaves out the owners of the hits in CD: faster, and later banks may hold anything.
+        drift_model: "manchester" or "betsy" computes the radii of real hits, in UDD, from the time since the nearest calorimeter hit
+            that was before; without one they are unknown.
     Yields:
         Events; `tracks` is empty.
     Raises:
         ValueError: as `iter_events`, or a value out of range; a class that only hides labels is a warning.
     """
-    for events, _ in stream_details(paths, chunk, progress, truth):
+    for events, _ in stream_details(paths, chunk, progress, truth, drift_model):
         yield events
 
 
-def read(paths, progress=False, truth=True):
+def read(paths, progress=False, truth=True, drift_model=None):
     """All events of files as one table."""
-    return concatenate(stream(paths, progress=progress, truth=truth))
+    return concatenate(stream(paths, progress=progress, truth=truth, drift_model=drift_model))
 
 
-def stream_details(paths, chunk=1000, progress=False, truth=True):
+def stream_details(paths, chunk=1000, progress=False, truth=True, drift_model=None):
     """As `stream`, with what the event table has no field for.
 
     Yields:
@@ -242,20 +244,22 @@ def stream_details(paths, chunk=1000, progress=False, truth=True):
         delayed_time_ns: of delayed hits (CD); NaN where a time or an error is not known;
         cluster: index in `clusters` of the hit's first cluster, -1 for none (CD and TCD, not with `truth=False`).
     """
+    if drift_model is not None:
+        drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
     paths = files.expand(paths)
     with files.FileProgress(paths, progress) as bar:
         for path in paths:
-            first, rows = 0, _rows(path, truth, bar.within_file)
+            first, rows = 0, _rows(path, truth, drift_model, bar.within_file)
             while batch := list(islice(rows, chunk)):
                 yield _table(batch, str(path), first)
                 first += len(batch)
             bar.next_file()
 
 
-def _rows(path, truth, progress):
+def _rows(path, truth, drift_model, progress):
     """(hits, (n_tracks, run, event)) of each entry; the first one with labels that cannot be read gives a warning."""
     warned = False
-    entries = _each_entry(path, lambda entry, raw: _event_row(entry, raw, truth), progress)
+    entries = _each_entry(path, lambda entry, raw: _event_row(entry, raw, truth, drift_model), progress)
     for entry, (hits, numbers, unknown) in enumerate(entries):
         if unknown and not warned:
             warnings.warn(f"{path}: entry {entry}: {unknown}; labels behind it are unknown, there and in events like it", stacklevel=2)
@@ -263,10 +267,12 @@ def _rows(path, truth, progress):
         yield hits, numbers
 
 
-def _event_row(entry, raw, truth):
+def _event_row(entry, raw, truth, drift_model):
     """(hits, (n_tracks, run, event), error that ended the labels) of an entry."""
     banks, unknown = _hit_banks(raw, truth)
     hits, n_tracks = tracker_hits(banks)
+    if drift_model and "UDD" in banks and "CD" not in banks:
+        hits["drift_radius_mm"] = _drift_radius_mm(hits, calo_hits(banks), drift_model)
     numbers = banks["EH"]["event_id"] if "EH" in banks else banks.get("UDD", {"run": -1, "event": entry})
     return hits, (n_tracks, numbers["run"], numbers["event"]), unknown
 
@@ -287,6 +293,15 @@ def _hit_banks(raw, truth):
             raise
         return archive.banks, error
     return archive.banks, None
+
+
+def _drift_radius_mm(hits, calo, drift_model):
+    """(hit,) radii of the real hits of one event, NaN without a calorimeter hit before or where that is too long ago."""
+    place = np.column_stack([wire_x_mm(hits["side"], hits["layer"]), wire_y_mm(hits["column"]), np.nan_to_num(hits["z_mm"])])
+    blocks = block_face_mm(*(calo[name] for name in ("calo_type", "side", "wall", "column", "row")))
+    of_hits, of_blocks = np.array([0, len(place)]), np.array([0, len(blocks)])
+    time = time_since_calorimeter(place, hits["anode_time_ns"], of_hits, blocks, calo["time_ns"], of_blocks, CALO_DELAY_NS)
+    return drift_radius_mm(np.where(time <= LONGEST_DRIFT_NS, time, np.nan), drift_model)
 
 
 def _table(rows, source, first_entry):

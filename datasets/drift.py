@@ -14,6 +14,8 @@ BETSY_BREAK_US = 3.0845
 BETSY_NEAR, BETSY_FAR = (0.828, -0.907), (0.402, -1.955)
 # Length in the formula of the height: 2770 mm in TKEvent since March 2024, 3030 mm, the whole wire, before
 EFFECTIVE_LENGTH_MM = 2770.0
+CALO_DELAY_NS = 275.0  # of the calorimeter's clock behind that of the tracker: 44 ticks (TKEvent::set_r)
+LONGEST_DRIFT_NS = 10_000.0  # Falaise gives no radius to later hits, TKEvent and the models here do
 LARGEST_DISTANCE_MM = 32.0  # of a track from the wire whose cell it crosses: the corner is at 31.1 mm, the rest are errors
 # sigma_r[mm] = a (1 + b (r - r0)^2), r in mm (Falaise)
 SIGMA_A_MM, SIGMA_B, SIGMA_R0_MM = 0.425, 0.0083, 12.25
@@ -58,6 +60,28 @@ def height_mm(anode, bottom, top, length_mm=EFFECTIVE_LENGTH_MM):
     up, down = np.subtract(bottom, anode).astype(float), np.subtract(top, anode).astype(float)
     known &= (up >= 0) & (down >= 0) & (up + down > 0)
     return np.where(known, length_mm * up / np.where(known, up + down, 1) - length_mm / 2, np.nan)
+
+
+def time_since_calorimeter(place_mm, time, hit_offsets, block_mm, block_time, block_offsets, delay):
+    """Drift times: since the nearest calorimeter block that fired before the hit, as in the "distance" mode of TKEvent.
+
+    Args:
+        place_mm: (hit, 3). time: (hit,) anode times; negative or NaN is missing. hit_offsets: (event + 1,).
+        block_mm: (block, 3). block_time: (block,), in the unit of `time`. block_offsets: (event + 1,).
+        delay: of the calorimeter's clock, in that unit.
+    Returns:
+        (hit,) float, in that unit; NaN where no block fired before.
+    """
+    nearest, since = np.full(len(time), np.inf), np.full(len(time), np.nan)
+    first, n = (np.repeat(values, np.diff(hit_offsets)) for values in (block_offsets[:-1], np.diff(block_offsets)))
+    for k in range(n.max(initial=0)):
+        hit = np.flatnonzero((n > k) & (time >= 0))
+        block = first[hit] + k
+        distance = np.linalg.norm(place_mm[hit] - block_mm[block], axis=1)
+        passed = time[hit] - block_time[block] + delay
+        better = (passed > 0) & (distance < nearest[hit])
+        nearest[hit[better]], since[hit[better]] = distance[better], passed[better]
+    return since
 
 
 def sigma_radius_mm(radius_mm):

@@ -5,9 +5,8 @@ events = events.keep_hits(~filters.isolated(events) & filters.usable(events))
 
 import numpy as np
 
+from datasets.drift import LONGEST_DRIFT_NS
 from datasets.geometry import N_COLUMNS, N_LAYERS
-
-LONGEST_DRIFT_NS = 10_000.0  # Falaise gives no radius to later hits
 
 
 def isolated(events, chunk=1024):
@@ -40,15 +39,24 @@ def on_side(events, side):
 
 
 def in_time(time_ns, events, window_ns=LONGEST_DRIFT_NS):
-    """Hits no later than a window after the first of their event: real events can hold others, tens of microseconds late.
+    """Hits of the window of an event that holds most of them: real events hold others, tens of microseconds before or after.
 
     Args:
         time_ns: (hit,) anode times, as the `stream_details` of `brio` and `tkevent` give them; a hit without one, NaN, is not in time.
-        window_ns: from the first hit on; by default the longest drift, so that no hit of what came first is lost.
+        window_ns: how long the window is, by default as the longest drift. It opens at a hit; of equal ones the first counts.
     Returns:
         (hit,) bool.
     """
-    time_ns = np.asarray(time_ns, float)
-    first = np.full(len(events), np.inf)
-    np.fmin.at(first, events.hit_event, time_ns)
-    return time_ns - first[events.hit_event] <= window_ns
+    time_ns, event = np.asarray(time_ns, float), events.hit_event
+    order = np.lexsort((time_ns, event))
+    order = order[np.isfinite(time_ns[order])]
+    event_of, time = event[order], time_ns[order]
+    first = np.flatnonzero(np.diff(event_of, prepend=-1))  # hit of each event that has some
+    since = time - np.repeat(time[first], np.diff(np.append(first, len(time))))
+    line = since + event_of * (2 * window_ns + since.max(initial=0))  # the events one after another, out of reach of each other
+    n_within = np.searchsorted(line, line + window_ns, side="right") - np.arange(len(line))
+    opens = np.full(len(events), np.nan)
+    best = np.lexsort((time, -n_within, event_of))[first]
+    opens[event_of[best]] = time[best]
+    late = time_ns - opens[event]
+    return (late >= 0) & (late <= window_ns)

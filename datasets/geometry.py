@@ -31,6 +31,13 @@ N_MAIN_COLUMNS, N_MAIN_ROWS = 20, 13
 N_X_COLUMNS, N_X_ROWS = 2, 16
 N_VETO_COLUMNS = 16
 N_OPTICAL_MODULES = 712
+# Rows of blocks: (first edge, pitch, inset of a block's face from there, width of the face, number of blocks), mm
+MAIN_COLUMN_GRID = (-2590.0, 259.0, 1.5, 256.0, N_MAIN_COLUMNS)
+MAIN_ROW_GRID = (-1683.5, 259.0, 1.5, 256.0, N_MAIN_ROWS)
+X_COLUMN_GRID = (29.0, 203.0, 1.0, 200.0, N_X_COLUMNS)  # along |x|
+X_ROW_GRID = (-1696.0, 212.0, 1.75, 208.5, N_X_ROWS)
+VETO_COLUMN_GRID = (5.25, 311.5, 1.75, 308.0, N_VETO_COLUMNS // 2)  # along |y|, the two halves mirror each other
+VETO_X_GRID = (4.9, 292.0, 1.0, 290.0, 1)  # along |x|
 
 
 def wire_x_mm(side, layer, first_wire_mm=FIRST_WIRE_MM):
@@ -61,6 +68,32 @@ def toy_calo_block(y, z):
     column = np.where(y < 0, 0, np.where(y > N_COLUMNS, 21, np.floor(20 * np.clip(y, 0, N_COLUMNS) / N_COLUMNS) + 1))
     row = np.where(z < -h, 0, np.where(z > h, 14, np.floor(13 * (h + np.clip(z, -h, h)) / (2 * h)) + 1))
     return column.astype(int), row.astype(int)
+
+
+def block_face_mm(calo_type, side, wall, column, row):
+    """Where the middle of a block's face is.
+
+    Args:
+        calo_type, side, wall, column, row: (n,) int addresses of blocks, as the tracks of the event table have them.
+    Returns:
+        (n, 3) x, y, z.
+    """
+    outwards = 2 * np.asarray(side) - 1
+    half = N_VETO_COLUMNS // 2
+    veto_y = np.where(np.asarray(column) < half, -_middle(half - 1 - column, VETO_COLUMN_GRID), _middle(column - half, VETO_COLUMN_GRID))
+    faces = {
+        MAIN_WALL: (outwards * MAIN_WALL_X_MM, _middle(column, MAIN_COLUMN_GRID), _middle(row, MAIN_ROW_GRID)),
+        X_WALL: (outwards * _middle(column, X_COLUMN_GRID), (2 * wall - 1) * X_WALL_Y_MM, _middle(row, X_ROW_GRID)),
+        GAMMA_VETO: (outwards * _middle(0, VETO_X_GRID), veto_y, (2 * wall - 1) * VETO_Z_MM),
+    }
+    kinds = [np.equal(calo_type, kind) for kind in faces]
+    return np.stack([np.select(kinds, axis, np.nan) for axis in zip(*faces.values(), strict=True)], -1)
+
+
+def _middle(index, grid):
+    """Middle of a block's face in a row of blocks."""
+    start, pitch, inset, width, _ = grid
+    return start + pitch * np.asarray(index) + inset + width / 2
 
 
 def optical_module(calo_type, side, wall, column, row):

@@ -48,8 +48,8 @@ def stream(paths, progress=False, on_file=None, drift_model=None):
     Args:
         paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
         on_file: function (path, kind), called when a file is opened.
-        drift_model: of TKEvent files, others are read without one: None takes the radii and heights of the file, "manchester" or
-            "betsy" computes both from the timestamps.
+        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii (and, of TKEvent files,
+            heights) from the timestamps.
     Yields:
         Events.
     Raises:
@@ -61,7 +61,7 @@ def stream(paths, progress=False, on_file=None, drift_model=None):
     for path, kind in found:
         if on_file:
             on_file(path, kind)
-        options = {"drift_model": drift_model} if kind == "tkevent" else {}
+        options = {"drift_model": drift_model} if kind in ("tkevent", "brio") else {}
         yield from READERS[kind](path, progress=progress, **options)
 
 
@@ -72,5 +72,5 @@ def read(paths, progress=False, drift_model=None):
 
 def add_drift_model(parser):
     """Give a script that reads files of any kind the flag `--drift-model`."""
-    text = "compute radii and heights of TKEvent files from their timestamps (default: take those in the file)"
+    text = "compute the radii of real hits from their timestamps (default: take those in the file, if there are any)"
     parser.add_argument("--drift-model", choices=drift.MODELS, help=text)

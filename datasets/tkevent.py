@@ -20,7 +20,7 @@ import numpy as np
 import uproot
 
 from datasets import files, root_objects
-from datasets.drift import drift_radius_mm, height_mm
+from datasets.drift import CALO_DELAY_NS, drift_radius_mm, height_mm, time_since_calorimeter
 from datasets.events import concatenate, make_events
 from datasets.geometry import N_CELLS, N_COLUMNS, N_LAYERS, TKEVENT_FIRST_WIRE_MM, optical_module_address, wire_x_mm, wire_y_mm
 
@@ -28,7 +28,6 @@ TREE, BRANCH = "Event", "Eventdata"
 HIT, MODULE, TRACK, CLUSTER = "TKtrhit", "TKOMhit", "TKtrack", "TKcluster"
 ANODE, BOTTOM, TOP = 0, 5, 6  # where the times stand in a hit's seven timestamps, -1 if missing
 TRACKER_TICK_NS, CALO_TICK_NS = 12.5, 6.25
-CALO_DELAY_TICKS = 44  # of the calorimeter clock, added to the time between module and anode (TKEvent::set_r)
 LARGEST_RADIUS_MM = 35.0
 DEFAULT_RADIUS_MM = 22.0
 SMALLEST_RADIUS_MM = 1e-6  # memory that nobody set is often 0, or nearly
@@ -196,25 +195,10 @@ def _recomputed(hits, offsets, modules, drift_model):
     anode, bottom, top = _times(hits)
     z = height_mm(anode, bottom, top)
     place = np.column_stack([wire_x_mm(hits["side"], hits["layer"], TKEVENT_FIRST_WIRE_MM), wire_y_mm(hits["column"]), np.nan_to_num(z)])
-    return drift_radius_mm(_drift_time_ns(place, anode, offsets, *modules), drift_model), z
-
-
-def _drift_time_ns(place, anode, hit_offsets, modules, module_offsets):
-    """(hit,) time since the nearest optical module that fired before the hit, as in TKEvent's "distance" mode; NaN without one.
-
-    Args:
-        place: (hit, 3) in mm; anode: (hit,) in ticks. modules: members of the optical modules, in the same events.
-    """
-    nearest, time = np.full(len(place), np.inf), np.full(len(place), np.nan)
-    first, n = (np.repeat(values, np.diff(hit_offsets)) for values in (module_offsets[:-1], np.diff(module_offsets)))
-    for k in range(n.max(initial=0)):
-        hit = np.flatnonzero((n > k) & (anode >= 0))
-        module = first[hit] + k
-        distance = np.linalg.norm(place[hit] - modules["xyz"][module], axis=1)
-        ticks = 2 * anode[hit] - modules["OM_TDC"][module] + CALO_DELAY_TICKS
-        better = (ticks > 0) & (distance < nearest[hit])
-        nearest[hit[better]], time[hit[better]] = distance[better], CALO_TICK_NS * ticks[better]
-    return time
+    modules, first = modules
+    fired, ticks = modules.get("OM_TDC", np.zeros(0)), CALO_DELAY_NS / CALO_TICK_NS
+    time = time_since_calorimeter(place, 2 * anode, offsets, modules.get("xyz", np.zeros((0, 3))), fired, first, ticks)
+    return drift_radius_mm(CALO_TICK_NS * time, drift_model), z
 
 
 def _read(branches, branch, start, stop):

@@ -22,17 +22,19 @@ from datasets.geometry import (
     CELL_MM,
     FIRST_WIRE_MM,
     GAMMA_VETO,
+    MAIN_COLUMN_GRID,
+    MAIN_ROW_GRID,
     MAIN_WALL,
     MAIN_WALL_X_MM,
     MIDDLE_COLUMN,
     N_COLUMNS,
     N_LAYERS,
-    N_MAIN_COLUMNS,
-    N_MAIN_ROWS,
     N_VETO_COLUMNS,
-    N_X_COLUMNS,
-    N_X_ROWS,
+    VETO_COLUMN_GRID,
+    VETO_X_GRID,
     VETO_Z_MM,
+    X_COLUMN_GRID,
+    X_ROW_GRID,
     X_WALL,
     X_WALL_Y_MM,
 )
@@ -42,13 +44,6 @@ MAX_ANGLE = np.pi / 2 - 0.1
 FOIL_Y_MM, FOIL_Z_MM = 2000.0, 1300.0  # half ranges of the foil point
 HIT_RADIUS_MM = 0.51 * CELL_MM  # a little more than the cell, as the original allows
 
-# Rows of blocks: (first edge, pitch, inset of a block's face from there, width of the face, number of blocks), mm
-MAIN_COLUMN_GRID = (-2590.0, 259.0, 1.5, 256.0, N_MAIN_COLUMNS)
-MAIN_ROW_GRID = (-1683.5, 259.0, 1.5, 256.0, N_MAIN_ROWS)
-X_COLUMN_GRID = (29.0, 203.0, 1.0, 200.0, N_X_COLUMNS)  # along |x|
-X_ROW_GRID = (-1696.0, 212.0, 1.75, 208.5, N_X_ROWS)
-VETO_COLUMN_GRID = (5.25, 311.5, 1.75, 308.0, N_VETO_COLUMNS // 2)  # along |y|, the two halves mirror each other
-VETO_X_GRID = (4.9, 292.0, 1.0, 290.0, 1)  # along |x|
 TOLERANCE_MM = 0.01  # the original lets a block reach this much further on every edge
 
 LAYER_X_MM = FIRST_WIRE_MM + CELL_MM * np.arange(N_LAYERS)  # |x| of the wires

@@ -13,7 +13,7 @@ from brio_encoder import TRACKED, boolean, double, event, integer, property_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import boost_archive, brio
+from datasets import boost_archive, brio, drift
 from datasets.boost_archive import Archive
 from datasets.drift import EFFECTIVE_LENGTH_MM, height_mm
 from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, X_WALL
@@ -647,6 +647,22 @@ def test_details_of_hits_go_with_the_hits_of_the_table(make_file):
     np.testing.assert_array_equal(details["top_time_ns"], [12500, NAN, NAN])
 
 
+def test_a_drift_model_gives_digitized_hits_the_radius_of_the_time_since_the_nearest_calorimeter_hit_before(make_file):
+    def calo(number, address, ticks):
+        return {**digitized_calo(number, address=address), "timestamp": ticks}
+
+    near, far, late = calo(0, (0, 1, 9, 6), 10_000), calo(1, (0, 1, 2, 6), 9_000), calo(2, (0, 1, 9, 7), 20_000)
+    ticks = [5000, 5100, 4300, 9000]  # of the tracker: twice as long; the third is before the near block, the last much later
+    hits = [fired(i, 1, i, 56, anode) for i, anode in enumerate(ticks)]
+    path = make_file({"UDD": digitized(hits, [far, late, near])}, {"UDD": digitized(hits)})
+    events = brio.read(path, drift_model="manchester")
+    expected = drift.drift_radius_mm([275, 1525, np.nan, np.nan])
+    np.testing.assert_allclose(events.hits["drift_radius_mm"][:4], expected, rtol=1e-5)
+    assert np.isnan(events.hits["drift_radius_mm"][4:]).all() and np.isnan(brio.read(path).hits["drift_radius_mm"]).all()
+    with pytest.raises(ValueError, match="no drift model prague"):
+        next(brio.stream(path, drift_model="prague"))
+
+
 def test_of_the_times_of_a_digitized_hit_those_of_the_first_discharge_count():
     late, first, without_anode = (fired(0, 1, 0, 5, *times)["times"][0] for times in [(9000, 12000, 11000), (1000,), (NEVER, 2500, 1200)])
     hit = {**fired(0, 1, 0, 5), "times": [without_anode, late, first]}
@@ -778,6 +794,16 @@ def test_real_events_survive_being_encoded_again(real):
             for hit in banks.get("UDD", {}).get("calorimeter_hits", []):
                 hit["waveform"] = ()
             assert plain(decoded(banks, versions={"tracker_cluster": 0})) == plain(banks)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("model", drift.MODELS)
+def test_drift_times_of_run_724_are_those_of_cells(real, model):
+    radius = brio.read(RUN_724, drift_model=model).hits["drift_radius_mm"]
+    known = radius[np.isfinite(radius)]
+    assert len(known) > 130 and (known < 22).mean() > 0.8
+    shares = np.histogram(known, [0, 11, 22])[0] / len(known)  # a track passes a wire at any distance: as many near as far
+    assert (shares > 0.3).all()
 
 
 @pytest.mark.real

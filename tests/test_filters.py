@@ -61,11 +61,19 @@ def test_a_hit_at_the_wire_is_in_time_with_those_at_the_edges_of_cells():
     assert filters.in_time(time, events).all()
 
 
-@given(st.lists(st.lists(st.floats(-1e6, 1e6) | st.just(np.nan), max_size=5), max_size=4))
-def test_the_window_opens_at_the_first_known_time_whatever_the_order(times):
+@given(st.lists(st.lists(st.integers(0, 60) | st.just(np.nan), max_size=7), max_size=4))
+def test_the_window_is_that_with_most_hits_whatever_the_order(times):
+    def expected(some):
+        windows = [[start <= t <= start + 10 for t in some] for start in sorted(t for t in some if t == t)]
+        return max(windows, key=sum) if windows else [False] * len(some)  # of equal ones the first
+
     events = table([[(0, layer, 1) for layer in range(len(some))] for some in times])
-    expected = [t - min(u for u in some if u == u) <= 10_000 if t == t else False for some in times for t in some]
-    assert filters.in_time([t for some in times for t in some], events).tolist() == expected
+    assert filters.in_time([t for some in times for t in some], events, 10).tolist() == [b for some in times for b in expected(some)]
+
+
+def test_a_lone_hit_long_before_the_others_does_not_open_the_window():
+    events = table([[(0, layer, 1) for layer in range(4)]])
+    assert filters.in_time([125e9 - 66e3, 125e9 + 10, 125e9 + 5_000, 125e9], events).tolist() == [False, True, True, True]
 
 
 @pytest.mark.parametrize("function", [filters.isolated, filters.usable])

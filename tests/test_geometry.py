@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from datasets import geometry
-from datasets.geometry import TKEVENT_FIRST_WIRE_MM, TOY_FIRST_WIRE_MM, TOY_HALF_HEIGHT, optical_module, optical_module_address
+from datasets import geometry, tkevent
+from datasets.geometry import (
+    N_OPTICAL_MODULES,
+    TKEVENT_FIRST_WIRE_MM,
+    TOY_FIRST_WIRE_MM,
+    TOY_HALF_HEIGHT,
+    optical_module,
+    optical_module_address,
+)
+from my_generator import toyhaystack
 
 
 def test_wires_are_where_falaise_puts_them():
@@ -118,3 +126,37 @@ def test_toy_calo_blocks_are_those_of_the_macro():
     y, z = rng.uniform(-50, 170, 2000), rng.uniform(-60, 60, 2000)
     expected = [toy_block(*point) for point in zip(y.tolist(), z.tolist(), strict=True)]
     np.testing.assert_array_equal(np.stack(geometry.toy_calo_block(y, z), -1), expected)
+
+
+@pytest.mark.parametrize(
+    "calo_type, side, wall, column, row, place",
+    [
+        (0, 0, -1, 0, 0, (-435, -2460.5, -1554)),
+        (0, 1, -1, 19, 12, (435, 2460.5, 1554)),
+        (1, 0, 0, 0, 0, (-130, -2505.5, -1590)),
+        (1, 1, 1, 1, 15, (333, 2505.5, 1590)),
+        (2, 1, 0, 7, -1, (150.9, -161, -1550)),
+        (2, 0, 1, 8, -1, (-150.9, 161, 1550)),
+        (2, 1, 1, 15, -1, (150.9, 2341.5, 1550)),
+    ],
+)
+def test_faces_of_blocks_at_the_corners_of_the_walls(calo_type, side, wall, column, row, place):
+    np.testing.assert_allclose(geometry.block_face_mm(*np.array([[calo_type, side, wall, column, row]]).T), [place])
+
+
+def test_a_line_to_the_middle_of_a_face_hits_that_block():
+    address = geometry.optical_module_address(np.arange(N_OPTICAL_MODULES))
+    calo_type, side, (x, y, z) = address[0], address[1], geometry.block_face_mm(*address).T
+    turn_y, turn_z = 0.1 * (calo_type == X_WALL), 0.1 * (calo_type == GAMMA_VETO)  # lines to the main wall go straight there
+    lines = {"side": side, "foil_y_mm": (1 - turn_y) * y, "slope_y": turn_y * y / np.abs(x)}
+    lines |= {"foil_z_mm": (1 - turn_z) * z, "slope_z": turn_z * z / np.abs(x)}
+    found = toyhaystack.calo_blocks(lines)
+    names = ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
+    np.testing.assert_array_equal([found[name] for name in names], address)
+
+
+@pytest.mark.real
+def test_faces_are_where_tkevent_has_its_modules_but_for_their_depth(real_data):
+    modules, _ = tkevent.read_objects(real_data / "root/tkevent_sample.root", "optical_modules")
+    address = [modules[f"calo_{name}"].astype(int) for name in ("type", "side", "wall", "column", "row")]
+    np.testing.assert_allclose(geometry.block_face_mm(*address)[:, 1:], modules["xyz"][:, 1:])
