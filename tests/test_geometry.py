@@ -147,7 +147,7 @@ def test_faces_of_blocks_at_the_corners_of_the_walls(calo_type, side, wall, colu
 def test_a_line_to_the_middle_of_a_face_hits_that_block():
     address = geometry.optical_module_address(np.arange(N_OPTICAL_MODULES))
     calo_type, side, (x, y, z) = address[0], address[1], geometry.block_face_mm(*address).T
-    turn_y, turn_z = 0.1 * (calo_type == geometry.X_WALL), 0.1 * (calo_type == geometry.GAMMA_VETO)
+    turn_y, turn_z = 0.2 * (calo_type == geometry.X_WALL), 0.2 * (calo_type == geometry.GAMMA_VETO)
     lines = {"side": side, "foil_y_mm": (1 - turn_y) * y, "slope_y": turn_y * y / np.abs(x)}
     lines |= {"foil_z_mm": (1 - turn_z) * z, "slope_z": turn_z * z / np.abs(x)}
     found = toyhaystack.calo_blocks(lines)
