@@ -7,13 +7,14 @@ import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lib
 from architectures.track_finder import track_finder
 from datasets import geometry, hit_tree, open_events
 from datasets.clustering import predict
 from datasets.events import concatenate, make_events
-from fitting import refit
+from fitting import line, refit
 from fitting.foil import foil_rule
-from fitting.tracks import count_tracks
+from fitting.tracks import count_tracks, group_of_hits
 from my_generator import realistic
 from scripts import find_tracks
 
@@ -236,3 +237,19 @@ def test_tracks_are_found_in_real_files_of_every_kind(model, real_data, tmp_path
     for flags in (["--no-refit"], [], ["--foil-rule", "--displays", tmp_path / "found.pdf", "--n-displays", "3"]):
         assert_belongs(find(model, tmp_path / "found.root", real_data / name, *flags), open_events.read(real_data / name))
     assert (tmp_path / "found.pdf").stat().st_size > 0
+
+
+@pytest.mark.real
+def test_tracks_of_run_724_pass_its_wires_at_the_drift_radii(real_data):
+    events = open_events.read(real_data / "brio/snemo_run-724_udd-10events.brio", drift_model="manchester")
+    said = predict(lib.load_model("track_finder"), events)
+    labels = refit.find(events, said["track"], said["n_tracks"], first_wire_mm=geometry.FIRST_WIRE_MM)
+    assert count_tracks(events, labels).tolist() == [2, 1, 1, 1, 1, 2, 1, 1, 2, 1]  # as the eye sees them
+    hits = events.hits
+    known = (labels >= 0) & (hits["drift_radius_mm"] < geometry.CELL_RADIUS_MM)  # larger ones are of a corner, or late
+    track = np.where(known, group_of_hits(events) * 10 + labels, -1)
+    x, y = geometry.wire_x_mm(hits["side"], hits["layer"]), geometry.wire_y_mm(hits["column"])
+    lines = line.fit(track, track.max() + 1, x, y, hits["drift_radius_mm"], hits["z_mm"], 2.0, 17.0, clip_sigma=5.0)
+    assert lines.used[known].mean() > 0.9
+    away = np.abs(lines.distance_mm(track, x, y)) - hits["drift_radius_mm"]
+    assert np.median(np.abs(away[lines.used])) < 2  # mm; TKEvent takes a resolution of 2 mm for real hits
