@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from datasets import files, open_events, views
+from datasets.events import concatenate
 
 LABELS = (1, 2, 3, 4)
 TARGETS = {"tracks": LABELS, "segments": (1, 2, 3, 4, 5, 6)}  # what is counted -> number that each class stands for
@@ -64,6 +65,8 @@ def predict(model, events, batch_size=1024, target="tracks"):
         (event, 2 n + 1) float: probability of 0 to 2 n tracks; of segments (event, n + 1), the last n or more, as in `numbers`.
     """
     names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
+    if not set(names) <= set(views.SHAPES):
+        raise ValueError(f"model {model.name} is no counter: it takes {', '.join(names)} and no view")
     blocks = [_predict_block(model, events[i : i + BLOCK], names, n_channels, batch_size) for i in range(0, len(events), BLOCK)]
     probabilities = np.concatenate([np.zeros((0, 2 * model.output_shape[-1] + 1)), *blocks])
     return up_to(TARGETS[target][-1], probabilities) if target == "segments" else probabilities
@@ -122,7 +125,7 @@ def load(
     """Training, validation and test events, from files or from a generator.
 
     Args:
-        names: views to make. n_channels: 2 puts the tracker sides into channels of their own, 1 lays them together.
+        names: views to make. n_channels: 2 puts the tracker sides into channels of their own, 1 is for events on one side.
         paths: files to train on, split by file; without them the generator makes fresh events.
         generate: function (n_events, seed=, first_event=) -> Events, such as `my_generator.straight_lines.generate`.
         test_paths: files that are only tested on, as "files". target: what the classes count, of TARGETS.
@@ -130,6 +133,8 @@ def load(
             pixels of a row: labels of training and validation are {"n_tracks": class, "owners": `views.owners`}, and
             a batch holds events with about the same number of lit pieces.
         kwargs: `first_event` where a resumed run goes on in the generator's stream; `block` events made at a time.
+    Raises:
+        ValueError: events that cannot be trained or tested on, as `check` finds; of a file it names the file.
     """
     shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "target": target}
     if paths:
@@ -141,7 +146,7 @@ def load(
         description |= {"n_val": n_val, "n_test": n_test}
     data = CountingData(train, val, {"test": test}, description)
     if test_paths:
-        data.tests["files"] = from_events(open_events.read(test_paths, progress=True), **shape)
+        data.tests["files"] = from_events(read(test_paths, n_channels, target), **shape)
         data.description["test_files"] = files.checksums(test_paths)
     return data
 
@@ -177,8 +182,8 @@ def from_generator(
     shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "target": target}
     return (
         _dataset(endless, **shape, owners_in=owners_in, seed=[seed, 3, first_event]),
-        from_events(val, **shape, block=block, owners_in=owners_in),
-        from_events(test, **shape, block=block),
+        from_events(val, **shape, block=block, owners_in=owners_in, source=generate.__module__),
+        from_events(test, **shape, block=block, source=generate.__module__),
     )
 
 
@@ -189,7 +194,7 @@ def from_files(paths, names=("top",), n_channels=1, batch_size=64, seed=0, block
         (train, val, test, description): train goes round and round in a new order each time.
     """
     split = split_files(paths, seed)
-    train, val, test = (open_events.read(split[name], progress=True) for name in ("train", "val", "test"))
+    train, val, test = (read(split[name], n_channels, target) for name in ("train", "val", "test"))
     description = {"files": {name: files.checksums(split[name]) for name in split}}
     description |= {"n_train": len(train), "n_val": len(val), "n_test": len(test)}
     shape = {"names": names, "n_channels": n_channels, "batch_size": batch_size, "block": block, "target": target}
@@ -220,9 +225,52 @@ def split_files(paths, seed=0):
     return split
 
 
-def from_events(events, names=("top",), n_channels=1, batch_size=64, shuffle_seed=None, block=BLOCK, target="tracks", owners_in=None):
+def sides_of_files(paths):
+    """How many tracker sides the events of files may use: 1 where all files are the straight-line generator's."""
+    return 1 if {open_events.kind_of(path) for path in files.expand(paths)} == {"my_generator"} else 2
+
+
+def read(paths, n_channels=1, target="tracks"):
+    """All events of files as one table.
+
+    Raises:
+        ValueError: events that `check` refuses; names the file.
+    """
+    tables = []
+    for path in files.expand(paths):
+        tables.append(open_events.read(path, progress=True))
+        check(tables[-1], n_channels, target, path)
+    return concatenate(tables)
+
+
+def check(events, n_channels=1, target="tracks", source="events"):
+    """See that events can be trained or tested on now, rather than in the middle of a training.
+
+    Raises:
+        ValueError: an event of an unknown number, or one on both tracker sides where there is one channel: a model of one channel
+            counts on one side, see `predict`.
+    """
+    classes(events, source, target)
+    side = events.hits["side"]
+    on_side = [np.bincount(events.hit_event[side == s], minlength=len(events)) > 0 for s in (0, 1)]
+    both = np.flatnonzero(on_side[0] & on_side[1])
+    if n_channels == 1 and len(both):
+        raise ValueError(f"{source}: event {both[0]} has hits on both tracker sides, but there is one channel: --sides 2 gives two")
+
+
+def from_events(
+    events,
+    names=("top",),
+    n_channels=1,
+    batch_size=64,
+    shuffle_seed=None,
+    block=BLOCK,
+    target="tracks",
+    owners_in=None,
+    source="events",
+):
     """A table as (images, class) batches: once, in order; or with `shuffle_seed` without end, in a new order each time."""
-    classes(events, target=target)  # now, rather than in the middle of a training
+    check(events, n_channels, target, source)
     block = _whole_batches(block, batch_size)
 
     def blocks():

@@ -154,6 +154,32 @@ def test_too_few_files_to_split_are_an_error_that_names_them(series):
         number_of_tracks.split_files(series / "my_generator_t1_0.root")
 
 
+@pytest.fixture
+def haystack_series(tmp_path):
+    """Three haystack files."""
+    for i in range(3):
+        hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i), "toyhaystack")
+    return tmp_path
+
+
+def test_the_straight_line_generators_files_have_one_side_and_others_two(series, haystack_series):
+    assert number_of_tracks.sides_of_files(f"{series}/my_generator_*.root") == 1
+    assert number_of_tracks.sides_of_files([f"{series}/my_generator_*.root", f"{haystack_series}/toyhaystack_0.root"]) == 2
+
+
+def test_events_on_both_sides_need_two_channels(haystack_series):
+    hits = {"side": [0, 0, 1, 0, 1], "layer": range(5), "column": range(5)}
+    events = make_events(hits, [0, 2, 3, 5], info={"n_tracks": [1, 1, 2]})
+    with pytest.raises(ValueError, match="source: event 2 has hits on both tracker sides"):
+        number_of_tracks.from_events(events, source="source")
+    assert first_batches(number_of_tracks.from_events(events, n_channels=2), 1)[0][0].shape == (3, 9, 113, 2)
+    assert first_batches(number_of_tracks.from_events(events[:2]), 1)[0][0].shape == (2, 9, 113, 1)
+    with pytest.raises(ValueError, match="toyhaystack_0.root: event [0-9]+ has hits on both"):
+        load(test_paths=f"{haystack_series}/*_0.root")
+    with pytest.raises(ValueError, match="toyhaystack_[0-2].root: event [0-9]+ has hits on both"):
+        number_of_tracks.load(paths=f"{haystack_series}/*.root")
+
+
 def test_unknown_number_of_tracks_is_an_error():
     events = straight_lines.generate(5)
     events.info["n_tracks"][2] = -1
@@ -217,6 +243,12 @@ def test_a_model_of_one_side_counts_both_sides_and_none_in_an_empty_event():
 def test_a_model_of_two_sides_sees_them_together():
     events = events_with_cells([[(0, 2), (1, 2)], []])
     assert number_of_tracks.predict(certain_model(2), events).argmax(1).tolist() == [2, 0]
+
+
+def test_a_model_that_takes_no_view_is_no_counter():
+    inputs = keras.Input((None, 6), name="hits")
+    with pytest.raises(ValueError, match="is no counter: it takes hits"):
+        number_of_tracks.predict(keras.Model(inputs, inputs), events_with_cells([[(1, 2)]]))
 
 
 @pytest.mark.parametrize("n_classes", [2, 6])
