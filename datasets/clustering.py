@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from datasets import files, open_events, views
 from datasets.drift import possible_radius_mm
+from datasets.events import concatenate
 from datasets.geometry import N_LAYERS
 from datasets.number_of_tracks import BLOCK, CountingData
 
@@ -65,6 +66,8 @@ def predict(model, events, batch_size=256):
         {"track": (hit, n_tracks + 1) float32, probability of each track of the hit's side, along the foil, and last of none;
         "n_tracks", "n_segments": (event, side, n + 1) float32, probability of 0 to n tracks and segments on each tracker side}.
     """
+    if not isinstance(model.output, dict) or "track" not in model.output:
+        raise ValueError(f"model {model.name} is no track finder: it says nothing of single hits")
     shapes = {name: output.shape[-1] for name, output in model.output.items()}
     found = {name: np.zeros((len(events), 2, shapes[name]), np.float32) for name in ("n_tracks", "n_segments")}
     found["n_tracks"][..., 0] = found["n_segments"][..., 0] = 1  # where there is no hit
@@ -96,6 +99,21 @@ def _place(events):
     return np.arange(len(events.hits["layer"])) - np.repeat(events.hit_offsets[:-1], events.n_hits)
 
 
+def read_labelled(path):
+    """The events of a file.
+
+    Raises:
+        ValueError: it does not tell how many tracks there were or which hits they own; names the file.
+    """
+    events = open_events.read(path, progress=True)
+    n_tracks, track = events.info["n_tracks"], events.hits["track"]
+    if (n_tracks < 0).any():
+        raise ValueError(f"{path}: no labels: the number of tracks of {(n_tracks < 0).sum()} of {len(events)} events is unknown")
+    if len(track) and n_tracks.any() and (track < 0).all():
+        raise ValueError(f"{path}: no labels: none of its {len(track)} hits belongs to a track")
+    return events
+
+
 def load(generate, batch_size=64, seed=0, first_event=0, n_val=16384, n_test=65536, paths=None, test_paths=None, block=BLOCK):
     """Training, validation and test events of a generator, and files to test on as "files"; arguments as `number_of_tracks.load`.
 
@@ -116,7 +134,7 @@ def load(generate, batch_size=64, seed=0, first_event=0, n_val=16384, n_test=655
     description |= {"n_val": n_val, "n_test": n_test}
     tests = {"test": fixed[1]}
     if test_paths:
-        tests["files"] = open_events.read(test_paths, progress=True)
+        tests["files"] = concatenate(map(read_labelled, files.expand(test_paths)))
         description["test_files"] = files.checksums(test_paths)
     val = _dataset(lambda: batches(fixed[0], batch_size, np.random.default_rng(0)))
     return CountingData(_dataset(endless), val.apply(tf.data.experimental.assert_cardinality(-(-n_val // batch_size))), tests, description)

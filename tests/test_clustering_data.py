@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from architectures.track_finder import track_finder
-from datasets import clustering
+from datasets import clustering, hit_tree
 from datasets.clustering import MAX_HITS, MAX_SEGMENTS, NO_HIT
 from datasets.events import concatenate, make_events
 from my_generator import realistic
@@ -181,6 +181,16 @@ def test_files_to_test_on_are_read_and_files_to_train_on_refused(toy_file):
         clustering.load(recording([]), paths=[toy_file])
 
 
+def test_files_to_test_on_without_labels_are_refused(tmp_path):
+    for name, change in (("number", "n_tracks"), ("owners", "track")):
+        events = realistic.generate(5, preset="ideal")
+        values = events.info if change == "n_tracks" else events.hits
+        values[change][:] = -1
+        hit_tree.write(tmp_path / f"{name}.root", events)
+        with pytest.raises(ValueError, match=f"{name}.root: no labels"):
+            clustering.load(recording([]), n_val=8, n_test=8, test_paths=[f"{tmp_path}/{name}.root"])
+
+
 # What the network says, hit by hit -------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +265,12 @@ def test_the_order_of_hits_does_not_matter(model, events):
     permuted = concatenate([events])
     permuted.hits = {name: values[order] for name, values in events.hits.items()}
     assert_same(clustering.predict(model, permuted), found | {"track": found["track"][order]})
+
+
+def test_a_model_that_says_nothing_of_hits_is_no_track_finder(events):
+    inputs = keras.Input((9, 113, 1), name="top")
+    with pytest.raises(ValueError, match="is no track finder"):
+        clustering.predict(keras.Model(inputs, keras.layers.Flatten()(inputs)), events)
 
 
 @pytest.mark.parametrize("n_events", [0, 3])
