@@ -6,11 +6,13 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +23,15 @@ import tensorflow as tf
 ROOT = Path(__file__).resolve().parent
 MODELS = ROOT / "models"
 PACKAGES = ("tensorflow", "keras", "numpy", "uproot", "awkward")
+MAY_CHANGE = ("out", "OneDeviceStrategy", "MirroredStrategy", "tensorboard")  # flags with which a resumed run is still the same one
+
+
+def run(main):
+    """Call a script's `main`; a wrong flag or file ends it with a sentence instead of a traceback."""
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from None
 
 
 def run_arguments(epochs=10, batch_size=64):
@@ -55,7 +66,7 @@ def generator_arguments(parser, generators, epoch_events=65536, val_events=16384
     generators = list(generators)
     parser.add_argument("--generator", choices=generators, default=generators[0], help="(default: %(default)s)")
     parser.add_argument(
-        "--sides", type=int, choices=(1, 2), help="channels: both tracker sides in one, or one each (default: as the generator)"
+        "--sides", type=int, choices=(1, 2), help="channels: 1 for events on one tracker side, 2 for both (default: as the events)"
     )
     parser.add_argument("--epoch-events", type=int, default=epoch_events, help="training events an epoch (default: %(default)s)")
     parser.add_argument("--val-events", type=int, default=val_events, help="fresh events to validate on (default: %(default)s)")
@@ -78,15 +89,54 @@ def data_settings(args):
 
 
 def start_run(args):
-    """Begin a run: seed everything, make the run folder, note the commit (files may change while it trains)."""
+    """Begin a run: seed everything, make the run folder, note the commit (files may change while it trains).
+
+    Raises:
+        ValueError: numbers that allow no training; an interrupted run in the folder that had other flags.
+    """
+    _check_numbers(args)
+    backup = args.out / "backup"
+    _mend_backup(backup)
+    _check_same_run(args, backup / "arguments.json")
+    if (args.out / "card.json").exists() and not epochs_done(args):
+        print(f"{args.out} holds a finished run: it is trained anew and then overwritten")
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.precision)
     if args.deterministic:
         tf.config.experimental.enable_op_determinism()
-    args.out.mkdir(parents=True, exist_ok=True)
-    _mend_backup(args.out / "backup")
+    write_json(backup / "arguments.json", _arguments(args))
     commit, dirty = _git_state()
     args.run = {"commit": commit, "dirty": dirty, "start": time.time(), "resumed_at_epoch": epochs_done(args)}
+
+
+def _check_numbers(args):
+    for name in ("epochs", "batch_size", "epoch_events", "val_events", "test_events"):
+        if getattr(args, name, 1) < 1:
+            raise ValueError(f"{_flag(name)} {getattr(args, name)}: has to be 1 at least")
+    if getattr(args, "epoch_events", args.batch_size) < args.batch_size:
+        raise ValueError(f"--epoch-events {args.epoch_events}: less than one batch, --batch-size {args.batch_size}")
+
+
+def _check_same_run(args, path):
+    """Compare the flags with those of the interrupted run whose arguments are in a file, if there are any."""
+    if not epochs_done(args) or not path.exists():
+        return
+    before, now = json.loads(path.read_text()), json.loads(json.dumps(_arguments(args)))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE]
+    if names:
+        changed = ", ".join(f"{_flag(name)} was {before.get(name)}, not {now.get(name)}" for name in names)
+        raise ValueError(
+            f"{args.out}: a run interrupted there had other flags: {changed}; give those, another --out, or remove {path.parent}"
+        )
+
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
+
+
+def _arguments(args):
+    """What the flags say, ready for JSON."""
+    return {name: _jsonable(value) for name, value in vars(args).items() if name != "run"}
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -133,14 +183,28 @@ def optimizer(learning_rate, n_steps, warmup_steps=300):
 
 
 def choose_strategy(args):
-    """The `tf.distribute` strategy the flags ask for; without a flag, whatever TensorFlow finds."""
+    """The `tf.distribute` strategy the flags ask for; without a flag, whatever TensorFlow finds.
+
+    Raises:
+        ValueError: a device that is not there; TensorFlow would wait for it for ever, or take the processor.
+    """
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+    there = [_short(device.name) for device in tf.config.list_logical_devices()]
+    for device in args.MirroredStrategy or filter(None, [args.OneDeviceStrategy]):
+        if _short(device) not in there:
+            raise ValueError(f"no device {device}: TensorFlow finds {', '.join(there)}")
     if args.OneDeviceStrategy:
         return tf.distribute.OneDeviceStrategy(args.OneDeviceStrategy)
     if args.MirroredStrategy:
         return tf.distribute.MirroredStrategy(args.MirroredStrategy)
     return tf.distribute.get_strategy()
+
+
+def _short(device):
+    """The name of a device as the flags give it, such as /gpu:0."""
+    spec = tf.DeviceSpec.from_string(device)
+    return f"/{str(spec.device_type).lower()}:{spec.device_index or 0}"
 
 
 def callbacks(args):
@@ -231,7 +295,7 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
     card = {
         "name": args.out.name,
         "command": shlex.join(["python", _relative(sys.argv[0]), *sys.argv[1:]]),
-        "arguments": {k: _jsonable(v) for k, v in vars(args).items() if k != "run"},
+        "arguments": _arguments(args),
         "commit": args.run["commit"],
         "dirty": args.run["dirty"],
         "data": data,
@@ -257,12 +321,25 @@ def load_model(name):
     """A trained model by the name of a shipped one, or by the path of a run folder or a `.keras` file.
 
     Raises:
-        ValueError: no such model; names those that are shipped.
+        ValueError: no such model, names those that are shipped; or a file that is none.
     """
     for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
         if path.is_file():
-            return keras.saving.load_model(path, compile=False)
+            return _read_model(path)
     raise ValueError(f"no model {name}: not a path of one, and shipped are {', '.join(shipped_models())}")
+
+
+def _read_model(path):
+    from architectures import track_finder, view_transformer  # noqa: F401  register the layers that saved models are made of
+
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not a Keras model, a whole .keras file")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        layer = re.search(r"Could not locate class '(\w+)'", str(error))
+        reason = f"none of architectures/ has its layer {layer[1]}" if layer else str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path}: not a model this code can load: {reason}") from error
 
 
 def load_card(name):
@@ -306,12 +383,23 @@ def describe_device():
 
 
 def write_json(path, content):
-    """Write JSON under a temporary name and rename it."""
+    """Write JSON under a temporary name and rename it; null stands for what is not a finite number."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _finite(content):
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _processor():

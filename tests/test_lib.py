@@ -1,6 +1,8 @@
 import argparse
 import io
 import json
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -20,7 +22,9 @@ def model():
 
 
 def run(tmp_path, *flags):
-    args = argparse.ArgumentParser(parents=[lib.run_arguments()]).parse_args(["--out", str(tmp_path / "run"), *flags])
+    parser = argparse.ArgumentParser(parents=[lib.run_arguments()])
+    lib.generator_arguments(parser, ["my_generator"])
+    args = parser.parse_args(["--out", str(tmp_path / "run"), *flags])
     lib.start_run(args)
     return args
 
@@ -85,6 +89,59 @@ def test_an_unknown_model_is_an_error_that_names_the_shipped_ones():
         lib.load_model("nonsense")
 
 
+def test_what_is_no_model_is_an_error_that_names_it(model, tmp_path):
+    for name, content in {"events.root": b"root", "broken.keras": b"PK", "model.zip": b""}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}: not a Keras model"):
+            lib.load_model(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("events.txt", "")
+    with pytest.raises(ValueError, match="other.keras: not a model this code can load"):
+        lib.load_model(tmp_path / "other.keras")
+
+
+def test_a_model_of_unknown_layers_is_an_error_that_names_the_layer(tmp_path):
+    class Unheard(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    inputs = keras.Input((6,))
+    keras.Model(inputs, Unheard()(inputs)).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError) as error:
+        lib.load_model(tmp_path)
+    assert str(error.value) == f"{tmp_path}/model.keras: not a model this code can load: none of architectures/ has its layer Unheard"
+
+
+def test_shipped_models_load_where_nothing_else_is_imported():
+    program = "import lib; [lib.load_model(name) for name in ('top_my_generator', 'track_finder')]"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=lib.ROOT, timeout=300)
+
+
+@pytest.mark.parametrize("error, ends", [(ValueError("no such thing"), True), (OSError("no such file"), True), (KeyError("bug"), False)])
+def test_a_wrong_input_ends_a_script_with_a_sentence(error, ends):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit if ends else KeyError, match=str(error.args[0])):
+        lib.run(main)
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--epochs", "0"], "--epochs 0"),
+        (["--batch-size", "0"], "--batch-size 0"),
+        (["--val-events", "0"], "--val-events 0"),
+        (["--test-events", "-5"], "--test-events -5"),
+        (["--epoch-events", "63", "--batch-size", "64"], "--epoch-events 63: .*--batch-size 64"),
+    ],
+)
+def test_numbers_that_allow_no_training_are_refused_before_it(tmp_path, flags, said):
+    with pytest.raises(ValueError, match=said):
+        run(tmp_path, *flags)
+    assert not (tmp_path / "run").exists()
+
+
 def train(model, args, epochs, extra=()):
     model.compile(lib.optimizer(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(batches().repeat(), epochs=epochs, steps_per_epoch=4, verbose=0, callbacks=[*lib.callbacks(args), *extra])
@@ -114,6 +171,24 @@ def test_an_interrupted_training_resumes_and_ends_as_if_nothing_had_happened(mod
     assert lib.epochs_done(args) == 0
 
 
+def test_an_interrupted_run_is_resumed_with_the_same_flags_only(model, tmp_path):
+    train(model, run(tmp_path, "--seed", "3"), 1)
+    with pytest.raises(ValueError, match="run: .*--seed was 3, not 4.*--batch-size was 64, not 32") as error:
+        run(tmp_path, "--seed", "4", "--batch-size", "32")
+    assert "--epochs" not in str(error.value)
+    args = run(tmp_path, "--seed", "3", "--OneDeviceStrategy", "/cpu:0")  # what it computes on may change
+    assert args.run["resumed_at_epoch"] == 1
+
+
+def test_a_finished_run_started_again_says_so_and_begins_anew(model, tmp_path, capsys):
+    args = run(tmp_path)
+    train(model, args, 1)
+    lib.save_run(model, args, {}, {}, "")
+    assert "finished" not in capsys.readouterr().out
+    assert lib.epochs_done(run(tmp_path, "--seed", "4")) == 0
+    assert "run holds a finished run" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("epochs, left", [(1, 0), (3, 2)])
 def test_a_half_written_backup_goes_back_to_the_state_before_or_to_the_start(model, tmp_path, epochs, left):
     args = run(tmp_path)
@@ -130,6 +205,34 @@ def test_strategies_are_what_the_flags_ask_for(tmp_path):
     assert isinstance(lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "/cpu:0")), tf.distribute.OneDeviceStrategy)
     with pytest.raises(SystemExit):
         run(tmp_path, "--OneDeviceStrategy", "/cpu:0", "--MirroredStrategy", "/cpu:0")
+
+
+@pytest.mark.parametrize("flags", [["--OneDeviceStrategy", "/gpu:77"], ["--MirroredStrategy", "/cpu:0", "/gpu:77"]])
+def test_a_device_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path, flags):
+    with pytest.raises(ValueError, match="no device /gpu:77: .*/cpu:0"):
+        lib.choose_strategy(run(tmp_path, *flags))
+
+
+@pytest.mark.parametrize("name", ["/cpu:0", "cpu:0", "/CPU:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"])
+def test_a_device_is_known_by_all_of_its_names(tmp_path, name):
+    assert isinstance(lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", name)), tf.distribute.OneDeviceStrategy)
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    lib.write_json(tmp_path / "out.json", {"a": [float("nan"), np.float64("inf"), 0.5], "b": {"c": (1, "x", None, True)}})
+    assert json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail) == {
+        "a": [None, None, 0.5],
+        "b": {"c": [1, "x", None, True]},
+    }
+
+
+def test_json_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for path, content in ((folder, {}), (tmp_path / "out.json", {"a": object()})):
+        with pytest.raises((OSError, TypeError)):
+            lib.write_json(path, content)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_predict_gives_labels_and_outputs_in_order(model):
