@@ -78,4 +78,4 @@ def figures(events, labels):
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -33,20 +33,29 @@ def main(argv=None):
     lib.start_run(args)
     towers = {view: getattr(args, view) for view in VIEWS}
     generate, n_sides = GENERATORS[args.generator]
+    n_channels = args.sides or (number_of_tracks.sides_of_files(args.data) if args.data else n_sides)
     settings = {**lib.data_settings(args), "seed": args.seed + 1000}  # other events than the towers were trained on
-    data = number_of_tracks.load(VIEWS, generate=generate, n_channels=args.sides or n_sides, **settings)
     steps = args.epoch_events // args.batch_size
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     with lib.choose_strategy(args).scope():
-        model = combined_cnn({view: lib.load_model(name) for view, name in towers.items()})
+        model = combined_cnn({view: load_tower(name, view, n_channels) for view, name in towers.items()})
         set_towers_trainable(model, False)
         model.compile(lib.optimizer(4e-3, args.frozen_epochs * steps), **compiled)
+    data = number_of_tracks.load(VIEWS, generate=generate, n_channels=n_channels, **settings)
     if args.frozen_epochs and not lib.epochs_done(args):
-        model.fit(data.train, validation_data=data.val, epochs=args.frozen_epochs, steps_per_epoch=steps, verbose=2)
+        model.fit(data.train, validation_data=data.val, epochs=args.frozen_epochs, steps_per_epoch=steps, verbose=2, shuffle=False)
     with lib.choose_strategy(args).scope():
         set_towers_trainable(model, True)
         model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **compiled)
-    model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    model.fit(
+        data.train,
+        validation_data=data.val,
+        epochs=args.epochs,
+        steps_per_epoch=steps,
+        callbacks=lib.callbacks(args),
+        verbose=2,
+        shuffle=False,
+    )
     model = lib.in_float32(model)
     scores = {}
     for name, test in data.tests.items():
@@ -63,8 +72,20 @@ def main(argv=None):
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
     lib.draw_model(model, args.out / "model.png")
+    print(f"{metrics.describe(scores['test'])}\nin {args.out}")
     return scores
 
 
+def load_tower(name, view, n_channels):
+    """A trained counter of one view and of as many tracker sides as the events have channels."""
+    tower = lib.load_model(name)
+    names, n_sides = [tensor.name for tensor in tower.inputs], tower.inputs[0].shape[-1]
+    if names != [view]:
+        raise ValueError(f"--{view} {name}: a model of {', '.join(names)}")
+    if n_sides != n_channels:
+        raise ValueError(f"--{view} {name}: a counter of {n_sides} tracker sides, but the events have {n_channels} (--generator, --sides)")
+    return tower
+
+
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -67,13 +67,16 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
     generate, n_sides = GENERATORS[args.generator]
-    n_channels = args.sides or n_sides
+    n_channels = args.sides or (number_of_tracks.sides_of_files(args.data) if args.data else n_sides)
     labels = number_of_tracks.TARGETS[args.target]
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), args.target)
         if args.start_from:
-            for layer in lib.load_model(args.start_from).layers:
+            trained = lib.load_model(args.start_from).layers
+            if unknown := [layer.name for layer in trained if layer.name not in {own.name for own in model.layers}]:
+                raise ValueError(f"--start-from {args.start_from}: another network than this one, which has no {unknown[0]}")
+            for layer in trained:
                 model.get_layer(layer.name).set_weights(layer.get_weights())
         model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **objective(model, args.owners_weight))
     owners_in = model.get_layer("lit_pieces").length if "owners" in model.output_names else None
@@ -81,7 +84,15 @@ def main(argv=None):
     data = number_of_tracks.load(
         (args.view,), generate=generate, n_channels=n_channels, target=args.target, owners_in=owners_in, **settings
     )
-    model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    model.fit(
+        data.train,
+        validation_data=data.val,
+        epochs=args.epochs,
+        steps_per_epoch=steps,
+        callbacks=lib.callbacks(args),
+        verbose=2,
+        shuffle=False,
+    )
     model = lib.in_float32(model)
     if owners_in:
         model = view_transformer.counter_of(model)
@@ -95,13 +106,14 @@ def main(argv=None):
     found = scores["test"]
     plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target)
     lib.draw_model(model, args.out / "model.png")
+    print(f"{metrics.describe(found)}\nin {args.out}")
     return scores
 
 
 def build(view, size, input_shape, target="tracks"):
     """The network of a view in one of its sizes, for what is to be counted."""
     if size not in NETWORKS[view]:
-        raise SystemExit(f"--size {size} is for the top view, not {view}")
+        raise ValueError(f"--size {size} is for the top view, not {view}")
     owners = {"n_owners": math.prod(number_of_tracks.OWNERS[target].values())} if size == "standard" else {}
     return NETWORKS[view][size](input_shape, len(number_of_tracks.TARGETS[target]), **owners)
 
@@ -131,4 +143,4 @@ def owners_loss(owners, logits):
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -25,14 +25,22 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
     generate, n_sides = GENERATORS[args.generator]
-    n_channels = args.sides or n_sides
+    n_channels = args.sides or (number_of_tracks.sides_of_files(args.data) if args.data else n_sides)
     data = number_of_tracks3D.load(generate=generate, n_channels=n_channels, **lib.data_settings(args))
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = voxel_cnn((*views.SHAPES["voxels"], n_channels))
         optimizer = lib.optimizer(args.learning_rate, args.epochs * steps)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    model.fit(
+        data.train,
+        validation_data=data.val,
+        epochs=args.epochs,
+        steps_per_epoch=steps,
+        callbacks=lib.callbacks(args),
+        verbose=2,
+        shuffle=False,
+    )
     model = lib.in_float32(model)
     scores = {}
     for name, test in data.tests.items():
@@ -42,8 +50,9 @@ def main(argv=None):
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
     lib.draw_model(model, args.out / "model.png")
+    print(f"{metrics.describe(scores['test'])}\nin {args.out}")
     return scores
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

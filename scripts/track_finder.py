@@ -113,7 +113,10 @@ def main(argv=None):
             filters=args.filters, width=args.width, n_hit_layers=args.hit_layers, n_token_layers=args.token_layers
         )
         if args.start_from:
-            model.set_weights(lib.load_model(args.start_from).get_weights())
+            weights = lib.load_model(args.start_from).get_weights()
+            if [values.shape for values in weights] != [values.shape for values in model.get_weights()]:
+                raise ValueError(f"--start-from {args.start_from}: another network than this one")
+            model.set_weights(weights)
         count = "sparse_categorical_crossentropy"
         model.compile(
             lib.optimizer(args.learning_rate, args.epochs * steps),
@@ -121,13 +124,23 @@ def main(argv=None):
             loss_weights={"track": 1.0, "n_tracks": 0.3, "n_segments": 0.1},
             metrics={"track": [hit_accuracy, perfect], "n_tracks": "accuracy", "n_segments": "accuracy"},
         )
-    model.fit(data.train, validation_data=data.val, epochs=args.epochs, steps_per_epoch=steps, callbacks=lib.callbacks(args), verbose=2)
+    model.fit(
+        data.train,
+        validation_data=data.val,
+        epochs=args.epochs,
+        steps_per_epoch=steps,
+        callbacks=lib.callbacks(args),
+        verbose=2,
+        shuffle=False,
+    )
     model = lib.in_float32(model)
     tests = data.tests | {name: realistic.generate(args.test_events, preset=name, seed=[args.seed, 2]) for name in PRESETS}
     scores = {name: evaluate(model, events) for name, events in tests.items()}
     lib.save_run(model, args, scores, data.description, OUTPUTS, LIMITS)
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     lib.draw_model(model, args.out / "model.png")
+    perfect_events = scores["test"]["all"]["perfect"]
+    print(f"{perfect_events['n']} events, {perfect_events['value']:.2%} perfect by the network alone; in {args.out}")
     return scores
 
 
@@ -137,4 +150,4 @@ def evaluate(model, events):
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)
