@@ -52,11 +52,25 @@ def open_root(path, **options):
     Args:
         path: the file. options: of `uproot.open`.
     """
-    with reading(path), uproot.open(path, **options) as file:
+    with reading(path), _classes_restored(), uproot.open(path, **options) as file:
         size, expected = Path(path).stat().st_size, file.file.fEND
         if size < expected:
             raise ValueError(f"truncated, {size} of {expected} bytes")
         yield file
+
+
+@contextmanager
+def _classes_restored():
+    """uproot keeps the classes that it makes from a file's streamer info, for all files: those of a damaged one must not outlive it."""
+    classes = dict(uproot.classes)
+    versions = [(model.known_versions, dict(model.known_versions)) for model in classes.values() if hasattr(model, "known_versions")]
+    try:
+        yield
+    finally:
+        for registry, before in [(uproot.classes, classes), *versions]:
+            if registry != before:
+                registry.clear()
+                registry.update(before)
 
 
 class FileProgress:

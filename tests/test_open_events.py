@@ -1,4 +1,6 @@
 import random
+import re
+from contextlib import suppress
 
 import awkward as ak
 import numpy as np
@@ -117,3 +119,20 @@ def test_a_tkevent_file_of_timestamps_alone_opens_with_a_drift_model(real_data, 
 def test_real_files_of_every_kind_open(real_data, name):
     assert open_events.kind_of(real_data / name) == KINDS[name]
     assert len(open_events.read(real_data / name)) > 0
+
+
+def uproot_classes():
+    return {name: dict(getattr(model, "known_versions", {})) for name, model in uproot.classes.items()}
+
+
+def test_a_damaged_file_leaves_no_classes_behind_for_the_next(toy_file, tmp_path):
+    whole, expected, damaged = toy_file.read_bytes(), open_events.read(toy_file), tmp_path / "damaged.root"
+    versions = list(re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL))  # a byte count and the version 12 or 13 of a branch
+    assert len(versions) > 5
+    classes = uproot_classes()
+    for version in versions:
+        damaged.write_bytes(whole[: version.end() - 1] + b"\x4d" + whole[version.end() :])
+        with suppress(ValueError):
+            open_events.read(damaged)
+        assert uproot_classes() == classes
+    assert_same(open_events.read(toy_file), expected)
