@@ -7,6 +7,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import beta
 
+OR_MORE = {"segments": 6}  # what is counted -> the label that stands for it or more
+
 
 def binomial_interval(successes, trials, level=0.6827):
     """Clopper-Pearson interval of an efficiency or an accuracy: it covers the true value with at least the given probability.
@@ -117,27 +119,38 @@ def counting(truth, probabilities, labels):
     }
 
 
-def failures(scores, least=0.005):
+def name_of(label, what="tracks"):
+    """A label as it is read: 6+ where it stands for six or more of what is counted."""
+    return f"{label}+" if label == OR_MORE.get(what) else f"{label}"
+
+
+def number_of(label, what="tracks"):
+    """A label with what is counted: 1 track, 2 tracks, 6+ segments."""
+    return f"{name_of(label, what)} {what.removesuffix('s') if label == 1 else what}"
+
+
+def failures(scores, least=0.005, what="tracks"):
     """Sentences on the confusions that happen to more than a share of the events of their class, worst first.
 
     Args:
-        scores: as `counting` gives them. least: share of the events of a true number of tracks.
+        scores: as `counting` gives them. least: share of the events of a true number of tracks. what: is counted.
     """
     confusion = np.array(scores["confusion"])
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     wrong = np.argwhere((share > least) & ~np.eye(len(share), dtype=bool))
     worst_first = wrong[np.argsort(-share[*wrong.T], kind="stable")]
-    name = scores["labels"]
+    name = [name_of(label, what) for label in scores["labels"]]
     return [f"{name[i]} counted as {name[j]}: {share[i, j]:.1%} of {confusion[i].sum()} test events" for i, j in worst_first]
 
 
-def describe(scores):
+def describe(scores, what="tracks"):
     """Lines for the terminal of what `counting` found: accuracy with its interval, confusion matrix."""
     low, high = scores["interval"]
+    names = [name_of(label, what) for label in scores["labels"]]
     lines = [f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})"]
-    lines.append("true \\ predicted " + "".join(f"{label:>8}" for label in scores["labels"]))
-    for label, row in zip(scores["labels"], scores["confusion"], strict=True):
-        lines.append(f"{label:>16} " + "".join(f"{n:>8}" for n in row))
+    lines.append("true \\ predicted " + "".join(f"{name:>8}" for name in names))
+    for name, row in zip(names, scores["confusion"], strict=True):
+        lines.append(f"{name:>16} " + "".join(f"{n:>8}" for n in row))
     return "\n".join(lines)
 
 

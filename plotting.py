@@ -4,6 +4,7 @@ Figures are made without pyplot, so they need no display and none stays open. Th
 """
 
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,14 @@ import metrics
 # Okabe and Ito, https://jfly.uni-koeln.de/color: told apart by colour-blind readers. A marker a track helps on top of it.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v")
-NOISE_COLOUR, WALL_COLOUR, FOIL_COLOUR, GRID_COLOUR = "0.5", "0.72", "#7F3C00", "0.9"
+NOISE_COLOUR, UNKNOWN_COLOUR, WALL_COLOUR, FOIL_COLOUR, GRID_COLOUR = "0.5", "0.25", "0.72", "#7F3C00", "0.9"
+NO_TRACK, UNKNOWN = -1, -2  # instead of a track; the event table has -1 for both
 
 # Detector in mm (Falaise geometry; the same numbers as in datasets/geometry.py, which this room may not import)
 CELL_MM = 44.0
 N_LAYERS = 9
 MIDDLE_COLUMN = 56
-FIRST_WIRE_MM = 53.0  # 22 in the toy of `my_generator`
+FIRST_WIRE_MM, TOY_FIRST_WIRE_MM = 53.0, 22.0  # the toy is that of `my_generator`, all on one side
 Y_EDGE_MM = 56.5 * CELL_MM  # of the tracker
 X_WALL_Y_MM, VETO_Z_MM = 2505.5, 1550.0
 MAIN_WALL_GAP_MM = 8.0  # from the last cell to the main wall, which stands at 435
@@ -38,6 +40,25 @@ MARGIN_MM = 3 * CELL_MM  # left free beside the outermost hits
 
 WRONG_AREA = 150  # of the ring around a wrong hit, in square points
 MAX_IN_LEGEND = 10
+
+
+def figure_path(text):
+    """The path of a figure, for flags: argparse refuses other formats before a script has worked for an hour."""
+    if Path(text).suffix not in (".pdf", ".png"):
+        raise ArgumentTypeError(f"{text} ends neither in .pdf nor in .png")
+    return Path(text)
+
+
+def at_least(least):
+    """The type of a flag that takes whole numbers from `least` on, such as how many events to draw."""
+
+    def number(text):
+        if int(text) < least:
+            raise ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    number.__name__ = "int"  # as argparse names it where the text is no number
+    return number
 
 
 def history(history, path):
@@ -81,7 +102,7 @@ def confusion(matrix, path, labels=(1, 2, 3, 4), title="", what="tracks"):
 
     Args:
         matrix: (n_classes, n_classes) counts, rows truth, columns predicted, as `metrics.confusion_matrix` gives.
-        path: the figure. labels: (n_classes,) names of the classes. title: put above the accuracy. what: is counted.
+        path: the figure. labels: (n_classes,) numbers the classes stand for. title: put above the accuracy. what: is counted.
     """
     matrix = np.asarray(matrix)
     if matrix.shape != (len(labels), len(labels)):
@@ -92,7 +113,8 @@ def confusion(matrix, path, labels=(1, 2, 3, 4), title="", what="tracks"):
     ax = figure.subplots()
     shown = {"annot": text, "fmt": "", "annot_kws": {"fontsize": 11}, "square": True, "linewidths": 1, "linecolor": "white"}
     colours = {"vmin": 0, "vmax": 1, "cmap": "Blues", "cbar_kws": {"label": "share of the true row"}}
-    seaborn.heatmap(matrix / np.maximum(total, 1), ax=ax, xticklabels=labels, yticklabels=labels, **shown, **colours)
+    names = [metrics.name_of(label, what) for label in labels]
+    seaborn.heatmap(matrix / np.maximum(total, 1), ax=ax, xticklabels=names, yticklabels=names, **shown, **colours)
     ax.set(xlabel=f"predicted number of {what}", ylabel=f"true number of {what}")
     ax.tick_params(axis="y", rotation=0)
     n_right, n_events = np.trace(matrix), matrix.sum()
@@ -109,11 +131,13 @@ def event_display(hits, path=None, title="", n_sides=1, axes=None, first_wire_mm
     """Draw the three views of one event. x points down in the top view, so it is seen from above and side 0 lies above the foil.
 
     Cells have the colour of their track, a second colour as frame where two tracks share them, a grey cross where they belong to
-    none. Drift circles are to scale. Hits without z are hollow and dashed in the top view and absent from the other two.
+    none, and are plain where that is unknown. Drift circles are to scale. Hits without z are hollow and dashed in the top view and
+    absent from the other two.
 
     Args:
         hits: name -> (hit,) array with the names of the event table: side, layer, column, drift_radius_mm, z_mm, track,
-            second_track. Put predicted labels in `track` to see them, or use `as_found`, which rings wrong hits.
+            second_track. Put predicted labels in `track` to see them, or use `as_found`, which rings wrong hits. Track -1 is none,
+            -2 unknown.
         path: the figure, if it is to be written. title: of the event.
         n_sides: 2 shows both tracker sides in their places, 1 lays them on top of each other, as |x|.
         axes: (top, side, front) to draw into; without them a figure is made.
@@ -138,43 +162,59 @@ def event_display(hits, path=None, title="", n_sides=1, axes=None, first_wire_mm
         for ax in axes[1:]:
             box = ax.get_position()
             ax.set_position((box.x0, box.y0, box.width, box.height + unused / figure.get_figheight()))
-        _legend(figure, hits["track"])
+        _legend(figure, [hits])
     if path is not None:
         save(figure, path)
     return figure
 
 
-def page_of_events(events, which, path, titles, n_sides=1, first_wire_mm=FIRST_WIRE_MM, found=None, finder="found"):
+def page_of_events(events, which, path, titles, n_sides=None, first_wire_mm=FIRST_WIRE_MM, found=None, finder="found"):
     """Draw many events, one a row: a large top view, small side and front views. `event_display` says how to read them.
 
     With the tracks of a finder each event has two rows, as found and below it as true. Found tracks have the colours of the true ones
-    they are made of, and hits that are wrong have a ring.
+    they are made of, and hits that are wrong have a ring. Where an event's number of tracks is unknown and no hit has one, so are
+    the tracks of its hits.
 
     Args:
         events: an event table. which: indices of the events to draw.
         path: a .pdf gets as many A3 pages as it needs, a picture one long page. titles: one for each of `which`.
-        n_sides, first_wire_mm: as in `event_display`.
+        n_sides: as in `event_display`; by default 1 where all events are of the straight-line toy, 2 elsewhere.
+        first_wire_mm: distance of layer 0 from the foil, one for all or one for each of `which`.
         found: (hit,) int, found track of each hit of the table, below 0 where it was left out. finder: its name, for the titles.
     """
+    first_wires = np.broadcast_to(first_wire_mm, len(which))
+    n_sides = n_sides or (1 if len(first_wires) and (first_wires == TOY_FIRST_WIRE_MM).all() else 2)
     rows_per_page, row_height = (5, 2.2) if n_sides == 1 else (3, 3.6)
-    rows = [(_hits_of(events, event), title) for event, title in zip(which, titles, strict=True)]
+    rows = [(_hits_of(events, event), *row) for event, *row in zip(which, titles, first_wires, strict=True)]
     if found is not None:
         rows_per_page -= 1  # both rows of an event on the same page
         labels = [found[events.hit_offsets[event] : events.hit_offsets[event + 1]] for event in which]
-        pairs = [((as_found(hits, own), f"{title} · {finder}"), (hits, "truth")) for (hits, title), own in zip(rows, labels, strict=True)]
+        pairs = [
+            ((as_found(hits, own), f"{title} · {finder}", first_wire), (hits, "truth", first_wire))
+            for (hits, title, first_wire), own in zip(rows, labels, strict=True)
+        ]
         rows = [row for pair in pairs for row in pair]
     if Path(path).suffix != ".pdf":
         rows_per_page = max(len(rows), 1)
     pages = (
-        _page(rows[start : start + rows_per_page], rows_per_page, row_height, n_sides, first_wire_mm)
+        _page(rows[start : start + rows_per_page], rows_per_page, row_height, n_sides)
         for start in range(0, max(len(rows), 1), rows_per_page)
     )
     save(pages, path)
 
 
 def _hits_of(events, event):
-    """The hits of one event: name -> (hit,) array."""
-    return {name: values[events.hit_offsets[event] : events.hit_offsets[event + 1]] for name, values in events.hits.items()}
+    """The hits of one event: name -> (hit,) array; `track` is UNKNOWN where the file does not tell."""
+    hits = {name: values[events.hit_offsets[event] : events.hit_offsets[event + 1]] for name, values in events.hits.items()}
+    if events.info["n_tracks"][event] < 0 and (hits["track"] < 0).all():
+        hits["track"] = np.full_like(hits["track"], UNKNOWN)
+    return hits
+
+
+def title_of(events, event, path=""):
+    """What an event of a table is called: its file, its run and its number, as far as they are known."""
+    known = ", ".join(f"{name} {events.info[name][event]}" for name in ("run", "event") if events.info[name][event] >= 0)
+    return ": ".join(part for part in (Path(path).name, known) if part)
 
 
 def as_found(hits, found):
@@ -202,17 +242,15 @@ def as_found(hits, found):
     return hits | {"track": track, "second_track": np.full(len(track), -1), "wrong": ~right}
 
 
-def _page(rows, n_rows, row_height, n_sides, first_wire_mm):
-    """One page with a row for each (hits, title)."""
+def _page(rows, n_rows, row_height, n_sides):
+    """One page with a row for each (hits, title, first wire)."""
     height = n_rows * row_height + 0.6
     figure = Figure((16.5, height))
-    shown = [np.zeros(0, int)]
-    for row, (hits, title) in enumerate(rows):
+    for row, (hits, title, first_wire_mm) in enumerate(rows):
         bottom, box = height - (row + 1) * row_height + 0.45, row_height - 0.75
         axes = [_axes(figure, 0.75, bottom, 10.4, box), _axes(figure, 12.2, bottom, 2.7, box), _axes(figure, 15.3, bottom, 1.0, box)]
         _draw_event(hits, axes, title, n_sides, first_wire_mm, marker_area=7)
-        shown.append(hits["track"])
-    _legend(figure, np.concatenate(shown), any("wrong" in hits for hits, _ in rows))
+    _legend(figure, [hits for hits, *_ in rows])
     return figure
 
 
@@ -309,8 +347,9 @@ def _zoom(ax, y, depth):
 
 
 def _colours(track):
-    """(hit,) colours of tracks; grey for -1."""
-    return np.array([PALETTE[t % len(PALETTE)] if t >= 0 else NOISE_COLOUR for t in track], dtype=object)
+    """(hit,) colours of tracks; greys for none and for unknown."""
+    grey = {NO_TRACK: NOISE_COLOUR, UNKNOWN: UNKNOWN_COLOUR}
+    return np.array([grey[t] if t < 0 else PALETTE[t % len(PALETTE)] for t in track], dtype=object)
 
 
 def _cells(ax, x, y, hits):
@@ -328,7 +367,7 @@ def _cells(ax, x, y, hits):
         _patches(ax, circles, known, facecolors="none", edgecolors=colours[known], linewidths=0.9, linestyles=[style], zorder=4)
     shared = second >= 0
     _patches(ax, squares, shared, facecolors="none", edgecolors=_colours(second[shared]), linewidths=1.6, zorder=3)
-    ax.scatter(y[track < 0], x[track < 0], 12, NOISE_COLOUR, marker="x", linewidths=0.9, zorder=4)
+    ax.scatter(y[track == NO_TRACK], x[track == NO_TRACK], 12, NOISE_COLOUR, marker="x", linewidths=0.9, zorder=4)
     if "wrong" in hits:
         ax.scatter(y[hits["wrong"]], x[hits["wrong"]], WRONG_AREA, "none", edgecolors="black", linewidths=1.3, zorder=5)
 
@@ -344,28 +383,32 @@ def _points(ax, across, hits, area):
     for t in np.unique(track[measured]):
         chosen = measured & (track == t)
         place = across[chosen], z[chosen], area
-        if t < 0:
+        if t == NO_TRACK:
             ax.scatter(*place, NOISE_COLOUR, marker="x", linewidths=0.8)
+        elif t == UNKNOWN:
+            ax.scatter(*place, UNKNOWN_COLOUR, marker="o", linewidths=0.8)
         else:
             edges = np.where(second[chosen] >= 0, _colours(second[chosen]), "none")
             ax.scatter(*place, PALETTE[t % len(PALETTE)], marker=MARKERS[t % len(MARKERS)], edgecolors=edges, linewidths=1, zorder=3)
 
 
-def _legend(figure, track, with_wrong=False):
-    """What colours and shapes mean, below everything."""
-    tracks = np.unique(track[track >= 0])
+def _legend(figure, drawn):
+    """What the colours and shapes of the drawn hits mean, (name -> (hit,) array) an event, below everything."""
+    track, second, z = (np.concatenate([[], *(hits[name] for hits in drawn)]) for name in ("track", "second_track", "z_mm"))
+    tracks = np.unique(track[track >= 0]).astype(int)
     point = lambda t: Line2D([], [], color=PALETTE[t % len(PALETTE)], marker=MARKERS[t % len(MARKERS)], linestyle="", label=f"track {t}")  # noqa: E731
     handles = [point(t) for t in tracks[:MAX_IN_LEGEND]]
     if len(tracks) > MAX_IN_LEGEND:
         handles.append(Line2D([], [], linestyle="", label=f"and {len(tracks) - MAX_IN_LEGEND} more tracks"))
-    handles += [
-        Line2D([], [], color=NOISE_COLOUR, marker="x", linestyle="", label="no track"),
-        Patch(facecolor=to_rgba(PALETTE[0], 0.25), edgecolor=PALETTE[1], linewidth=1.6, label="cell of two tracks"),
-        Patch(facecolor="none", edgecolor=PALETTE[0], linestyle="--", label="hit without z"),
-        Line2D([], [], color=FOIL_COLOUR, linewidth=2, label="source foil"),
-        Patch(color=WALL_COLOUR, label="calorimeter"),
+    some = [
+        ((track == NO_TRACK).any(), Line2D([], [], marker="x", linestyle="", color=NOISE_COLOUR, label="no track")),
+        ((track == UNKNOWN).any(), Line2D([], [], marker="o", linestyle="", color=UNKNOWN_COLOUR, label="track unknown")),
+        ((second >= 0).any(), Patch(facecolor=to_rgba(PALETTE[0], 0.25), edgecolor=PALETTE[1], linewidth=1.6, label="cell of two tracks")),
+        (np.isnan(z).any(), Patch(facecolor="none", edgecolor=PALETTE[0], linestyle="--", label="hit without z")),
     ]
-    if with_wrong:
+    handles += [handle for there, handle in some if there]
+    handles += [Line2D([], [], color=FOIL_COLOUR, linewidth=2, label="source foil"), Patch(color=WALL_COLOUR, label="calorimeter")]
+    if any(np.any(hits.get("wrong", False)) for hits in drawn):
         handles.append(Line2D([], [], color="black", marker="o", markerfacecolor="none", markersize=10, linestyle="", label="wrong hit"))
     figure.legend(handles=handles, loc="lower center", ncols=int(figure.get_figwidth() / 1.35), fontsize=9, frameon=False)
 

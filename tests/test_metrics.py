@@ -131,3 +131,16 @@ def test_failures_tell_the_frequent_confusions_worst_first():
     scores = {"labels": [1, 2, 3], "confusion": [[998, 2, 0], [10, 989, 1], [0, 80, 920]]}
     assert metrics.failures(scores) == ["3 counted as 2: 8.0% of 1000 test events", "2 counted as 1: 1.0% of 1000 test events"]
     assert metrics.failures({"labels": [1, 2], "confusion": [[5, 0], [0, 0]]}) == []
+
+
+def test_six_segments_are_six_or_more():
+    scores = {"n_events": 10, "accuracy": 0.9, "interval": [0.8, 0.95], "labels": [5, 6], "confusion": [[4, 1], [0, 5]]}
+    assert metrics.failures(scores, what="segments") == ["5 counted as 6+: 20.0% of 5 test events"]
+    assert metrics.describe(scores, "segments").splitlines()[1:] == [
+        "true \\ predicted        5      6+",
+        "               5        4       1",
+        "              6+        0       5",
+    ]
+    assert "+" not in metrics.describe(scores) + metrics.failures(scores)[0]
+    said = [metrics.number_of(n, what) for what in ("tracks", "segments") for n in (0, 1, 6)]
+    assert said == ["0 tracks", "1 track", "6 tracks", "0 segments", "1 segment", "6+ segments"]

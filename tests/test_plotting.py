@@ -1,8 +1,10 @@
+import argparse
 import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 import plotting
@@ -77,7 +79,7 @@ def test_same_events_give_the_same_pdf(tmp_path):
 @pytest.mark.parametrize(("n_events", "n_pages"), [(0, 1), (5, 1), (8, 2)])
 def test_a_pdf_has_as_many_pages_as_the_events_need(tmp_path, events, n_events, n_pages):
     path = tmp_path / "events.pdf"
-    plotting.page_of_events(events, range(n_events), path, [f"event {i}" for i in range(n_events)])
+    plotting.page_of_events(events, range(n_events), path, [f"event {i}" for i in range(n_events)], first_wire_mm=22)
     assert len(re.findall(rb"/Type /Page\b", path.read_bytes())) == n_pages
 
 
@@ -207,7 +209,7 @@ def test_whatever_is_found_among_noise_is_wrong(found):
 
 def test_found_and_true_tracks_are_rows_of_one_page(saved, events):
     found = np.where(np.arange(len(events.hits["track"])) % 5, events.hits["track"], -1)
-    plotting.page_of_events(events, [2, 5, 1], "events.pdf", ["a", "b", "c"], found=found, finder="mine")
+    plotting.page_of_events(events, [2, 5, 1], "events.pdf", ["a", "b", "c"], first_wire_mm=22, found=found, finder="mine")
     pages = list(saved[0])
     titles = [[ax.get_title(loc="left") for ax in page.axes[::3]] for page in pages]
     assert titles == [["a · mine", "truth", "b · mine", "truth"], ["c · mine", "truth"]]
@@ -221,3 +223,69 @@ def test_without_found_tracks_no_hit_has_a_ring(saved, events):
     plotting.page_of_events(events, [2], "events.png", ["a"])
     (page,) = saved[0]
     assert "wrong hit" not in [text.get_text() for text in page.legends[0].get_texts()]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_legend_lists_what_is_drawn():
+    always = ["source foil", "calorimeter"]
+    assert legend(plotting.event_display(hits(second=(-1, -1)))) == ["track 0", "track 1", *always]
+    everything = ["track 0", "no track", "cell of two tracks", "hit without z", *always]
+    assert legend(plotting.event_display(hits(z_mm=(np.nan, 1), track=(0, -1), second=(1, -1)))) == everything
+
+
+def test_hits_of_unknown_tracks_are_no_noise(saved, events):
+    """Of three events, the first has no labels, the second holds noise alone, the third has labels for its hits."""
+    some = events[[0, 1, 2]]
+    some.hits["track"][: some.hit_offsets[2]] = some.hits["second_track"][:] = -1
+    some.info["n_tracks"][[0, 2]] = -1
+    plotting.page_of_events(some, range(3), "events.pdf", ["a", "b", "c"], first_wire_mm=22)
+    (page,) = saved[0]
+    crosses = [sum(len(c.get_offsets()) for c in ax.collections if isinstance(c, PathCollection)) for ax in page.axes[::3]]
+    assert crosses[0] == crosses[2] == 0 < crosses[1]
+    assert {"track unknown", "no track", "track 0"} < set(legend(page))
+    assert (some.hits["track"][: some.hit_offsets[2]] == -1).all()
+
+
+def test_each_event_of_a_page_has_its_own_geometry(saved, events):
+    for first_wires, n_sides in (((22, 22), 1), ((22, 53), 2), ((53, 53), 2)):
+        plotting.page_of_events(events, [0, 1], "events.pdf", ["a", "b"], first_wire_mm=first_wires)
+        (page,) = saved.pop()
+        for (top, front), first_wire in zip(zip(page.axes[::3], page.axes[2::3], strict=True), first_wires, strict=True):
+            assert len([text for text in top.texts if text.get_text().startswith("side")]) == (n_sides if n_sides == 2 else 0)
+            assert min(place[0] for place in markers(front)) == first_wire
+
+
+def test_an_event_is_called_by_what_is_known_of_it(events):
+    assert plotting.title_of(events, 3) == "event 3"
+    events.info["run"][3] = 724
+    assert plotting.title_of(events, 3, "runs/a.brio") == "a.brio: run 724, event 3"
+    events.info["run"][3] = -1
+
+
+def test_segments_have_a_class_of_six_or_more(saved):
+    for what, last in (("segments", "6+"), ("tracks", "6")):
+        plotting.confusion(np.eye(2, dtype=int), "confusion.pdf", [5, 6], what=what)
+        ax = saved.pop().axes[0]
+        for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+            assert [label.get_text() for label in labels] == ["5", last]
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind", "good", "bad"),
+    [
+        ("--figure", plotting.figure_path, ("a.pdf", "b/c.png"), ("a", "a.foo")),
+        ("--number", plotting.at_least(1), ("1", "20"), ("0", "-3", "x")),
+    ],
+)
+def test_flags_refuse_what_would_fail_later(flag, kind, good, bad, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument(flag, type=kind)
+    for text in good:
+        assert str(getattr(parser.parse_args([flag, text]), flag[2:])) == text
+    for text in bad:
+        with pytest.raises(SystemExit):
+            parser.parse_args([flag, text])
+        assert f"argument {flag}: " in capsys.readouterr().err
