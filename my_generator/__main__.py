@@ -16,6 +16,7 @@ import inspect
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.progress import Progress
 
 from datasets import hit_tree
@@ -23,6 +24,7 @@ from my_generator import blocks, family, lines, realistic
 from my_generator.response import PRESETS
 
 OPTIONS = ("degrees", "paths", "sides")
+LEAST = {"tracks": 1, "events": 1, "files": 1, "first_file": 0, "seed": 0, "max_kinks": 1, "degrees": 0}  # of what flags take
 
 
 def parse_args(argv=None):
@@ -55,10 +57,12 @@ def parse_args(argv=None):
     for name in ("tracks", "response", "kinks", "max_kinks", *OPTIONS):
         if getattr(args, name) is not None and name not in options_of(args.kind):
             parser.error(f"--{name.replace('_', '-')} does not go with --kind {args.kind}")
+    for name, least in LEAST.items():
+        for value in np.atleast_1d(getattr(args, name)):
+            if value is not None and not value >= least:
+                parser.error(f"--{name.replace('_', '-')} {value} is less than {least}")
     if args.kinks is not None and not 0 <= args.kinks <= 1:
         parser.error(f"--kinks {args.kinks} outside 0..1")
-    if args.max_kinks is not None and args.max_kinks < 1:
-        parser.error(f"--max-kinks {args.max_kinks} is less than 1")
     return args
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 import lib
 import metrics
+import plotting
 from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import number_of_tracks, open_events
 
@@ -23,25 +24,29 @@ def parse_args(argv=None):
     parser.add_argument("model", help="name of a shipped model, or path of a run folder or .keras file")
     parser.add_argument("files", nargs="+", help="files or globs, labelled with their number of tracks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of merit here")
-    parser.add_argument("--batch-size", type=int, default=1024, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=plotting.at_least(1), default=1024, help="(default: %(default)s)")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     model, target = lib.load_model(args.model), lib.target_of(args.model)
-    truth, probabilities = [], []
-    for events in open_events.stream(args.files, progress=True):
-        truth.append(number_of_tracks.classes(events, target=target) + 1)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+    truth, probabilities, opened = [], [], []
+    for events in open_events.stream(args.files, progress=True, on_file=lambda path, _: opened.append(path)):
+        truth.append(number_of_tracks.classes(events, opened[-1], target) + 1)
         probabilities.append(number_of_tracks.predict(model, events, args.batch_size, target))
+    if not any(map(len, truth)):
+        raise ValueError(f"{', '.join(args.files)}: no events")
     probabilities = np.concatenate(probabilities)
     scores = metrics.counting(np.concatenate(truth), probabilities, range(probabilities.shape[1]))
     scores = {"model": args.model, "target": target, "files": args.files, **scores}
+    print(metrics.describe(scores, target))
     if args.json:
         lib.write_json(args.json, scores)
-    print(metrics.describe(scores))
     return scores
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -17,6 +17,7 @@ import awkward as ak
 import numpy as np
 
 import lib
+import metrics
 import plotting
 from architectures import track_finder  # noqa: F401  its layers, which a saved model is made of
 from datasets import clustering, hit_tree, open_events
@@ -37,8 +38,9 @@ def parse_args(argv=None):
     parser.add_argument("--model", default="track_finder", help="name of a shipped model or path of a run (default: %(default)s)")
     parser.add_argument("--no-refit", dest="refit", action="store_false", help="leave the last word to the network, fit no lines")
     parser.add_argument("--foil-rule", action="store_true", help="tracks start at the foil: join those that do not to one they continue")
-    parser.add_argument("--displays", type=Path, metavar="FILE.pdf", help="draw the first events, coloured by found track")
-    parser.add_argument("--n-displays", type=int, default=20, metavar="N", help="events drawn, of one kind (default: %(default)s)")
+    parser.add_argument("--displays", type=plotting.figure_path, metavar="FILE.pdf", help="draw the first events, coloured by found track")
+    number = plotting.at_least(1)
+    parser.add_argument("--n-displays", type=number, default=20, metavar="N", help="events drawn (default: %(default)s)")
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)
 
@@ -52,16 +54,17 @@ def main(argv=None):
 
     def parts():
         yield branches(concatenate([]), np.zeros(0, np.int16), np.zeros(0, np.float32))  # a tree even where there is no event
-        for events, first_wire_mm in blocks(args.files, args.drift_model):
+        for events, path, first_wire_mm in blocks(args.files, args.drift_model):
             labels, probability = look(model, events, first_wire_mm, args)
             counts.append(count_tracks(events, labels))
-            keep_first(drawn, events, labels, first_wire_mm, args.n_displays if args.displays else 0)
+            if args.displays:
+                keep_first(drawn, events, labels, path, first_wire_mm, args.n_displays)
             yield branches(events, labels, probability)
 
     hit_tree.write_tree(args.out, TREE, "tracks of hits", parts())
     seconds = time.perf_counter() - start
     counts = np.concatenate([np.zeros(0, int), *counts])
-    found = ", ".join(f"{n} tracks: {count}" for n, count in enumerate(np.bincount(counts)) if count)
+    found = ", ".join(f"{metrics.number_of(n)}: {count}" for n, count in enumerate(np.bincount(counts)) if count)
     print(f"{len(counts)} events in {seconds:.1f} s, {len(counts) / seconds:.0f} events/s; {found or 'nothing to find'}; in {args.out}")
     if drawn:
         draw(drawn, args.displays)
@@ -69,12 +72,13 @@ def main(argv=None):
 
 
 def blocks(paths, drift_model=None):
-    """Yield (events, distance of their first wires from the foil in mm) of files, a block at a time, with a bar on the terminal."""
-    kinds = []
-    tables = open_events.stream(paths, progress=True, on_file=lambda _, kind: kinds.append(kind), drift_model=drift_model)
+    """Yield (events, their file, distance of their first wires from the foil in mm), a block at a time, with a bar on the terminal."""
+    opened = []
+    tables = open_events.stream(paths, progress=True, on_file=lambda *file: opened.append(file), drift_model=drift_model)
     for events in tables:
+        path, kind = opened[-1]
         for start in range(0, len(events), BLOCK):
-            yield events[start : start + BLOCK], open_events.FIRST_WIRE_MM[kinds[-1]]
+            yield events[start : start + BLOCK], path, open_events.FIRST_WIRE_MM[kind]
 
 
 def look(model, events, first_wire_mm, args):
@@ -124,26 +128,23 @@ def branches(events, labels, probability):
     return {"hits": jagged(hits, events.hit_offsets), **{name: ak.Array(values) for name, values in info.items()}}
 
 
-def keep_first(drawn, events, labels, first_wire_mm, limit):
-    """Add (table with found tracks, first wire) to those to draw, up to a number of events; all of the geometry of the first."""
-    left = limit - sum(len(table) for table, _ in drawn)
-    if left > 0 and first_wire_mm == (drawn[0][1] if drawn else first_wire_mm):
-        hits = events.hits | {"track": labels, "second_track": np.full_like(labels, -1)}
-        drawn.append((replace(events, hits=hits)[:left], first_wire_mm))
+def keep_first(drawn, events, labels, path, first_wire_mm, limit):
+    """Add (table of one event with found tracks, its title, its first wires) to those to draw, up to a number of them."""
+    n_found = count_tracks(events, labels)
+    hits = events.hits | {"track": labels, "second_track": np.full_like(labels, -1)}
+    found = replace(events, hits=hits, info=events.info | {"n_tracks": n_found})
+    for i in range(min(len(events), limit - len(drawn))):
+        true = events.info["n_tracks"][i]
+        title = f"{plotting.title_of(events, i, path)}: {metrics.number_of(n_found[i])} found" + (f", true {true}" if true >= 0 else "")
+        drawn.append((found[i], title, first_wire_mm))
 
 
 def draw(drawn, path):
     """Event displays, coloured by found track."""
-    events = concatenate([table for table, _ in drawn])
-    n_found = count_tracks(events, events.hits["track"])
-    titles = []
-    for run, number, true, found in zip(events.info["run"], events.info["event"], events.info["n_tracks"], n_found, strict=True):
-        tracks = "1 track" if found == 1 else f"{found} tracks"
-        titles.append(f"run {run}, event {number}: {tracks} found" + (f", true {true}" if true >= 0 else ""))
-    n_sides = max(1, len(np.unique(events.hits["side"])))
-    plotting.page_of_events(events, range(len(events)), path, titles, n_sides, drawn[0][1])
-    print(f"first {len(events)} events drawn in {path}")
+    tables, titles, first_wires = zip(*drawn, strict=True)
+    plotting.page_of_events(concatenate(tables), range(len(drawn)), path, titles, first_wire_mm=first_wires)
+    print(f"first {len(drawn)} events drawn in {path}")
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

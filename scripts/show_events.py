@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+import lib
 import plotting
 from datasets import brio, filters, open_events, tkevent
 from datasets.events import concatenate
@@ -29,7 +30,7 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", help="files or globs")
     parser.add_argument("--out", type=Path, default=Path("runs/events"), metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--displays", type=int, default=10, help="events drawn of each file (default: %(default)s)")
+    parser.add_argument("--displays", type=plotting.at_least(0), default=10, help="events drawn of each file (default: %(default)s)")
     parser.add_argument("--format", choices=("pdf", "png"), default="pdf", help="(default: %(default)s)")
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)
@@ -82,14 +83,12 @@ def main(argv=None):
             share = f" ({100 * value / total['hits']:.1f} %)" if what in SHARES and total["hits"] else ""
             print(f"    {what:<22} {value}{share}")
         if len(examples):
-            first_wire = open_events.FIRST_WIRE_MM[kind]
-            titles = [f"{path.name}: run {run}, event {n}" for run, n in zip(examples.info["run"], examples.info["event"], strict=True)]
-            n_sides = 1 if kind == "my_generator" else 2
+            titles = [plotting.title_of(examples, i, path) for i in range(len(examples))]
             picture = args.out / f"{Path(name).stem}.{args.format}"
-            plotting.page_of_events(examples, range(len(examples)), picture, titles, n_sides, first_wire)
+            plotting.page_of_events(examples, range(len(examples)), picture, titles, first_wire_mm=open_events.FIRST_WIRE_MM[kind])
             print(f"    drawn in               {picture}")
     return summaries
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import lib
+import plotting
 from datasets import geometry
 from my_generator import GENERATORS
 
@@ -23,8 +24,8 @@ BLOCK = 20480
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generator", choices=("my_generator", "toyhaystack"), default="my_generator", help="(default: %(default)s)")
-    parser.add_argument("--events", type=int, default=100000, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=99, help="(default: %(default)s)")
+    parser.add_argument("--events", type=plotting.at_least(1), default=100000, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=plotting.at_least(0), default=99, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args(argv)
 
@@ -47,6 +48,8 @@ def fewest_own_pixels(events, axes, n_sides):
 
 def main(argv=None):
     args = parse_args(argv)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
     generate, n_sides = GENERATORS[args.generator]
     own = {name: [] for name in AXES}
     for start in range(0, args.events, BLOCK):
@@ -64,4 +67,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

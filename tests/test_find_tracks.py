@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lib
+import plotting
 from architectures.track_finder import track_finder
 from datasets import geometry, hit_tree, open_events
 from datasets.clustering import predict
@@ -148,8 +149,22 @@ def test_the_first_events_are_drawn_and_the_speed_is_said(model, haystack_file, 
     find(model, tmp_path / "found.root", tmp_path / "toy.root", haystack_file, *flags)
     said = capsys.readouterr().out
     assert "43 events in " in said and " events/s; " in said
-    assert "first 3 events drawn" in said  # the other file has another geometry
+    assert "first 5 events drawn" in said
     assert (tmp_path / "found.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_displays_show_found_tracks_in_the_geometry_of_each_file(model, unlabelled, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
+    hit_tree.write(tmp_path / "toy.root", realistic.generate(2, preset="data", seed=1))
+    flags = ["--displays", tmp_path / "found.pdf", "--n-displays", "5"]
+    found = find(model, tmp_path / "found.root", tmp_path / "toy.root", unlabelled, *flags)
+    ((events, which, _, titles, geometry),) = drawn
+    assert geometry == {"first_wire_mm": (22.0, 22.0, 53.0, 53.0, 53.0)} and list(which) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(events.hits["track"], found["track"][: len(events.hits["track"])])
+    np.testing.assert_array_equal(events.info["n_tracks"], found["n_tracks"][:5])  # so that what was left out is drawn as such
+    assert titles[0].startswith("toy.root: event 0: ") and titles[0].endswith(" found, true 2")
+    assert titles[2] == "unlabelled.root: event 0: 0 tracks found"
 
 
 # When it fails ---------------------------------------------------------------------------------------------------------------------
@@ -185,6 +200,12 @@ def test_a_file_that_is_read_is_not_overwritten(model, toy_file):
     with pytest.raises(ValueError, match="one of the files to read"):
         find(model, toy_file, f"{toy_file.parent}/*.root")
     assert toy_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("flags", [["--displays", "found"], ["--displays", "found.svgg"], ["--n-displays", "0"]])
+def test_wrong_displays_are_refused_at_once(flags, tmp_path):
+    with pytest.raises(SystemExit):
+        find_tracks.main(["nothing.root", "--out", str(tmp_path / "found.root"), *flags])
 
 
 def test_an_unknown_model_is_refused_and_leaves_no_output(toy_file, tmp_path):

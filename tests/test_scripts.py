@@ -1,10 +1,15 @@
+import csv
 import json
 
+import keras
 import numpy as np
 import pytest
 
 import lib
+import plotting
+from datasets import hit_tree
 from my_generator import __main__ as my_generator_cli
+from my_generator import straight_lines, toyhaystack
 from scripts import (
     benchmark,
     combined,
@@ -122,6 +127,107 @@ def test_counting_simulated_events_draws_and_lists_them(towers, tmp_path):
     count_tracks.main(["--model", str(towers / "top"), "--events", "30", "--displays", "4", "--out", str(tmp_path)])
     assert {path.name for path in tmp_path.iterdir()} == {"counts.csv", "scores.json", "confusion.pdf", "events.pdf"}
     assert len((tmp_path / "counts.csv").read_text().splitlines()) == 31
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory):
+    """A counter that knows nothing."""
+    path = tmp_path_factory.mktemp("untrained") / "top.keras"
+    keras.utils.set_random_seed(0)
+    number_of_tracks_classification.build("top", "small", (9, 113, 1)).save(path)
+    return str(path)
+
+
+def unlabelled_file(path):
+    events = straight_lines.generate(12, seed=3)
+    events.info["n_tracks"][:] = events.hits["track"][:] = events.hits["second_track"][:] = -1
+    events.info["run"][:] = 7
+    hit_tree.write(path, events)
+    return str(path)
+
+
+def test_only_results_of_this_run_are_left_and_listed(untrained, files, tmp_path, capsys):
+    out, path = tmp_path / "out", unlabelled_file(tmp_path / "real.root")
+    count_tracks.main(["--model", untrained, "--events", "10", "--displays", "1", "--out", str(out)])
+    (out / "notes.txt").write_text("mine")
+    capsys.readouterr()
+    assert count_tracks.main([path, "--model", untrained, "--displays", "0", "--out", str(out)]) is None
+    assert {file.name for file in out.iterdir()} == {"counts.csv", "notes.txt"}
+    said = capsys.readouterr().out
+    assert f"results in {out}: counts.csv\n" in said and "no scores: 12 of 12 events carry no label" in said
+    plot_confusion.main([untrained, f"{files}/*_0.root", "--per-cell", "1", "--out", str(out)])
+    old = out / "true9_predicted8.pdf"
+    old.write_text("old")
+    plot_confusion.main([untrained, f"{files}/*_0.root", "--per-cell", "1", "--out", str(out)])
+    assert not old.exists() and list(out.glob("true*_predicted*.pdf"))
+
+
+def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
+    haystack, real = tmp_path / "haystack.root", unlabelled_file(tmp_path / "real.root")
+    hit_tree.write(haystack, toyhaystack.generate(5, seed=1), "toyhaystack")
+    count_tracks.main([real, str(haystack), "--model", untrained, "--displays", "15", "--out", str(tmp_path / "out")])
+    lines = list(csv.DictReader((tmp_path / "out" / "counts.csv").open()))
+    assert list(lines[0]) == ["file", "run", "event", "true", "predicted", "probability"]
+    assert [line["file"] for line in lines] == [real] * 12 + [str(haystack)] * 5
+    assert [(line["run"], line["true"]) for line in lines[:12]] == [("7", "-1")] * 12
+    assert "no scores: 12 of 17 events carry no label" in capsys.readouterr().out
+    ((_, which, _, titles, geometry),) = drawn
+    assert len(which) == len(titles) == 15  # though no event of the first file can be wrong
+    wires = dict(zip((title.split(": ")[0] for title in titles), geometry["first_wire_mm"], strict=True))
+    assert wires == {"real.root": 22.0, "haystack.root": 53.0}
+    assert any(title.startswith("real.root: run 7, event 0: predicted ") for title in titles)
+    assert any(title.startswith("haystack.root: event ") and ": true " in title for title in titles)
+
+
+def test_wrong_events_are_drawn_in_the_geometry_of_their_file(untrained, files, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
+    haystack = tmp_path / "haystack.root"
+    hit_tree.write(haystack, toyhaystack.generate(20, seed=1), "toyhaystack")
+    plot_confusion.main(
+        [untrained, str(files / "my_generator_t1_0.root"), f"{files}/my_generator_t2_0.root", str(haystack), "--out", str(tmp_path)]
+    )
+    wires = {(title.split(": ")[0][:8], wire) for *_, titles, of in drawn for title, wire in zip(titles, of["first_wire_mm"], strict=True)}
+    assert {wire for _, wire in wires} == {22.0, 53.0} and len(wires) == 2
+
+
+@pytest.mark.parametrize("script", [count_tracks, evaluate, plot_confusion])
+def test_files_of_no_events_are_named(script, untrained, tmp_path):
+    hit_tree.write(tmp_path / "none.root", straight_lines.generate(0, seed=1))
+    flags = ["--model", untrained] if script is count_tracks else [untrained]
+    with pytest.raises(ValueError, match="none.root: no events"):
+        script.main([*flags, str(tmp_path / "none.root"), *([] if script is evaluate else ["--out", str(tmp_path)])])
+
+
+@pytest.mark.parametrize("script", [evaluate, plot_confusion])
+def test_a_file_without_labels_is_named(script, untrained, files, tmp_path):
+    path, flag = unlabelled_file(tmp_path / "real.root"), "--json" if script is evaluate else "--out"
+    with pytest.raises(ValueError, match="real.root: event 0 has -1 tracks"):
+        script.main([untrained, f"{files}/my_generator_t1_0.root", path, flag, str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        (count_tracks, ["--events", "0"]),
+        (count_tracks, ["--displays", "-1"]),
+        (view_ceiling, ["--events", "0"]),
+        (show_events, ["x.root", "--displays", "-1"]),
+        (plot_confusion, ["top", "x.root", "--out", "x", "--per-cell", "-1"]),
+        (evaluate, ["top", "x.root", "--batch-size", "0"]),
+        *(
+            (my_generator_cli, ["--out", "x", *flags])
+            for flags in (["--seed", "-1"], ["--first-file", "-1"], ["--files", "0"], ["--tracks", "0"])
+        ),
+        (my_generator_cli, ["--out", "x", "--kind", "scatter", "--degrees", "-3"]),
+    ],
+)
+def test_impossible_numbers_are_refused_at_once(script, flags, capsys):
+    with pytest.raises(SystemExit):
+        script.main(flags)
+    assert " is less than " in capsys.readouterr().err
 
 
 def test_benchmark_measures_every_section(towers, tmp_path):
