@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lib
 import metrics
+import plotting
 from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import filters, number_of_tracks
 from my_generator import realistic
@@ -40,14 +41,19 @@ FILTERS = {"": lambda events: events, ", isolated hits removed": lambda events: 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of tracks")
-    parser.add_argument("--events", type=int, default=8192, help="of each kind (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=2024, help="(default: %(default)s)")
+    parser.add_argument("--events", type=plotting.at_least(1), default=8192, help="of each kind (default: %(default)s)")
+    parser.add_argument("--seed", type=plotting.at_least(0), default=2024, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    for name in args.models:
+        if lib.target_of(name) != "tracks":
+            raise ValueError(f"{name} counts {lib.target_of(name)}: what it gets right cannot be told by numbers of tracks")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
     models = {name: lib.load_model(name) for name in args.models}
     kinds = {name: "my_generator" if model.inputs[0].shape[-1] == 1 else "toyhaystack" for name, model in models.items()}
     columns = [(name, label) for name in models for label in FILTERS]
@@ -68,4 +74,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

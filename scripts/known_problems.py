@@ -29,12 +29,15 @@ from my_generator.response import Response, apply
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of tracks")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the figure")
-    parser.add_argument("--events", type=int, default=4096, help="of each kind (default: %(default)s)")
+    parser.add_argument("--out", type=plotting.figure_path, required=True, metavar="FILE", help="the figure")
+    parser.add_argument("--events", type=plotting.at_least(1), default=4096, help="of each kind (default: %(default)s)")
     parser.add_argument("--heights-missing", type=float, default=0.3, help="share of the hits (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=2024, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=plotting.at_least(0), default=2024, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not 0 <= args.heights_missing <= 1:
+        parser.error(f"--heights-missing {args.heights_missing} outside 0..1")
+    return args
 
 
 def with_isolated_hit(events, sides, rng):
@@ -72,10 +75,12 @@ def kinds_of_events(events, share, seed):
         "clean": events,
         "one isolated hit added": with_isolated_hit(events, np.unique(events.hits["side"]), rng),
         f"{100 * share:g} % of heights missing": missing,
-        f"{100 * share:g} % of heights set to 0": heights_as_zero(missing),
+        f"{100 * share:g} % {AS_ZERO}": heights_as_zero(missing),
     }
 
 
+AS_ZERO = "of heights set to 0"
+BOX = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}  # behind the number of a bar that is cut off
 FILTERS = {"none": lambda events: events, "isolated hits removed": lambda events: events.keep_hits(~filters.isolated(events))}
 
 
@@ -90,6 +95,11 @@ def scores_of(model, events):
 
 def main(argv=None):
     args = parse_args(argv)
+    for name in args.models:
+        if lib.target_of(name) != "tracks":
+            raise ValueError(f"{name} counts {lib.target_of(name)}: what it gets right cannot be told by numbers of tracks")
+    for path in filter(None, [args.out, args.json]):
+        path.parent.mkdir(parents=True, exist_ok=True)
     models = {name: lib.load_model(name) for name in args.models}
     results = {name: {} for name in models}
     for name, model in models.items():
@@ -115,6 +125,12 @@ def table(results):
     return "\n".join(lines)
 
 
+def axis_end(results):
+    """Where the axis of wrongly counted events ends, in %: past all bars but those of heights set to 0, which would dwarf the others."""
+    highest = [1 - row["right"]["interval"][0] for scores in results.values() for name, row in scores.items() if AS_ZERO not in name]
+    return 100 * min(1, 1.1 * max(highest))
+
+
 def draw(results, n_events, path):
     """Bars of the wrongly counted events of each model: too many tracks, and beside them too few."""
     rows = list(next(iter(results.values())))
@@ -122,6 +138,7 @@ def draw(results, n_events, path):
     place = -np.arange(len(rows)) - 0.5 * (np.arange(len(rows)) // len(FILTERS))
     figure = Figure((2.6 * len(results) + 3.2, 0.42 * len(rows) + 1.7), layout="constrained")
     panels = figure.subplots(1, len(results), sharex=True, sharey=True, squeeze=False)[0]
+    end = axis_end(results)
     for ax, (name, scores) in zip(panels, results.items(), strict=True):
         over = 100 * np.array([[scores[row]["over"]["share"], *scores[row]["over"]["interval"]] for row in rows]).T
         wrong = 100 - 100 * np.array([[scores[row]["right"]["share"], *scores[row]["right"]["interval"][::-1]] for row in rows]).T
@@ -129,14 +146,17 @@ def draw(results, n_events, path):
         ax.barh(place, wrong[0] - over[0], 0.8, over[0], color=plotting.PALETTE[5])
         for shift, (share, low, high) in ((0.2, over), (-0.2, wrong)):
             ax.errorbar(share, place + shift, xerr=(share - low, high - share), fmt="none", ecolor="black", elinewidth=0.9, capsize=1.5)
-        ax.set(title=name, xlabel="wrongly counted events (%)", yticks=place, yticklabels=labels)
+        for y, share in zip(place, wrong[0], strict=True):
+            if share > end:
+                ax.text(0.98 * end, y, f"{share:.0f} % →", ha="right", va="center", fontsize=8, bbox=BOX)
+        ax.set(title=name, xlabel="wrongly counted events (%)", xlim=(0, end), yticks=place, yticklabels=labels)
         ax.grid(axis="x", color=plotting.GRID_COLOUR, linewidth=0.6)
         ax.set_axisbelow(True)
     handles = [Patch(color=plotting.PALETTE[1], label="too many tracks counted"), Patch(color=plotting.PALETTE[5], label="too few")]
-    title = f"{n_events} events of 1 to 4 tracks a bar; lines: 68 % intervals,\nabove of too many, below of all wrongly counted ones"
+    title = f"{n_events} events of 1 to 4 tracks a bar\nlines: 68 % intervals of ‘too many’ (upper) and of all wrong (lower)"
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, title=title, fontsize=9, title_fontsize=9)
     plotting.save(figure, path)
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -133,6 +133,29 @@ def test_effects_are_measured_with_and_without_heights_and_isolated_hits(untrain
     assert all(len(scores) == 4 and all(score["n_events"] == 20 for score in scores.values()) for scores in results.values())
 
 
+@pytest.mark.parametrize("script", [effects, known_problems])
+def test_a_counter_of_segments_is_not_measured_by_tracks(script, untrained, tmp_path, monkeypatch):
+    monkeypatch.setattr(lib, "target_of", lambda name: "segments")
+    with pytest.raises(ValueError, match=f"{untrained[0]} counts segments"):
+        script.main([*untrained, "--events", "2", *(["--out", str(tmp_path / "out.png")] if script is known_problems else [])])
+
+
+@pytest.mark.parametrize("flags", [["--events", "0"], ["--seed", "-1"], ["--out", "x.foo"], ["--out", "x"], ["--heights-missing", "1.5"]])
+def test_wrong_flags_are_refused_at_once(flags, untrained):
+    with pytest.raises(SystemExit):
+        known_problems.main([*untrained, "--out", "x.png", *flags])
+    if flags[0] in ("--events", "--seed"):
+        with pytest.raises(SystemExit):
+            effects.main([*untrained, *flags])
+
+
+def test_the_axis_ends_past_all_bars_but_those_of_heights_set_to_zero():
+    low, high = ({"right": {"share": share, "interval": [share - 0.02, share + 0.02]}} for share in (0.92, 0.4))
+    results = {"mine": {"clean | none": low, "30 % of heights set to 0 | none": high}}
+    assert known_problems.axis_end(results) == pytest.approx(11)
+    assert known_problems.axis_end({"mine": {"clean | none": high}}) == pytest.approx(68.2)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_events_without_heights_are_otherwise_those_of_the_preset(preset):
     events = realistic.generate(50, preset=effects.RESPONSES[f"`{preset}` without heights"], seed=6)
