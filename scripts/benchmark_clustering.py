@@ -85,15 +85,15 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)")
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="of fresh events (default: all)")
-    parser.add_argument("--events", type=int, default=4000, help="fresh events of each preset (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=4242, help="of fresh events (default: %(default)s)")
+    parser.add_argument("--events", type=plotting.at_least(1), default=4000, help="fresh events of each preset (default: %(default)s)")
+    parser.add_argument("--seed", type=plotting.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
     parser.add_argument("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
     parser.add_argument("--model", metavar="NAME", help=f"shipped track finder or path of a run (default: {DEFAULT_MODEL})")
     parser.add_argument("--hidden", action="store_true", help="finder + refit without drift radii and without heights too")
     parser.add_argument("--errors", choices=PRESETS, default="data", help="preset whose errors files have, for the oracle (default: data)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw the comparison, and events found well and not")
-    parser.add_argument("--displays", type=int, default=2, help="events drawn of each kind (default: %(default)s)")
+    parser.add_argument("--displays", type=plotting.at_least(0), default=2, help="events drawn of each kind (default: %(default)s)")
     parser.add_argument("--format", choices=("png", "pdf"), default="png", help="of the figures (default: %(default)s)")
     return parser.parse_args(argv)
 
@@ -250,10 +250,11 @@ def main(argv=None):
             content["samples"][name] = {"n_events": len(sample.events), "finders": results}
             print(f"**{name}**, {len(sample.events)} events\n\n{table(results)}\n", flush=True)
             if args.figures and name == drawn_sample(samples):
-                draw_events(sample, *drawn_row(args, labels), args)
+                drawn = sample, *drawn_row(args, labels), args
     if args.json:
         lib.write_json(args.json, content)
     if args.figures:
+        draw_events(*drawn)
         draw_comparison(content["samples"], args.figures / f"perfect_events.{args.format}")
     return content
 
@@ -261,7 +262,7 @@ def main(argv=None):
 def table(results):
     """Markdown: a row a finder, a column a figure, values for each true number of tracks."""
     classes = numbers_of_tracks(results)
-    lines = [f"| {'/'.join(classes)} tracks | " + " | ".join(COLUMNS) + " | events per CPU second |"]
+    lines = [f"| {'/'.join(classes)} {'track' if classes == ['1'] else 'tracks'} | " + " | ".join(COLUMNS) + " | events per CPU second |"]
     lines.append("| --- |" + " --- |" * (len(COLUMNS) + 1))
     for row, result in results.items():
         cells = ["/".join(percent(result["scores"][n][figure]) for n in classes) for figure in COLUMNS.values()]
@@ -298,48 +299,45 @@ def draw_events(sample, row, labels, args):
     n_tracks = events.info["n_tracks"]
     counts = metrics.clustering_by_event(events.hit_offsets, hits["track"], hits["second_track"], labels, n_tracks)
     perfect, (n_right, n_hits) = counts["perfect"][0] > 0, counts["hit_accuracy"]
-    n_sides = 1 if len(np.unique(hits["side"])) < 2 else 2
     for n in np.unique(n_tracks):
         good, failed = (np.flatnonzero((n_tracks == n) & chosen & (n_hits > 0))[: args.displays] for chosen in (perfect, ~perfect))
-        name = f"{n} track" + "s" * int(n != 1)
+        name = metrics.number_of(n)
         titles = [f"{name}, event {event}: perfect" for event in good]
         titles += [f"{name}, event {event}: {n_hits[event] - n_right[event]} of {n_hits[event]} hits wrong" for event in failed]
         path = args.figures / f"tracks_{n}.{args.format}"
-        plotting.page_of_events(events, [*good, *failed], path, titles, n_sides, sample.first_wire_mm, found=labels, finder=row)
+        of = {"first_wire_mm": sample.first_wire_mm, "found": labels, "finder": row}
+        plotting.page_of_events(events, [*good, *failed], path, titles, **of)
 
 
 def draw_comparison(samples, path):
     """Perfect events of all finders, a panel a sample: dots by true number of tracks, bars the 68 % intervals."""
     results = [sample["finders"] for sample in samples.values()]
-    rows = [row for row in results[0] if not row.endswith(WITH_FOIL)]
+    rows = [row for row in results[0] if row + WITH_FOIL in results[0]]  # clusters of files have no foil rule after them
     place = -np.arange(len(rows))
     classes = sorted(set().union(*map(numbers_of_tracks, results)), key=int)
-    colour = lambda number: plotting.PALETTE[number % len(plotting.PALETTE)]  # noqa: E731
-    marker = lambda number: plotting.MARKERS[number % len(plotting.MARKERS)]  # noqa: E731
+    colour = lambda n: plotting.PALETTE[(int(n) - 1) % len(plotting.PALETTE)]  # noqa: E731  that of n tracks in all figures
+    marker = lambda n: plotting.MARKERS[(int(n) - 1) % len(plotting.MARKERS)]  # noqa: E731
     figure = Figure((3.1 * len(results) + 2.6, 0.42 * len(rows) + 1.9), layout="constrained")
     panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
     for ax, name, result in zip(panels, samples, results, strict=True):
-        for number, n in enumerate(classes):
+        for n in classes:
             if n not in numbers_of_tracks(result):
                 continue
-            for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour(number))):
+            for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour(n))):
                 scores = [result[row + rule]["scores"][n]["perfect"] for row in rows]
                 value, low, high = 100 * np.array([[score["value"], *score["interval"]] for score in scores]).T
-                style = {"fmt": marker(number), "color": colour(number), "markerfacecolor": face, "markersize": 5, "elinewidth": 1}
+                style = {"fmt": marker(n), "color": colour(n), "markerfacecolor": face, "markersize": 5, "elinewidth": 1}
                 ax.errorbar(value, place + shift, xerr=(value - low, high - value), **style)
         ax.set(title=f"{name}, {samples[name]['n_events']} events", xlabel="perfect events (%)", xlim=(-3, 103))
         ax.set(yticks=place, yticklabels=rows)
         ax.grid(color=plotting.GRID_COLOUR, linewidth=0.6)
         ax.set_axisbelow(True)
-    handles = [
-        Line2D([], [], linestyle="", label=f"{n} track" + "s" * (n != "1"), color=colour(i), marker=marker(i))
-        for i, n in enumerate(classes)
-    ]
+    handles = [Line2D([], [], linestyle="", label=metrics.number_of(int(n)), color=colour(n), marker=marker(n)) for n in classes]
     grey = {"color": "0.3", "marker": "o", "linestyle": ""}
     handles += [Line2D([], [], label="with the foil rule", **grey), Line2D([], [], label="without", markerfacecolor="white", **grey)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 + 2 * len(results)), frameon=False, fontsize=9)
     plotting.save(figure, path)
 
 
 if __name__ == "__main__":
-    main()
+    lib.run(main)

@@ -185,6 +185,49 @@ def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
     assert (tmp_path / "perfect_events.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_rows_that_no_foil_rule_follows_are_left_out_of_the_comparison(tmp_path):
+    score = {"perfect": {"value": 0.5, "interval": [0.4, 0.6]}}
+    finders = {row: {"scores": {"2": score}} for row in ("mine", "mine + foil rule", benchmark_clustering.IN_FILE)}
+    benchmark_clustering.draw_comparison({"brio files": {"n_events": 4, "finders": finders}}, tmp_path / "perfect.png")
+    assert (tmp_path / "perfect.png").exists()
+
+
+def test_a_number_of_tracks_has_its_colour_whichever_occur(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plotting, "save", lambda figure, path: figures.append(figure))
+    hit_tree.write(tmp_path / "two.root", straight_lines.generate(20, seed=1)[straight_lines.generate(20, seed=1).info["n_tracks"] == 2])
+    arguments = [str(tmp_path / "two.root"), "--finders", "connected", "--displays", "0", "--figures", str(tmp_path)]
+    benchmark_clustering.main(arguments)
+    handles = figures[-1].legends[0].legend_handles
+    assert (handles[0].get_label(), handles[0].get_color(), handles[0].get_marker()) == (
+        "2 tracks",
+        plotting.PALETTE[1],
+        plotting.MARKERS[1],
+    )
+
+
+def test_figures_of_merit_are_written_before_anything_is_drawn(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(plotting, "page_of_events", fail)
+    flags = [
+        "--presets",
+        "ideal",
+        "--events",
+        "8",
+        "--finders",
+        "connected",
+        "--figures",
+        str(tmp_path),
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
+    with pytest.raises(OSError, match="disk full"):
+        benchmark_clustering.main(flags)
+    assert (tmp_path / "out.json").exists()
+
+
 def test_two_sided_events_are_drawn_for_files(haystack_file, tmp_path):
     assert set(toyhaystack.generate(40, seed=1).hits["side"]) == {0, 1}
     folder = tmp_path / "figures"
