@@ -100,7 +100,7 @@ def main(argv=None):
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)
         scores[name] = metrics.counting(classes + 1, probabilities, labels)
-    failures = metrics.failures(scores["test"]) + (KNOWS_IDEAL if args.generator in IDEAL and not args.data else [])
+    failures = metrics.failures(scores["test"], what=args.target) + (KNOWS_IDEAL if args.generator in IDEAL and not args.data else [])
     lib.save_run(model, args, scores, data.description, OUTPUTS[args.target], failures)
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     found = scores["test"]

@@ -33,7 +33,7 @@ def test_card_of_a_counter_tells_its_accuracy(name):
         assert scores["interval"][0] <= scores["accuracy"] <= scores["interval"][1]
         assert np.sum(scores["confusion"]) == scores["n_events"]
     known = KNOWS_IDEAL if card["arguments"]["generator"] in IDEAL else []
-    assert card["known_failures"] == metrics.failures(card["metrics"]["test"]) + known
+    assert card["known_failures"] == metrics.failures(card["metrics"]["test"], what=lib.target_of(name)) + known
 
 
 def accuracy_of(name, events):
