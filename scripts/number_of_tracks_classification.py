@@ -106,7 +106,7 @@ def main(argv=None):
     found = scores["test"]
     plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target)
     lib.draw_model(model, args.out / "model.png")
-    print(f"{metrics.describe(found)}\nin {args.out}")
+    print(f"{metrics.describe(found, args.target)}\nin {args.out}")
     return scores
 
 
