@@ -4,7 +4,7 @@ from architectures.residual import counter
 from architectures.view_transformer import view_transformer
 
 
-def side_view_transformer(input_shape=(30, 113, 1), n_classes=4, length=4, reach=(3, 8), width=64, n_heads=2, n_layers=4, n_owners=4):
+def side_view_transformer(input_shape=(30, 113, 1), n_classes=4, length=4, reach=(3, 8), width=64, n_heads=2, n_layers=3, n_owners=4):
     """Count tracks. In: (event, z, column, side). Out: see `view_transformer`; class k is k + 1 tracks.
 
     A track is a streak of pixels a row high: pieces of a row are longer than high, so that long tracks have fewer of them.
