@@ -8,9 +8,9 @@
 Ideal events and response come from the random generator of their block, so event i of a seed is always the same event. A block of
 2048 events is a run of its own: its dead cells are the same in all of its events, in a mix in all of one preset. More presets mix the
 others, for trainings: in `mix` half of the events are ideal, in `data_mix` half are like data. In `combined_mix`, for networks with more
-than one view, one event in seven has no height at all; in `noise_mix` three in four are ideal and one in sixteen is but for isolated
-noise, so that a network cannot take every hit of an otherwise perfect event for a track's. As many events in a row as MIXES names are
-those of it in a random order.
+than one view, one event in seven has no height at all; in `noise_mix` half are ideal and one in eight is but for isolated noise, so
+that a network cannot take every hit of an otherwise perfect event for a track's. As many events in a row as MIXES names are those of it
+in a random order.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ MIXES = {
     "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
     "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
     "combined_mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh", "no_heights"),
-    "noise_mix": 12 * ("ideal",) + ("simulation", "data", "harsh", "noise"),
+    "noise_mix": ("ideal", "ideal", "ideal", "ideal", "simulation", "data", "harsh", "noise"),
 }
 _DATA = PRESETS["data"]
 RESPONSES = {

@@ -52,11 +52,11 @@ def test_noise_alone_leaves_the_hits_of_tracks_as_they_are():
     assert kept.mean() > 0.99
 
 
-def test_one_event_in_sixteen_of_the_noise_mix_is_ideal_but_for_noise():
-    assert [realistic.MIXES["noise_mix"].count(preset) for preset in ("noise", "ideal")] == [1, 12]
+def test_one_event_in_eight_of_the_noise_mix_is_ideal_but_for_noise():
+    assert [realistic.MIXES["noise_mix"].count(preset) for preset in ("noise", "ideal")] == [1, 4]
     events = GENERATORS["noise_mix"][0](8192, seed=8)
     noisy = np.bincount(events.hit_event, events.hits["track"] < 0, len(events)) > 0
-    assert (3 - 2 * np.exp(-1.5) - np.exp(-4)) / 16 - 0.02 < noisy.mean() < 3 / 16
+    assert (3 - 2 * np.exp(-1.5) - np.exp(-4)) / 8 - 0.02 < noisy.mean() < 3 / 8
 
 
 @pytest.mark.parametrize("kind", realistic.KINDS)
