@@ -108,26 +108,11 @@ def samples_of(args):
         of_kind.setdefault(open_events.kind_of(path), []).append(path)
     samples = {}
     for kind, paths in of_kind.items():
-        events = concatenate(read_labelled(path) for path in paths)
+        events = concatenate(clustering.read_labelled(path) for path in paths)
         clusters = np.concatenate([hits["cluster"] for _, hits in brio.stream_details(paths)]) if kind == "brio" else np.array([-1])
         first_wire = open_events.FIRST_WIRE_MM[kind]
         samples[f"{kind} files"] = Sample(events, first_wire, PRESETS[args.errors], clusters if (clusters >= 0).any() else None)
     return samples
-
-
-def read_labelled(path):
-    """The events of a file.
-
-    Raises:
-        ValueError: it does not tell how many tracks there were or which hits they own; names the file.
-    """
-    events = open_events.read(path)
-    n_tracks, track = events.info["n_tracks"], events.hits["track"]
-    if (n_tracks < 0).any():
-        raise ValueError(f"{path}: no labels: the number of tracks of {(n_tracks < 0).sum()} of {len(events)} events is unknown")
-    if len(track) and n_tracks.any() and (track < 0).all():
-        raise ValueError(f"{path}: no labels: none of its {len(track)} hits belongs to a track")
-    return events
 
 
 def load_finder(args):
