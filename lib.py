@@ -34,6 +34,18 @@ def run(main):
         raise SystemExit(str(error)) from None
 
 
+def at_least(least):
+    """The type of a flag that takes whole numbers from `least` on, such as how many events to draw."""
+
+    def number(text):
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    number.__name__ = "int"  # as argparse names it where the text is no number
+    return number
+
+
 def run_arguments(epochs=10, batch_size=64):
     """Parser with the flags all training scripts share; use it as a parent. Arguments are the script's own defaults."""
     parser = argparse.ArgumentParser(add_help=False)
@@ -321,7 +333,8 @@ def load_model(name):
     """A trained model by the name of a shipped one, or by the path of a run folder or a `.keras` file.
 
     Raises:
-        ValueError: no such model, names those that are shipped; or a file that is none.
+        ValueError: no such model, names those that are shipped; a file that is none; or a model with layers of our own whose module of
+            `architectures/` the caller has not imported.
     """
     for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
         if path.is_file():
@@ -330,15 +343,13 @@ def load_model(name):
 
 
 def _read_model(path):
-    from architectures import track_finder, view_transformer  # noqa: F401  register the layers that saved models are made of
-
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not a Keras model, a whole .keras file")
     try:
         return keras.saving.load_model(path, compile=False)
     except (KeyError, OSError, TypeError, ValueError) as error:
         layer = re.search(r"Could not locate class '(\w+)'", str(error))
-        reason = f"none of architectures/ has its layer {layer[1]}" if layer else str(error).strip().partition("\n")[0]
+        reason = f"import the module of architectures/ with its layer {layer[1]}" if layer else str(error).strip().partition("\n")[0]
         raise ValueError(f"{path}: not a model this code can load: {reason}") from error
 
 

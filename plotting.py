@@ -49,18 +49,6 @@ def figure_path(text):
     return Path(text)
 
 
-def at_least(least):
-    """The type of a flag that takes whole numbers from `least` on, such as how many events to draw."""
-
-    def number(text):
-        if int(text) < least:
-            raise ArgumentTypeError(f"{text} is less than {least}")
-        return int(text)
-
-    number.__name__ = "int"  # as argparse names it where the text is no number
-    return number
-
-
 def history(history, path):
     """Draw the metrics of a training by epoch, one panel a metric, training and validation together.
 

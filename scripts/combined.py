@@ -11,6 +11,7 @@ import argparse
 import lib
 import metrics
 import plotting
+from architectures import view_transformer  # noqa: F401  towers may need its layers
 from architectures.combined import combined_cnn, set_towers_trainable
 from datasets import number_of_tracks
 from my_generator import GENERATORS

@@ -32,7 +32,7 @@ def parse_args(argv=None):
     parser.add_argument("files", nargs="*", help="files or globs (default: simulated events of the straight-line generator)")
     parser.add_argument("--model", default="top_my_generator", help="name of a shipped model or path of a run (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/count_tracks"), metavar="FOLDER", help="(default: %(default)s)")
-    positive, natural = plotting.at_least(1), plotting.at_least(0)
+    positive, natural = lib.at_least(1), lib.at_least(0)
     parser.add_argument("--events", type=positive, default=20000, help="events to simulate without files (default: %(default)s)")
     parser.add_argument("--seed", type=natural, default=12345, help="of the simulated events (default: %(default)s)")
     parser.add_argument(

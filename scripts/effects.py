@@ -13,7 +13,6 @@ from pathlib import Path
 
 import lib
 import metrics
-import plotting
 from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import filters, number_of_tracks
 from my_generator import realistic
@@ -41,8 +40,8 @@ FILTERS = {"": lambda events: events, ", isolated hits removed": lambda events: 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of tracks")
-    parser.add_argument("--events", type=plotting.at_least(1), default=8192, help="of each kind (default: %(default)s)")
-    parser.add_argument("--seed", type=plotting.at_least(0), default=2024, help="(default: %(default)s)")
+    parser.add_argument("--events", type=lib.at_least(1), default=8192, help="of each kind (default: %(default)s)")
+    parser.add_argument("--seed", type=lib.at_least(0), default=2024, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args(argv)
 

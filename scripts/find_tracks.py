@@ -39,7 +39,7 @@ def parse_args(argv=None):
     parser.add_argument("--no-refit", dest="refit", action="store_false", help="leave the last word to the network, fit no lines")
     parser.add_argument("--foil-rule", action="store_true", help="tracks start at the foil: join those that do not to one they continue")
     parser.add_argument("--displays", type=plotting.figure_path, metavar="FILE.pdf", help="draw the first events, coloured by found track")
-    number = plotting.at_least(1)
+    number = lib.at_least(1)
     parser.add_argument("--n-displays", type=number, default=20, metavar="N", help="events drawn (default: %(default)s)")
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)

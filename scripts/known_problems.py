@@ -30,9 +30,9 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", help="names of shipped models or paths of runs, counters of tracks")
     parser.add_argument("--out", type=plotting.figure_path, required=True, metavar="FILE", help="the figure")
-    parser.add_argument("--events", type=plotting.at_least(1), default=4096, help="of each kind (default: %(default)s)")
+    parser.add_argument("--events", type=lib.at_least(1), default=4096, help="of each kind (default: %(default)s)")
     parser.add_argument("--heights-missing", type=float, default=0.3, help="share of the hits (default: %(default)s)")
-    parser.add_argument("--seed", type=plotting.at_least(0), default=2024, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=lib.at_least(0), default=2024, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
     if not 0 <= args.heights_missing <= 1:

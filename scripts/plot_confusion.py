@@ -23,9 +23,9 @@ def parse_args(argv=None):
     parser.add_argument("model", help="name of a shipped model, or path of a run folder or .keras file")
     parser.add_argument("files", nargs="+", help="files or globs, labelled with their number of tracks")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--per-cell", type=plotting.at_least(0), default=10, help="events drawn for a wrong cell (default: %(default)s)")
+    parser.add_argument("--per-cell", type=lib.at_least(0), default=10, help="events drawn for a wrong cell (default: %(default)s)")
     parser.add_argument("--format", choices=("pdf", "png"), default="pdf", help="of the pictures (default: %(default)s)")
-    parser.add_argument("--batch-size", type=plotting.at_least(1), default=1024, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=lib.at_least(1), default=1024, help="(default: %(default)s)")
     return parser.parse_args(argv)
 
 

@@ -30,7 +30,7 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", help="files or globs")
     parser.add_argument("--out", type=Path, default=Path("runs/events"), metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--displays", type=plotting.at_least(0), default=10, help="events drawn of each file (default: %(default)s)")
+    parser.add_argument("--displays", type=lib.at_least(0), default=10, help="events drawn of each file (default: %(default)s)")
     parser.add_argument("--format", choices=("pdf", "png"), default="pdf", help="(default: %(default)s)")
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)

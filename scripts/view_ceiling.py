@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 import lib
-import plotting
 from datasets import geometry
 from my_generator import GENERATORS
 
@@ -24,8 +23,8 @@ BLOCK = 20480
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generator", choices=("my_generator", "toyhaystack"), default="my_generator", help="(default: %(default)s)")
-    parser.add_argument("--events", type=plotting.at_least(1), default=100000, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=plotting.at_least(0), default=99, help="(default: %(default)s)")
+    parser.add_argument("--events", type=lib.at_least(1), default=100000, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=lib.at_least(0), default=99, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args(argv)
 

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+import lib
 import plotting
 from my_generator import straight_lines
 
@@ -277,7 +278,7 @@ def test_segments_have_a_class_of_six_or_more(saved):
     ("flag", "kind", "good", "bad"),
     [
         ("--figure", plotting.figure_path, ("a.pdf", "b/c.png"), ("a", "a.foo")),
-        ("--number", plotting.at_least(1), ("1", "20"), ("0", "-3", "x")),
+        ("--number", lib.at_least(1), ("1", "20"), ("0", "-3", "x")),
     ],
 )
 def test_flags_refuse_what_would_fail_later(flag, kind, good, bad, capsys):
