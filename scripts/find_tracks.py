@@ -57,7 +57,7 @@ def main(argv=None):
         for events, path, first_wire_mm in blocks(args.files, args.drift_model):
             labels, probability = look(model, events, first_wire_mm, args)
             counts.append(count_tracks(events, labels))
-            if args.displays:
+            if args.displays and len(drawn) < args.n_displays:
                 keep_first(drawn, events, labels, path, first_wire_mm, args.n_displays)
             yield branches(events, labels, probability)
 
