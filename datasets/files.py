@@ -56,7 +56,24 @@ def open_root(path, **options):
         size, expected = Path(path).stat().st_size, file.file.fEND
         if size < expected:
             raise ValueError(f"truncated, {size} of {expected} bytes")
+        file.file.hook_before_interpret_streamers = _Once("the streamer info is damaged: it names classes that are not in it")
         yield file
+
+
+class _Once:
+    """May be called once.
+
+    uproot looks a class that it does not know up in the streamer info, also while it reads the streamer info: in a damaged file
+    without end, until some finalizer of another object meets the recursion limit.
+    """
+
+    def __init__(self, message):
+        self.message, self.called = message, False
+
+    def __call__(self, **_):
+        if self.called:
+            raise ValueError(self.message)
+        self.called = True
 
 
 @contextmanager

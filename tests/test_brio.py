@@ -917,7 +917,7 @@ def n_refused(whole, damage, broken):
         try:
             read_whole(broken)
         except ValueError as error:
-            assert str(error).startswith(f"{broken}: ")
+            assert str(error).startswith(f"{broken}: ") and "RecursionError" not in str(error)
             n += 1
     return n
 

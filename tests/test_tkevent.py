@@ -355,7 +355,7 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_does_no_harm(damaged, 
         try:
             events = tkevent.read(path, drift_model="manchester")
         except ValueError as error:
-            assert str(error).startswith(f"{path}: ")
+            assert str(error).startswith(f"{path}: ") and "RecursionError" not in str(error)
             n_errors += 1
         else:
             assert same(events, sample)
