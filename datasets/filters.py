@@ -9,23 +9,35 @@ from datasets.drift import LONGEST_DRIFT_NS
 from datasets.geometry import N_COLUMNS, N_LAYERS
 
 
-def isolated(events, chunk=1024):
-    """Hits without another hit in the eight cells around, on the same side. A vectorised 3 x 3 sum over a grid of cells.
+def isolated(events):
+    """Hits without another hit in the eight cells around, on the same side.
 
     Returns:
         (hit,) bool.
     """
-    alone = np.zeros(len(events.hits["layer"]), bool)
+    return neighbours(events) == 0
+
+
+def neighbours(events, counted=None, chunk=1024):
+    """How many hits each hit has in the eight cells around, on the same side. A vectorised 3 x 3 sum over a grid of cells.
+
+    Args:
+        counted: (hit,) bool, the hits that count as neighbours (default: all). chunk: events a grid.
+    Returns:
+        (hit,) uint8.
+    """
+    counted = np.ones(len(events.hits["layer"]), bool) if counted is None else np.asarray(counted, bool)
+    found = np.zeros(len(counted), np.uint8)
     for start in range(0, len(events), chunk):
         offsets = events.hit_offsets[start : start + chunk + 1]
         hit = slice(offsets[0], offsets[-1])
         event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         side, layer, column = (events.hits[name][hit].astype(np.intp) for name in ("side", "layer", "column"))
         grid = np.zeros((len(offsets) - 1, 2, N_LAYERS + 2, N_COLUMNS + 2), np.uint8)  # an empty cell all around
-        grid[event, side, layer + 1, column + 1] = 1
-        around = sum(grid[event, side, layer + 1 + i, column + 1 + j] for i in (-1, 0, 1) for j in (-1, 0, 1))
-        alone[hit] = around == 1
-    return alone
+        grid[event, side, layer + 1, column + 1] = counted[hit]
+        around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+        found[hit] = sum(grid[event, side, layer + 1 + i, column + 1 + j] for i, j in around)
+    return found
 
 
 def usable(events):

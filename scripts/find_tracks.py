@@ -20,7 +20,7 @@ import lib
 import metrics
 import plotting
 from architectures import track_finder  # noqa: F401  its layers, which a saved model is made of
-from datasets import clustering, hit_tree, open_events
+from datasets import clustering, filters, hit_tree, open_events
 from datasets.events import concatenate, jagged
 from datasets.files import expand
 from fitting import refit
@@ -50,13 +50,14 @@ def main(argv=None):
     if args.out.resolve() in [path.resolve() for path in expand(args.files)]:
         raise ValueError(f"{args.out} is one of the files to read")
     model = lib.load_model(args.model)
-    counts, drawn, start = [], [], time.perf_counter()
+    counts, hits, drawn, start = [], [], [], time.perf_counter()
 
     def parts():
         yield branches(concatenate([]), np.zeros(0, np.int16), np.zeros(0, np.float32))  # a tree even where there is no event
         for events, path, first_wire_mm in blocks(args.files, args.drift_model):
             labels, probability = look(model, events, first_wire_mm, args)
             counts.append(count_tracks(events, labels))
+            hits.append(where_hits_are(events, labels))
             if args.displays and len(drawn) < args.n_displays:
                 keep_first(drawn, events, labels, path, first_wire_mm, args.n_displays)
             yield branches(events, labels, probability)
@@ -66,6 +67,8 @@ def main(argv=None):
     counts = np.concatenate([np.zeros(0, int), *counts])
     found = ", ".join(f"{metrics.number_of(n)}: {count}" for n, count in enumerate(np.bincount(counts)) if count)
     print(f"{len(counts)} events in {seconds:.1f} s, {len(counts) / seconds:.0f} events/s; {found or 'nothing to find'}; in {args.out}")
+    on_tracks, beside, elsewhere = sum(hits, np.zeros(3, int))
+    print(f"{on_tracks + beside + elsewhere} hits: {on_tracks} on tracks, {beside} on none but next to a hit of one, {elsewhere} elsewhere")
     if drawn:
         draw(drawn, args.displays)
     return counts
@@ -91,6 +94,13 @@ def look(model, events, first_wire_mm, args):
     if args.foil_rule:
         labels = foil_rule(events, labels, first_wire_mm=first_wire_mm)
     return labels, chosen_probability(events, labels, seen["track"])
+
+
+def where_hits_are(events, labels):
+    """(3,) int: hits on found tracks, hits on none with a neighbour on one, other hits."""
+    on_track = labels >= 0
+    beside = ~on_track & (filters.neighbours(events, on_track) > 0)
+    return np.array([np.count_nonzero(kind) for kind in (on_track, beside, ~on_track & ~beside)])
 
 
 def chosen_probability(events, labels, track):

@@ -16,15 +16,21 @@ def table(events):
     return make_events({"side": side, "layer": layer, "column": column}, np.cumsum([0, *map(len, events)]))
 
 
-@given(st.lists(CELLS, max_size=4))
-def test_isolated_hits_are_those_an_obvious_loop_finds(events):
-    def alone(cell, cells):
-        return not any(
-            other != cell and other[0] == cell[0] and abs(other[1] - cell[1]) <= 1 and abs(other[2] - cell[2]) <= 1 for other in cells
-        )
+@given(st.lists(CELLS, max_size=4), st.data())
+def test_neighbours_are_those_an_obvious_loop_finds(events, data):
+    def near(cell, other):
+        return other != cell and other[0] == cell[0] and abs(other[1] - cell[1]) <= 1 and abs(other[2] - cell[2]) <= 1
 
-    expected = [alone(cell, cells) for cells in events for cell in cells]
-    assert filters.isolated(table(events), chunk=2).tolist() == expected
+    hits = [(event, cell) for event, cells in enumerate(events) for cell in cells]
+    counted = data.draw(st.lists(st.booleans(), min_size=len(hits), max_size=len(hits)))
+    found, counted_alone = [], []
+    for event, cell in hits:
+        around = [of for (its_event, other), of in zip(hits, counted, strict=True) if its_event == event and near(cell, other)]
+        found.append(len(around))
+        counted_alone.append(sum(around))
+    assert filters.neighbours(table(events), chunk=2).tolist() == found
+    assert filters.neighbours(table(events), counted, chunk=2).tolist() == counted_alone
+    assert filters.isolated(table(events)).tolist() == [n == 0 for n in found]
 
 
 def test_a_neighbour_on_the_other_side_or_in_the_next_event_is_none():

@@ -1,5 +1,7 @@
 """Tracks found in files, and the file that says so."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -149,8 +151,15 @@ def test_the_first_events_are_drawn_and_the_speed_is_said(model, haystack_file, 
     find(model, tmp_path / "found.root", tmp_path / "toy.root", haystack_file, *flags)
     said = capsys.readouterr().out
     assert "43 events in " in said and " events/s; " in said
+    assert re.search(r"(?m)^\d+ hits: \d+ on tracks, \d+ on none but next to a hit of one, \d+ elsewhere$", said)
     assert "first 5 events drawn" in said
     assert (tmp_path / "found.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_hits_on_beside_and_off_tracks_are_counted():
+    layer, column = [0, 1, 2, 2, 3, 8], [5, 5, 5, 6, 7, 90]
+    events = make_events({"side": [0] * 6, "layer": layer, "column": column}, [0, 6])
+    assert find_tracks.where_hits_are(events, np.array([0, 0, 0, -1, -1, -1])).tolist() == [3, 1, 2]
 
 
 def test_displays_show_found_tracks_in_the_geometry_of_each_file(model, unlabelled, tmp_path, monkeypatch):
