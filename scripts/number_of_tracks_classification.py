@@ -73,11 +73,12 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), args.target)
         if args.start_from:
+            own = {layer.name: layer for layer in model.layers}
             trained = lib.load_model(args.start_from).layers
-            if unknown := [layer.name for layer in trained if layer.name not in {own.name for own in model.layers}]:
-                raise ValueError(f"--start-from {args.start_from}: another network than this one, which has no {unknown[0]}")
+            if other := [layer.name for layer in trained if layer.name not in own or shapes(layer) != shapes(own[layer.name])]:
+                raise ValueError(f"--start-from {args.start_from}: another network than this one, which has no such {other[0]}")
             for layer in trained:
-                model.get_layer(layer.name).set_weights(layer.get_weights())
+                own[layer.name].set_weights(layer.get_weights())
         model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **objective(model, args.owners_weight))
     owners_in = model.get_layer("lit_pieces").length if "owners" in model.output_names else None
     settings = lib.data_settings(args)
@@ -108,6 +109,11 @@ def main(argv=None):
     lib.draw_model(model, args.out / "model.png")
     print(f"{metrics.describe(found, args.target)}\nin {args.out}")
     return scores
+
+
+def shapes(layer):
+    """Shapes of a layer's weights."""
+    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def build(view, size, input_shape, target="tracks"):

@@ -33,6 +33,13 @@ def test_a_training_does_not_start_from_another_kind_of_network(script, name, tm
         script.main(["--out", str(tmp_path / "run"), "--generator", "my_generator", "--start-from", name, *QUICK])
 
 
+@pytest.mark.parametrize("view, kind, name", [("top", "toyhaystack", "top_my_generator"), ("side", "my_generator", "top_my_generator")])
+def test_a_training_does_not_start_from_a_network_of_other_shapes(view, kind, name, tmp_path):
+    with pytest.raises(ValueError, match=f"--start-from {name}: another network than this one, which has no such "):
+        flags = ["--out", str(tmp_path / "run"), "--view", view, "--generator", kind, "--start-from", name]
+        number_of_tracks_classification.main([*flags, *QUICK])
+
+
 def save_tower(folder, view, n_sides):
     folder.mkdir()
     inputs = keras.Input((9, 113, n_sides), name=view)
