@@ -1,9 +1,9 @@
 """Count the tracks (1 to 4) of an event in its three views: trained top, side and front counters joined by transfer learning.
 
-    python scripts/combined.py --top runs/small/top --side runs/small/side --front runs/small/front --out models/combined_my_generator
+    python scripts/combined.py --top top_my_generator --side runs/small/side --front runs/small/front --out runs/combined
 
-The towers are counters trained by `number_of_tracks_classification.py --size small`: three of them have to run in the time of one. They
-are frozen while the new layers learn, then everything is trained at a lower rate.
+The towers are counters trained by `number_of_tracks_classification.py`. Three of them have to run in the time of one, so that most are of
+`--size small`. They are frozen while the new layers learn, then everything is trained at a lower rate.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def parse_args(argv=None):
         parser.add_argument(f"--{view}", required=True, metavar="MODEL", help="trained counter, name or run folder")
     parser.add_argument("--frozen-epochs", type=int, default=1, help="epochs with frozen towers, before the others (default: %(default)s)")
     lib.generator_arguments(parser, GENERATORS)
-    parser.set_defaults(learning_rate=1e-3)
+    parser.set_defaults(learning_rate=3e-4)
     return parser.parse_args(argv)
 
 
