@@ -20,6 +20,7 @@ LABELS = (1, 2, 3, 4)
 TARGETS = {"tracks": LABELS, "segments": (1, 2, 3, 4, 5, 6)}  # what is counted -> number that each class stands for
 OWNERS = {"tracks": {"n_tracks": 4, "n_segments": 1}, "segments": {"n_tracks": 4, "n_segments": 2}}  # told apart by `views.owners`
 BLOCK = 2048
+PREDICTED_BLOCK = 8192  # events among which those of like size are looked for
 
 
 def images(events, names=("top",), n_channels=1):
@@ -53,11 +54,11 @@ def classes(events, source="events", target="tracks"):
     return (number - 1).astype(np.int32)
 
 
-def predict(model, events, batch_size=1024, target="tracks"):
+def predict(model, events, batch_size=128, target="tracks"):
     """Let a trained counter count the tracks, or segments, of a table, block by block.
 
     A model of one channel counts on one tracker side: it sees each side alone, and the two counts are added. A side, or an event,
-    without hits has none.
+    without hits has none. Events of like size are looked at together: a transformer pads all of a batch to its longest.
 
     Args:
         model: its inputs are named after views; its output is the probability of 1 to n tracks. target: what it counts, of TARGETS.
@@ -67,7 +68,8 @@ def predict(model, events, batch_size=1024, target="tracks"):
     names, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
     if not set(names) <= set(views.SHAPES):
         raise ValueError(f"model {model.name} is no counter: it takes {', '.join(names)} and no view")
-    blocks = [_predict_block(model, events[i : i + BLOCK], names, n_channels, batch_size) for i in range(0, len(events), BLOCK)]
+    starts = range(0, len(events), PREDICTED_BLOCK)
+    blocks = [_predict_block(model, events[i : i + PREDICTED_BLOCK], names, n_channels, batch_size) for i in starts]
     probabilities = np.concatenate([np.zeros((0, 2 * model.output_shape[-1] + 1)), *blocks])
     return up_to(TARGETS[target][-1], probabilities) if target == "segments" else probabilities
 
@@ -78,7 +80,7 @@ def _predict_block(model, events, names, n_channels, batch_size):
     total[:, 0] = 1
     parts = [events] if n_channels == 2 else [events.keep_hits(events.hits["side"] == side) for side in (0, 1)]
     for part in parts:
-        filled = np.flatnonzero(part.n_hits)
+        filled = np.argsort(part.n_hits, kind="stable")[np.count_nonzero(part.n_hits == 0) :]
         if len(filled):
             one = model.predict(images(part[filled], names, n_channels), batch_size, verbose=0)
             before = total[filled]

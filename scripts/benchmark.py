@@ -3,8 +3,8 @@
     python scripts/benchmark.py --json benchmark.json
     python scripts/benchmark.py --only reading --memory-events 1000000
 
-All speeds are events, of fits lines, per CPU second (process time over all threads), best of some repeats; models run on one thread in
-batches of 1024.
+All speeds are events, of fits lines, per CPU second (process time over all threads), best of some repeats; models run on one thread, on
+batches of 1024 images in memory, and "from tables", as `number_of_tracks.predict` counts: images are made, events of like size go together.
 The memory figure is the peak resident size of a process that streams a file of that many events into images.
 """
 
@@ -110,10 +110,10 @@ def fits(args):
 def models(args):
     """Speeds of shipped counters, measured in a process of its own: TensorFlow's threads are set before it starts."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(model_speeds, (args.models,))
+        return pool.apply(model_speeds, (args.models, args.events))
 
 
-def model_speeds(names):
+def model_speeds(names, n_events):
     import tensorflow as tf
 
     import lib
@@ -126,11 +126,13 @@ def model_speeds(names):
     for name in names or lib.shipped_counters():
         model = lib.load_model(name)
         inputs, n_channels = tuple(tensor.name for tensor in model.inputs), model.inputs[0].shape[-1]
-        events = (toyhaystack if n_channels == 2 else straight_lines).generate(1024)
-        batch = tf.nest.map_structure(tf.constant, number_of_tracks.images(events, inputs, n_channels))
+        n = max(1024, min(n_events, number_of_tracks.PREDICTED_BLOCK))
+        events = (toyhaystack if n_channels == 2 else straight_lines).generate(n)
+        batch = tf.nest.map_structure(tf.constant, number_of_tracks.images(events[:1024], inputs, n_channels))
         run = tf.function(lambda x, model=model: model(x, training=False))
         run(batch)
         speeds[name] = best(lambda run=run, batch=batch: run(batch), 1024, repeats=5)
+        speeds[f"{name}, from tables"] = best(lambda model=model, events=events: number_of_tracks.predict(model, events), len(events))
     return speeds
 
 
@@ -141,7 +143,7 @@ def main(argv=None):
     for section in args.only:
         results[section] = measure[section](args)
         for name, value in results[section].items():
-            print(f"{section:>10}  {name:<28} {value:>9}", flush=True)
+            print(f"{section:>10}  {name:<36} {value:>9}", flush=True)
     if args.json:
         import lib
 

@@ -23,7 +23,7 @@ from datasets import number_of_tracks, open_events
 from datasets.events import concatenate
 from my_generator import straight_lines
 
-SIMULATED_BLOCK = 2048
+SIMULATED_BLOCK = 8192
 RESULTS = ("counts.csv", "scores.json", "confusion.pdf", "events.pdf")
 
 
@@ -38,7 +38,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--displays", type=natural, default=20, help="events drawn, half of them wrongly counted ones (default: %(default)s)"
     )
-    parser.add_argument("--batch-size", type=positive, default=1024, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=positive, default=128, help="(default: %(default)s)")
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)
 

@@ -23,7 +23,7 @@ def parse_args(argv=None):
     parser.add_argument("model", help="name of a shipped model, or path of a run folder or .keras file")
     parser.add_argument("files", nargs="+", help="files or globs, labelled with their number of tracks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of merit here")
-    parser.add_argument("--batch-size", type=lib.at_least(1), default=1024, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)")
     return parser.parse_args(argv)
 
 

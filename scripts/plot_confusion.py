@@ -25,7 +25,7 @@ def parse_args(argv=None):
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--per-cell", type=lib.at_least(0), default=10, help="events drawn for a wrong cell (default: %(default)s)")
     parser.add_argument("--format", choices=("pdf", "png"), default="pdf", help="of the pictures (default: %(default)s)")
-    parser.add_argument("--batch-size", type=lib.at_least(1), default=1024, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)")
     return parser.parse_args(argv)
 
 

@@ -240,6 +240,13 @@ def test_a_model_of_one_side_counts_both_sides_and_none_in_an_empty_event():
     np.testing.assert_allclose(probabilities.sum(1), 1)
 
 
+def test_the_order_of_events_by_size_is_of_no_matter(monkeypatch):
+    monkeypatch.setattr(number_of_tracks, "PREDICTED_BLOCK", 4)
+    cells = [[(1, 8)], [(0, 2), (1, 4)], [], [(0, 6)], [(1, 4)], [(0, 4), (1, 2)], [(0, 2)]]
+    counted = number_of_tracks.predict(certain_model(1), events_with_cells(cells), batch_size=2).argmax(1)
+    assert counted.tolist() == [4, 3, 0, 3, 2, 3, 1]
+
+
 def test_a_model_of_two_sides_sees_them_together():
     events = events_with_cells([[(0, 2), (1, 2)], []])
     assert number_of_tracks.predict(certain_model(2), events).argmax(1).tolist() == [2, 0]
