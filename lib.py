@@ -1,4 +1,6 @@
-"""The ground floor of every script: shared flags, device strategy, run folder, model card, loading a shipped model."""
+"""The ground floor of every script: shared flags, device strategy, run folder, model card, loading a shipped
+model.
+"""
 
 import argparse
 import csv
@@ -23,7 +25,12 @@ import tensorflow as tf
 ROOT = Path(__file__).resolve().parent
 MODELS = ROOT / "models"
 PACKAGES = ("tensorflow", "keras", "numpy", "uproot", "awkward")
-MAY_CHANGE = ("out", "OneDeviceStrategy", "MirroredStrategy", "tensorboard")  # flags with which a resumed run is still the same one
+MAY_CHANGE = (
+    "out",
+    "OneDeviceStrategy",
+    "MirroredStrategy",
+    "tensorboard",
+)  # flags with which a resumed run is still the same one
 
 
 def run(main):
@@ -47,21 +54,41 @@ def at_least(least):
 
 
 def run_arguments(epochs=10, batch_size=64):
-    """Parser with the flags all training scripts share; use it as a parent. Arguments are the script's own defaults."""
+    """Parser with the flags all training scripts share; use it as a parent.
+
+    Arguments are the script's own defaults.
+    """
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--data", nargs="+", metavar="FILE", help="files or globs to train on (default: the generator, fresh events)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="run folder; a run interrupted there is resumed")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="FILE",
+        help="files or globs to train on (default: the generator, fresh events)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="run folder; a run interrupted there is resumed",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=epochs, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)"
+    )
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
         help="of the training's arithmetic; 16-bit kinds are faster where processor or GPU has them (default: %(default)s)",
     )
-    parser.add_argument("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="repeatable to the last bit on one device, slower"
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard"
+    )
     device_arguments(parser)
     return parser
 
@@ -70,25 +97,53 @@ def device_arguments(parser):
     """Add the two strategy flags to a parser."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--OneDeviceStrategy", metavar="DEVICE", help='one device, such as "/gpu:0"')
-    group.add_argument("--MirroredStrategy", nargs="+", metavar="DEVICE", help='several, such as "/gpu:0" "/gpu:1"')
+    group.add_argument(
+        "--MirroredStrategy", nargs="+", metavar="DEVICE", help='several, such as "/gpu:0" "/gpu:1"'
+    )
 
 
 def generator_arguments(parser, generators, epoch_events=65536, val_events=16384, test_events=65536):
     """Add the flags of trainings on fresh events of a generator; `generators` are the names to choose from."""
     generators = list(generators)
-    parser.add_argument("--generator", choices=generators, default=generators[0], help="(default: %(default)s)")
     parser.add_argument(
-        "--sides", type=int, choices=(1, 2), help="channels: 1 for events on one tracker side, 2 for both (default: as the events)"
+        "--generator", choices=generators, default=generators[0], help="(default: %(default)s)"
     )
-    parser.add_argument("--epoch-events", type=int, default=epoch_events, help="training events an epoch (default: %(default)s)")
-    parser.add_argument("--val-events", type=int, default=val_events, help="fresh events to validate on (default: %(default)s)")
-    parser.add_argument("--test-events", type=int, default=test_events, help="fresh events to test on, once (default: %(default)s)")
-    parser.add_argument("--test-data", nargs="+", metavar="FILE", help="files to test on as well, once; never trained on")
-    parser.add_argument("--learning-rate", type=float, default=4e-3, help="at its peak (default: %(default)s)")
+    parser.add_argument(
+        "--sides",
+        type=int,
+        choices=(1, 2),
+        help="channels: 1 for events on one tracker side, 2 for both (default: as the events)",
+    )
+    parser.add_argument(
+        "--epoch-events",
+        type=int,
+        default=epoch_events,
+        help="training events an epoch (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--val-events",
+        type=int,
+        default=val_events,
+        help="fresh events to validate on (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--test-events",
+        type=int,
+        default=test_events,
+        help="fresh events to test on, once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--test-data", nargs="+", metavar="FILE", help="files to test on as well, once; never trained on"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=4e-3, help="at its peak (default: %(default)s)"
+    )
 
 
 def data_settings(args):
-    """What the flags say of the data, as keyword arguments of a dataset's `load`; a resumed run goes on in the generator's stream."""
+    """What the flags say of the data, as keyword arguments of a dataset's `load`; a resumed run goes on in
+    the generator's stream.
+    """
     return {
         "paths": args.data,
         "batch_size": args.batch_size,
@@ -126,7 +181,9 @@ def _check_numbers(args):
         if getattr(args, name, 1) < 1:
             raise ValueError(f"{_flag(name)} {getattr(args, name)}: has to be 1 at least")
     if getattr(args, "epoch_events", args.batch_size) < args.batch_size:
-        raise ValueError(f"--epoch-events {args.epoch_events}: less than one batch, --batch-size {args.batch_size}")
+        raise ValueError(
+            f"--epoch-events {args.epoch_events}: less than one batch, --batch-size {args.batch_size}"
+        )
 
 
 def _check_same_run(args, path):
@@ -134,7 +191,9 @@ def _check_same_run(args, path):
     if not epochs_done(args) or not path.exists():
         return
     before, now = json.loads(path.read_text()), json.loads(json.dumps(_arguments(args)))
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE]
+    names = [
+        name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE
+    ]
     if names:
         changed = ", ".join(f"{_flag(name)} was {before.get(name)}, not {now.get(name)}" for name in names)
         raise ValueError(
@@ -153,11 +212,13 @@ def _arguments(args):
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class Muon(keras.optimizers.Muon):
-    """Keras's Muon for every large matrix of a network: kernels of convolutions and of attention too, which Keras leaves to AdamW.
+    """Keras's Muon for every large matrix of a network: kernels of convolutions and of attention too, which
+    Keras leaves to AdamW.
 
-    Muon makes the steps of a matrix orthogonal, so that all directions learn at the same pace (K. Jordan et al., 2024, and
-    arXiv:2502.16982 for the scale of a step). A convolution is the matrix from the values of its window to its filters. Small
-    matrices, those of inputs, outputs and tokens among them, stay with AdamW.
+    Muon makes the steps of a matrix orthogonal, so that all directions learn at the same pace (K. Jordan et
+    al., 2024, and arXiv:2502.16982 for the scale of a step). A convolution is the matrix from the values of
+    its window to its filters. Small matrices, those of inputs, outputs and tokens among them, stay with
+    AdamW.
     """
 
     smallest_side = 16
@@ -173,23 +234,31 @@ class Muon(keras.optimizers.Muon):
 
 
 def _as_matrix(shape):
-    """(rows, columns) of a kernel: its last axis is the output, but for the queries, keys and values of attention (in, head, value)."""
+    """(rows, columns) of a kernel: its last axis is the output, but for the queries, keys and values of
+    attention (in, head, value).
+    """
     size = math.prod(shape)
     return (shape[0], size // shape[0]) if shape[0] > shape[-1] else (size // shape[-1], shape[-1])
 
 
 def optimizer(learning_rate, n_steps, warmup_steps=300):
-    """Muon with a short warm-up, cosine decay to a two-hundredth, and each weight's gradient clipped to norm 1.
+    """Muon with a short warm-up, cosine decay to a two-hundredth, and each weight's gradient clipped to norm
+    1.
 
-    Keras clips before it sums over the devices of a MirroredStrategy: only where no gradient is clipped do several devices compute to
-    rounding what one does.
+    Keras clips before it sums over the devices of a MirroredStrategy: only where no gradient is clipped do
+    several devices compute to rounding what one does.
 
     Args:
-        learning_rate: at its peak, of Muon's steps; those of AdamW are half as long. n_steps: of the whole training.
+        learning_rate: at its peak, of Muon's steps; those of AdamW are half as long. n_steps: of the whole
+            training.
     """
     warmup_steps = min(warmup_steps, max(1, n_steps // 10))
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, n_steps - warmup_steps), alpha=0.005, warmup_target=learning_rate, warmup_steps=warmup_steps
+        0.0,
+        max(1, n_steps - warmup_steps),
+        alpha=0.005,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
     )
     return Muon(rate, weight_decay=1e-3, adam_weight_decay=1e-4, adam_lr_ratio=0.5, clipnorm=1.0)
 
@@ -225,7 +294,9 @@ def callbacks(args):
     The backup stays until `save_run` has saved the model.
     """
     chosen = [
-        keras.callbacks.BackupAndRestore(args.out / "backup", double_checkpoint=True, delete_checkpoint=False),
+        keras.callbacks.BackupAndRestore(
+            args.out / "backup", double_checkpoint=True, delete_checkpoint=False
+        ),
         keras.callbacks.CSVLogger(args.out / "history.csv", append=epochs_done(args) > 0),
     ]
     if args.tensorboard:
@@ -242,7 +313,9 @@ def epochs_done(args):
 
 
 def _mend_backup(folder):
-    """Go back to the state before the last if the last epoch's number was half written; Keras copes with half-written weights only."""
+    """Go back to the state before the last if the last epoch's number was half written; Keras copes with
+    half-written weights only.
+    """
     metadata = folder / "training_metadata.json"
     try:
         json.loads(metadata.read_text())
@@ -258,7 +331,9 @@ def _mend_backup(folder):
 
 
 def in_float32(model):
-    """A trained model as one that computes in float32, as models are tested and shipped; the same model if it does already."""
+    """A trained model as one that computes in float32, as models are tested and shipped; the same model if it
+    does already.
+    """
     if keras.config.dtype_policy().name == "float32":
         return model
     keras.config.set_dtype_policy("float32")
@@ -282,7 +357,9 @@ def read_history(path):
     """A history CSV as name -> list of floats; NaN where Keras wrote NA."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name].replace("NA", "nan")) for row in rows] for name in (rows[0] if rows else ())}
+    return {
+        name: [float(row[name].replace("NA", "nan")) for row in rows] for name in (rows[0] if rows else ())
+    }
 
 
 def predict(model, dataset):
@@ -299,7 +376,8 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
 
     Args:
         model: what was trained. args: the script's parsed arguments, after `start_run`.
-        metrics: name of a test set -> its figures of merit with intervals. data: what was trained and tested on.
+        metrics: name of a test set -> its figures of merit with intervals. data: what was trained and tested
+            on.
         outputs: what the outputs mean, such as the classes. known_failures: sentences.
     Returns:
         The card, a dict.
@@ -315,7 +393,10 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
         "outputs": outputs,
         "parameters": model.count_params(),
         "metrics": metrics,
-        "packages": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        "packages": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
         "device": describe_device(),
         "wall_time_s": round(time.time() - args.run["start"]),
         "resumed_at_epoch": args.run["resumed_at_epoch"],
@@ -333,8 +414,8 @@ def load_model(name):
     """A trained model by the name of a shipped one, or by the path of a run folder or a `.keras` file.
 
     Raises:
-        ValueError: no such model, names those that are shipped; a file that is none; or a model with layers of our own whose module of
-            `architectures/` the caller has not imported.
+        ValueError: no such model, names those that are shipped; a file that is none; or a model with layers
+            of our own whose module of `architectures/` the caller has not imported.
     """
     for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
         if path.is_file():
@@ -349,7 +430,11 @@ def _read_model(path):
         return keras.saving.load_model(path, compile=False)
     except (KeyError, OSError, TypeError, ValueError) as error:
         layer = re.search(r"Could not locate class '(\w+)'", str(error))
-        reason = f"import the module of architectures/ with its layer {layer[1]}" if layer else str(error).strip().partition("\n")[0]
+        reason = (
+            f"import the module of architectures/ with its layer {layer[1]}"
+            if layer
+            else str(error).strip().partition("\n")[0]
+        )
         raise ValueError(f"{path}: not a model this code can load: {reason}") from error
 
 
@@ -370,7 +455,9 @@ def shipped_counters():
 
 
 def target_of(name):
-    """What a counter counts, "tracks" or "segments": its card says it, cards of before there was a choice do not."""
+    """What a counter counts, "tracks" or "segments": its card says it, cards of before there was a choice do
+    not.
+    """
     try:
         return load_card(name)["arguments"].get("target", "tracks")
     except FileNotFoundError:  # a .keras file alone
@@ -378,7 +465,9 @@ def target_of(name):
 
 
 def draw_model(model, path):
-    """Draw the layers of a model, format by the path's suffix; where Graphviz is missing, say so in one line and go on."""
+    """Draw the layers of a model, format by the path's suffix; where Graphviz is missing, say so in one line
+    and go on.
+    """
     if shutil.which("dot") is None:
         print("model drawing skipped: Graphviz is missing (Debian: apt-get install graphviz)")
         return
@@ -389,7 +478,10 @@ def draw_model(model, path):
 
 def describe_device():
     """The devices TensorFlow found, and the processor."""
-    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in tf.config.list_physical_devices("GPU")]
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
     return ", ".join(gpus) or f"{os.cpu_count()} CPU cores ({_processor()})"
 
 
@@ -425,8 +517,12 @@ def _git_state():
     """(commit, whether tracked files differ from it); None where there is no repository."""
     git = ["git", "-C", str(ROOT)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None, None
     return commit, bool(status.strip())

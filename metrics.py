@@ -11,7 +11,8 @@ OR_MORE = {"segments": 6}  # what is counted -> the label that stands for it or 
 
 
 def binomial_interval(successes, trials, level=0.6827):
-    """Clopper-Pearson interval of an efficiency or an accuracy: it covers the true value with at least the given probability.
+    """Clopper-Pearson interval of an efficiency or an accuracy: it covers the true value with at least the
+    given probability.
 
     Args:
         successes, trials: numbers or arrays of counts that broadcast. level: 0.6827 is one sigma.
@@ -48,21 +49,27 @@ def accuracy(truth, predicted):
     Args:
         truth, predicted: (event,) classes from 0 on.
     Returns:
-        {"n_events": int, "accuracy": float, NaN without events, "interval": [low, high] of 68 %}; ready for JSON.
+        {"n_events": int, "accuracy": float, NaN without events, "interval": [low, high] of 68 %}; ready for
+        JSON.
     """
     truth, predicted = _classes(truth, "truth"), _classes(predicted, "predicted")
     _same_shape(truth, predicted)
     n_right, n_events = int((truth == predicted).sum()), len(truth)
     interval = [float(limit) for limit in binomial_interval(n_right, n_events)]
-    return {"n_events": n_events, "accuracy": n_right / n_events if n_events else float("nan"), "interval": interval}
+    return {
+        "n_events": n_events,
+        "accuracy": n_right / n_events if n_events else float("nan"),
+        "interval": interval,
+    }
 
 
 def expected_calibration_error(truth, probabilities, n_bins=15):
-    """How far the highest probability is from the accuracy, on average over events (Guo et al. 2017, arXiv:1706.04599, eq. 3).
+    """How far the highest probability is from the accuracy, on average over events (Guo et al. 2017,
+    arXiv:1706.04599, eq. 3).
 
     Args:
-        truth: (event,) classes. probabilities: (event, n_classes). n_bins: bins of equal width of the highest probability,
-            upper edge included.
+        truth: (event,) classes. probabilities: (event, n_classes). n_bins: bins of equal width of the highest
+            probability, upper edge included.
     Returns:
         float in 0..1, 0 for perfectly calibrated probabilities; NaN without events.
     """
@@ -98,10 +105,12 @@ def counting(truth, probabilities, labels):
     """Everything published about a model that counts tracks, ready for JSON.
 
     Args:
-        truth: (event,) number of tracks. probabilities: (event, label). labels: the number of tracks each column stands for.
+        truth: (event,) number of tracks. probabilities: (event, label). labels: the number of tracks each
+            column stands for.
     Returns:
-        dict: `n_events`, `accuracy`, `interval`; `by_tracks`, the same by true number of tracks; `labels`, those that occur; `confusion`,
-        their matrix, rows truth and columns predicted; `expected_calibration_error`.
+        dict: `n_events`, `accuracy`, `interval`; `by_tracks`, the same by true number of tracks; `labels`,
+        those that occur; `confusion`, their matrix, rows truth and columns predicted;
+        `expected_calibration_error`.
     """
     truth, probabilities, labels = np.asarray(truth), np.asarray(probabilities), np.asarray(labels)
     predicted = labels[probabilities.argmax(1)]
@@ -112,10 +121,14 @@ def counting(truth, probabilities, labels):
     index = lambda values: np.searchsorted(occurring, values)  # noqa: E731
     return {
         **accuracy(truth, predicted),
-        "by_tracks": {str(n): accuracy(truth[truth == n], predicted[truth == n]) for n in occurring if n in truth},
+        "by_tracks": {
+            str(n): accuracy(truth[truth == n], predicted[truth == n]) for n in occurring if n in truth
+        },
         "labels": occurring.tolist(),
         "confusion": confusion_matrix(index(truth), index(predicted), len(occurring)).tolist(),
-        "expected_calibration_error": expected_calibration_error(np.searchsorted(labels, truth), probabilities),
+        "expected_calibration_error": expected_calibration_error(
+            np.searchsorted(labels, truth), probabilities
+        ),
     }
 
 
@@ -133,28 +146,35 @@ def failures(scores, least=0.005, what="tracks"):
     """Sentences on the confusions that happen to more than a share of the events of their class, worst first.
 
     Args:
-        scores: as `counting` gives them. least: share of the events of a true number of tracks. what: is counted.
+        scores: as `counting` gives them. least: share of the events of a true number of tracks. what: is
+            counted.
     """
     confusion = np.array(scores["confusion"])
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     wrong = np.argwhere((share > least) & ~np.eye(len(share), dtype=bool))
     worst_first = wrong[np.argsort(-share[*wrong.T], kind="stable")]
     name = [name_of(label, what) for label in scores["labels"]]
-    return [f"{name[i]} counted as {name[j]}: {share[i, j]:.1%} of {confusion[i].sum()} test events" for i, j in worst_first]
+    return [
+        f"{name[i]} counted as {name[j]}: {share[i, j]:.1%} of {confusion[i].sum()} test events"
+        for i, j in worst_first
+    ]
 
 
 def describe(scores, what="tracks"):
     """Lines for the terminal of what `counting` found: accuracy with its interval, confusion matrix."""
     low, high = scores["interval"]
     names = [name_of(label, what) for label in scores["labels"]]
-    lines = [f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})"]
+    lines = [
+        f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})"
+    ]
     lines.append("true \\ predicted " + "".join(f"{name:>8}" for name in names))
     for name, row in zip(names, scores["confusion"], strict=True):
         lines.append(f"{name:>16} " + "".join(f"{n:>8}" for n in row))
     return "\n".join(lines)
 
 
-# Which found and true tracks match, from the hits they have in common and the hits of each; in whole numbers, so exactly half is half.
+# Which found and true tracks match, from the hits they have in common and the hits of each; in whole numbers,
+# so exactly half is half.
 MATCHES = {
     "": lambda common, found, true: (2 * common > found) & (2 * common > true),
     "_loose": lambda common, found, true: (3 * common > 2 * found) & (20 * common > true),
@@ -167,33 +187,45 @@ def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
 
     Args:
         hit_offsets: (event + 1,) first hit of each event, and the end.
-        track, second_track: (hit,) int, the true owners of each hit, numbered within their event; below 0 is noise, or no second owner.
-        found: (hit,) int, found track of each hit, any labels from 0 on that differ within an event; below 0 where it was left out.
-        n_tracks: (event,) true number of tracks. kinked: (event,) bool, whether a track of the event has a kink.
+        track, second_track: (hit,) int, the true owners of each hit, numbered within their event; below 0 is
+            noise, or no second owner.
+        found: (hit,) int, found track of each hit, any labels from 0 on that differ within an event; below 0
+            where it was left out.
+        n_tracks: (event,) true number of tracks. kinked: (event,) bool, whether a track of the event has a
+            kink.
     Returns:
-        dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}. The classes: "1", "2", ..., the true numbers of tracks
-        that occur; "all"; "noisy", with a noise hit; and, where `kinked` is given, "kinked" and "clean", with neither. The figures are
-        those of `clustering_by_event`: value is the ratio of the sums over events, n the lower sum, the value is NaN if that is 0.
-        Intervals are binomial (the hits of an event are not independent: theirs are too short), that of `adjusted_rand` is its mean
-        plus and minus the standard error.
+        dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}. The classes: "1", "2", ..., the
+        true numbers of tracks that occur; "all"; "noisy", with a noise hit; and, where `kinked` is given,
+        "kinked" and "clean", with neither. The figures are
+        those of `clustering_by_event`: value is the ratio of the sums over events, n the lower sum, the value
+        is NaN if that is 0. Intervals are binomial (the hits of an event are not independent: theirs are too
+        short), that of `adjusted_rand` is its mean plus and minus the standard error.
     """
     n_tracks = np.asarray(n_tracks)
     counts = clustering_by_event(hit_offsets, track, second_track, found, n_tracks)
     noisy = counts["noise_rejected"][1] > 0
-    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)} | {"all": np.ones(len(n_tracks), bool), "noisy": noisy}
+    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)} | {
+        "all": np.ones(len(n_tracks), bool),
+        "noisy": noisy,
+    }
     if kinked is not None:
         kinked = np.asarray(kinked, bool)
         _same_shape(n_tracks, kinked)
         classes |= {"kinked": kinked, "clean": ~(kinked | noisy)}
     return {
-        name: {figure: _ratio(figure, *(part[events] for part in counts[figure])) for figure in counts} for name, events in classes.items()
+        name: {figure: _ratio(figure, *(part[events] for part in counts[figure])) for figure in counts}
+        for name, events in classes.items()
     }
 
 
 def clustering_of(events, found):
-    """`clustering` of an event table with labels: its arguments are taken from `hits`, `tracks` and `info`; found: (hit,) int."""
+    """`clustering` of an event table with labels: its arguments are taken from `hits`, `tracks` and `info`;
+    found: (hit,) int.
+    """
     hits, kinked = events.hits, np.bincount(events.track_event, events.tracks["kinked"], len(events)) > 0
-    return clustering(events.hit_offsets, hits["track"], hits["second_track"], found, events.info["n_tracks"], kinked)
+    return clustering(
+        events.hit_offsets, hits["track"], hits["second_track"], found, events.info["n_tracks"], kinked
+    )
 
 
 def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
@@ -211,12 +243,14 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
     | count_right | as many found tracks as there were true ones, with hits or without | events |
     | perfect | the count and every hit are right | events |
 
-    A hit with two owners is a hit of both; for `adjusted_rand` it is one of `track`. Two tracks match when each has more than half of
-    its hits in common with the other: the double majority of TrackML (arXiv:1904.06778) and ACTS. Of the tracks that match, as many
-    pairs of a found and a true one are made as can be, each track in one pair at most. No two found tracks can have more than half of
-    the same true one, since they share no hit: `duplicate` is 0. `efficiency_loose`, `fake_loose` and `duplicate_loose` count matches
-    as Belle II does (arXiv:2003.12466): more than 2/3 of the found track and more than 5 % of the true one are in common;
-    `efficiency_90` those with 90 % or more of both. For `hit_accuracy` and `perfect` the pairs are those that make most hits right.
+    A hit with two owners is a hit of both; for `adjusted_rand` it is one of `track`. Two tracks match when
+    each has more than half of its hits in common with the other: the double majority of TrackML
+    (arXiv:1904.06778) and ACTS. Of the tracks that match, as many pairs of a found and a true one are made as
+    can be, each track in one pair at most. No two found tracks can have more than half of the same true one,
+    since they share no hit: `duplicate` is 0. `efficiency_loose`, `fake_loose` and `duplicate_loose` count
+    matches as Belle II does (arXiv:2003.12466): more than 2/3 of the found track and more than 5 % of the
+    true one are in common; `efficiency_90` those with 90 % or more of both. For `hit_accuracy` and `perfect`
+    the pairs are those that make most hits right.
 
     Args:
         as in `clustering`.
@@ -224,10 +258,14 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
         dict: figure -> (counted, of), each (event,).
     """
     n_hits, n_tracks = np.diff(hit_offsets), np.asarray(n_tracks)
-    track, second_track, found = (np.maximum(labels, -1).astype(np.int64) for labels in (track, second_track, found))
+    track, second_track, found = (
+        np.maximum(labels, -1).astype(np.int64) for labels in (track, second_track, found)
+    )
     shapes, n_events = [labels.shape for labels in (track, second_track, found, n_tracks)], len(n_hits)
     if shapes != 3 * [(hit_offsets[-1],)] + [(n_events,)]:
-        raise ValueError(f"track, second_track, found, n_tracks {shapes} for {n_events} events of {hit_offsets[-1]} hits")
+        raise ValueError(
+            f"track, second_track, found, n_tracks {shapes} for {n_events} events of {hit_offsets[-1]} hits"
+        )
     if found.max(initial=0) > len(found):  # small labels, so that keys made of them stay below 2**63
         found = np.unique(np.append(found, -1), return_inverse=True)[1][:-1] - 1
     total = lambda event, n: np.bincount(event, n, n_events).astype(np.int64)  # noqa: E731
@@ -253,7 +291,9 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
 
 
 def _cells(event, track, found):
-    """Distinct combinations of the (hit,) labels, which begin at -1: event, track, found and the number of hits of each."""
+    """Distinct combinations of the (hit,) labels, which begin at -1: event, track, found and the number of
+    hits of each.
+    """
     n_track, n_found = track.max(initial=-1) + 2, found.max(initial=-1) + 2
     key, n = np.unique((event * n_track + track + 1) * n_found + found + 1, return_counts=True)
     event_track, found = np.divmod(key, n_found)
@@ -262,7 +302,9 @@ def _cells(event, track, found):
 
 
 def _number(event, label):
-    """Number the distinct pairs of an event and a label, through all events: number of each entry, event of each number."""
+    """Number the distinct pairs of an event and a label, through all events: number of each entry, event of
+    each number.
+    """
     n_label = label.max(initial=-1) + 2
     key, number = np.unique(event * n_label + label + 1, return_inverse=True)
     return number, key // n_label
@@ -274,7 +316,8 @@ def _matched(first, second, n_events):
     Args:
         first, second: cells of the hits with their first owners, and with their second where there is one.
     Returns:
-        figure -> (counted, of); (event,) found tracks; (event,) hits on the track of an owner when tracks are paired best.
+        figure -> (counted, of); (event,) found tracks; (event,) hits on the track of an owner when tracks are
+        paired best.
     """
     event, track, found, n = (np.concatenate(both) for both in zip(first, second, strict=True))
     n_first = np.where(np.arange(len(n)) < len(first[0]), n, 0)
@@ -291,11 +334,16 @@ def _matched(first, second, n_events):
     counts = {}
     for name, is_match in MATCHES.items():
         match = is_match(common, found_size[found_track], true_size[true])
-        n_pairs = _best_pairs(true_event[true[match]], true[match], found_track[match], np.ones(match.sum(), np.int64), n_events)
+        n_pairs = _best_pairs(
+            true_event[true[match]], true[match], found_track[match], np.ones(match.sum(), np.int64), n_events
+        )
         n_match = distinct(found_track[match], found_event)
         counts[f"efficiency{name}"] = n_pairs, n_true
         if name != "_90":
-            counts |= {f"fake{name}": (n_found - n_match, n_found), f"duplicate{name}": (n_match - n_pairs, n_found)}
+            counts |= {
+                f"fake{name}": (n_found - n_match, n_found),
+                f"duplicate{name}": (n_match - n_pairs, n_found),
+            }
     return counts, n_found, _best_pairs(true_event[true], true, found_track, common, n_events)
 
 
@@ -303,7 +351,8 @@ def _best_pairs(event, true, found, weight, n_events):
     """Highest sum of weights of pairs that share no track, exactly.
 
     Args:
-        event, true, found, weight: (pair,) of the possible pairs, rising in event; numbers of tracks go through all events.
+        event, true, found, weight: (pair,) of the possible pairs, rising in event; numbers of tracks go
+            through all events.
     Returns:
         (event,) int64.
     """
@@ -314,10 +363,14 @@ def _best_pairs(event, true, found, weight, n_events):
         top = order[np.r_[True, np.diff(one[order]) > 0][: len(order)]]
         best[way] = np.bincount(event[top], weight[top], n_events)
         taken = np.unique(other[top], return_index=True)[1]
-        is_free[way] = np.bincount(event[top], minlength=n_events) == np.bincount(event[top][taken], minlength=n_events)
+        is_free[way] = np.bincount(event[top], minlength=n_events) == np.bincount(
+            event[top][taken], minlength=n_events
+        )
     total = np.where(is_free[0], best[0], best[1])
     contested = np.flatnonzero(~is_free.any(0))  # seldom: a split and a merged track in one event
-    for which, start, stop in zip(contested, *np.searchsorted(event, [contested, contested + 1]), strict=True):
+    for which, start, stop in zip(
+        contested, *np.searchsorted(event, [contested, contested + 1]), strict=True
+    ):
         row, column = true[start:stop] - true[start], found[start:stop] - found[start:stop].min()
         weights = np.zeros((row.max() + 1, column.max() + 1), np.int64)
         weights[row, column] = weight[start:stop]
@@ -326,7 +379,9 @@ def _best_pairs(event, true, found, weight, n_events):
 
 
 def _adjusted_rand(cells, n_hits):
-    """(event,) adjusted Rand index of labels from their `_cells`: Hubert and Arabie 1985, eq. 5, as pairs of hits; 0 without hits."""
+    """(event,) adjusted Rand index of labels from their `_cells`: Hubert and Arabie 1985, eq. 5, as pairs of
+    hits; 0 without hits.
+    """
     event, track, found, n = cells
     squares = lambda event, n: np.bincount(event, n.astype(float) ** 2, len(n_hits))  # noqa: E731
     marginals = []
@@ -357,11 +412,16 @@ def _ratio(figure, counted, of):
 
 
 def describe_clustering(scores):
-    """A table for the terminal of what `clustering` found, or of some of its classes, in percent: a row a figure, a column a class."""
+    """A table for the terminal of what `clustering` found, or of some of its classes, in percent: a row a
+    figure, a column a class.
+    """
     names = sorted(scores, key=lambda name: not name.isdigit())
     lines = ["tracks or class".ljust(17) + "".join(f"{name:>15}" for name in names)]
     lines.append("events".ljust(17) + "".join(f"{scores[name]['count_right']['n']:>15}" for name in names))
-    lines += [f"{figure:<17}" + "".join(_cell(scores[name][figure]) for name in names) for figure in scores[names[0]]]
+    lines += [
+        f"{figure:<17}" + "".join(_cell(scores[name][figure]) for name in names)
+        for figure in scores[names[0]]
+    ]
     return "\n".join(lines)
 
 

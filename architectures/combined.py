@@ -4,20 +4,24 @@ import keras
 
 
 def combined_cnn(towers, n_classes=4, n_hidden=96):
-    """Join trained single-view counters: their features side by side, a new hidden layer and new class probabilities.
+    """Join trained single-view counters: their features side by side, a new hidden layer and new class
+    probabilities.
 
     Args:
-        towers: view -> trained counter with a layer `features`, such as {"top": model, "side": model, "front": model}. Their
-            weights are copied; the models themselves are not changed.
+        towers: view -> trained counter with a layer `features`, such as {"top": model, "side": model,
+            "front": model}. Their weights are copied; the models themselves are not changed.
     Returns:
-        Model. In: view -> image, as the towers take them. Out: (event, n_classes) probabilities; class k is k + 1 tracks.
-        Every layer taken from a tower has its view's name as prefix; `set_towers_trainable` freezes and unfreezes them.
+        Model. In: view -> image, as the towers take them. Out: (event, n_classes) probabilities; class k is k
+        + 1 tracks. Every layer taken from a tower has its view's name as prefix; `set_towers_trainable`
+        freezes and unfreezes them.
     """
     inputs, features = {}, []
     for view, tower in towers.items():
         part = keras.Model(tower.inputs[0], tower.get_layer("features").output)
         inputs[view] = keras.Input(tower.inputs[0].shape[1:], name=view)
-        copy = keras.models.clone_model(part, inputs[view], clone_function=lambda layer, view=view: _prefixed(layer, f"{view}_"))
+        copy = keras.models.clone_model(
+            part, inputs[view], clone_function=lambda layer, view=view: _prefixed(layer, f"{view}_")
+        )
         copy.set_weights(part.get_weights())
         features.append(copy.output)
     x = keras.layers.Concatenate(name="features")(features)

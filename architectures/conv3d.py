@@ -4,9 +4,14 @@ import keras
 
 
 def voxel_cnn(input_shape=(9, 113, 30, 1), n_classes=4, filters=(8, 16, 32), n_hidden=64):
-    """Count tracks. In: (event, layer, column, z, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks."""
+    """Count tracks.
+
+    In: (event, layer, column, z, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
+    """
     inputs = keras.Input(input_shape, name="voxels")
-    x = keras.layers.Conv3D(filters[0], (3, 5, 5), (1, 2, 2), padding="same", activation="relu", name="stem")(inputs)
+    x = keras.layers.Conv3D(filters[0], (3, 5, 5), (1, 2, 2), padding="same", activation="relu", name="stem")(
+        inputs
+    )
     for i, n in enumerate(filters):
         strides = (1, 1, 1) if i == 0 else (1, 2, 2) if i == 1 else 2
         y = keras.layers.Conv3D(n, 3, strides, padding="same", activation="relu", name=f"block{i}_conv1")(x)

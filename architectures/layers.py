@@ -9,8 +9,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class ToCells(keras.layers.Layer):
-    """Put tokens into their cells. In: features (event, token, feature), cell (event, token) int, mask (event, token).
-    Out: (event, 1, column, layer x feature), 0 in cells without a token; the cell is column x n_layers + layer.
+    """Put tokens into their cells.
+
+    In: features (event, token, feature), cell (event, token) int, mask (event, token). Out: (event, 1,
+    column, layer x feature), 0 in cells without a token; the cell is column x n_layers + layer.
     """
 
     def __init__(self, n_layers, n_columns, **kwargs):
@@ -35,17 +37,24 @@ class ToCells(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class TrackTokens(keras.layers.Layer):
-    """Learned tokens, the same for every event. In: hits (event, hit, width). Out: (event, n_tokens, width)."""
+    """Learned tokens, the same for every event.
+
+    In: hits (event, hit, width). Out: (event, n_tokens, width).
+    """
 
     def __init__(self, n_tokens, **kwargs):
         super().__init__(**kwargs)
         self.n_tokens = n_tokens
 
     def build(self, shape):
-        self.tokens = self.add_weight((1, self.n_tokens, shape[-1]), keras.initializers.RandomNormal(stddev=1.0), name="tokens")
+        self.tokens = self.add_weight(
+            (1, self.n_tokens, shape[-1]), keras.initializers.RandomNormal(stddev=1.0), name="tokens"
+        )
 
     def call(self, hits):
-        return ops.broadcast_to(ops.cast(self.tokens, hits.dtype), (ops.shape(hits)[0], self.n_tokens, hits.shape[-1]))
+        return ops.broadcast_to(
+            ops.cast(self.tokens, hits.dtype), (ops.shape(hits)[0], self.n_tokens, hits.shape[-1])
+        )
 
     def compute_output_shape(self, shape):
         return (shape[0], self.n_tokens, shape[-1])
@@ -66,14 +75,20 @@ class Phases(keras.layers.Layer):
     def __init__(self, n_heads, n_waves, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.n_heads, self.n_waves = n_heads, n_waves
-        wave = np.arange(n_waves)[None, :] * n_heads + np.arange(n_heads)[:, None]  # every head has long and short ones
+        wave = (
+            np.arange(n_waves)[None, :] * n_heads + np.arange(n_heads)[:, None]
+        )  # every head has long and short ones
         direction = math.pi * (wave * (math.sqrt(5) - 1) / 2 % 1)
         number = math.pi * 2 ** (4.5 * (wave + 0.5) / wave.size)
-        self.waves = (number * np.stack([np.cos(direction), np.sin(direction)])).reshape(2, -1).astype("float32")
+        self.waves = (
+            (number * np.stack([np.cos(direction), np.sin(direction)])).reshape(2, -1).astype("float32")
+        )
 
     def call(self, position):
         phases = ops.matmul(position, self.waves)
-        return ops.transpose(ops.reshape(phases, (*ops.shape(position)[:2], self.n_heads, self.n_waves)), (0, 2, 1, 3))
+        return ops.transpose(
+            ops.reshape(phases, (*ops.shape(position)[:2], self.n_heads, self.n_waves)), (0, 2, 1, 3)
+        )
 
     def compute_output_shape(self, shape):
         return (shape[0], self.n_heads, shape[1], self.n_waves)
@@ -86,10 +101,11 @@ class Phases(keras.layers.Layer):
 class RotaryAttention(keras.layers.Layer):
     """Attention of tokens among themselves that knows in which direction and how far away another token lies.
 
-    Queries and keys are turned by the phases of their places, so that their product depends on the difference of the places
-    (arXiv:2104.09864; in two dimensions arXiv:2403.13298).
+    Queries and keys are turned by the phases of their places, so that their product depends on the difference
+    of the places (arXiv:2104.09864; in two dimensions arXiv:2403.13298).
 
-    In: x (event, token, width), phases (event, head, token, width / n_heads / 2), mask (event, token). Out: as x.
+    In: x (event, token, width), phases (event, head, token, width / n_heads / 2), mask (event, token). Out:
+    as x.
     """
 
     def __init__(self, n_heads, **kwargs):
@@ -98,7 +114,9 @@ class RotaryAttention(keras.layers.Layer):
 
     def build(self, shapes):
         width = shapes[0][-1]
-        self.queries_keys_values = keras.layers.Dense(3 * width, use_bias=False, dtype=self.dtype_policy, name="queries_keys_values")
+        self.queries_keys_values = keras.layers.Dense(
+            3 * width, use_bias=False, dtype=self.dtype_policy, name="queries_keys_values"
+        )
         self.out = keras.layers.Dense(width, dtype=self.dtype_policy, name="out")
         for layer in (self.queries_keys_values, self.out):
             layer.build(shapes[0])
@@ -110,7 +128,9 @@ class RotaryAttention(keras.layers.Layer):
         heads = ops.reshape(self.queries_keys_values(x), (n_events, n_tokens, 3, self.n_heads, head_width))
         queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)
         cos, sin = ops.cast(ops.cos(phases), x.dtype), ops.cast(ops.sin(phases), x.dtype)
-        match = ops.matmul(_turned(queries, cos, sin), ops.swapaxes(_turned(keys, cos, sin), -1, -2)) / math.sqrt(head_width)
+        match = ops.matmul(
+            _turned(queries, cos, sin), ops.swapaxes(_turned(keys, cos, sin), -1, -2)
+        ) / math.sqrt(head_width)
         hidden = 1e9 * (1 - ops.cast(mask, "float32"))[:, None, None]
         share = ops.cast(ops.softmax(ops.cast(match, "float32") - hidden), x.dtype)
         seen = ops.transpose(ops.matmul(share, values), (0, 2, 1, 3))
@@ -129,7 +149,9 @@ def _turned(vectors, cos, sin):
 
 
 def attend(x, to, mask, n_heads, name):
-    """Tokens x look at tokens `to`, (event, token, width) both, where the mask (event, token of `to`) is true."""
+    """Tokens x look at tokens `to`, (event, token, width) both, where the mask (event, token of `to`) is
+    true.
+    """
     y = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
     to = y if to is x else to
     attention = keras.layers.MultiHeadAttention(n_heads, x.shape[-1] // n_heads, name=f"{name}_attention")

@@ -6,8 +6,8 @@ import keras
 def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3):
     """Convolutional features of an image, pooled over its whole area.
 
-    No batch normalisation: the second convolution of a block starts at zero, so every block starts as the identity and the
-    tower trains at a high rate without it (Fixup, arXiv:1901.09321).
+    No batch normalisation: the second convolution of a block starts at zero, so every block starts as the
+    identity and the tower trains at a high rate without it (Fixup, arXiv:1901.09321).
 
     Args:
         x: (event, height, width, channel) tensor.
@@ -15,7 +15,8 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3)
         stages: (filters, strides, blocks) of each stage; the strides are those of its first block.
         kernel: of the convolutions in the blocks.
     Returns:
-        (event, 2 x filters of the last stage): the mean and the largest value of each feature. The mean counts, the largest finds.
+        (event, 2 x filters of the last stage): the mean and the largest value of each feature. The mean
+            counts, the largest finds.
     """
     conv = keras.layers.Conv2D
     x = conv(stem_filters, stem_kernel, stem_strides, padding="same", activation="relu", name="stem")(x)
@@ -29,9 +30,15 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3)
 
 
 def residual_block(x, filters, strides, name, kernel=3):
-    """Two convolutions beside a shortcut; averaged and projected where the size or the number of filters changes."""
-    y = keras.layers.Conv2D(filters, kernel, strides, padding="same", activation="relu", name=f"{name}_conv1")(x)
-    y = keras.layers.Conv2D(filters, kernel, padding="same", kernel_initializer="zeros", name=f"{name}_conv2")(y)
+    """Two convolutions beside a shortcut; averaged and projected where the size or the number of filters
+    changes.
+    """
+    y = keras.layers.Conv2D(
+        filters, kernel, strides, padding="same", activation="relu", name=f"{name}_conv1"
+    )(x)
+    y = keras.layers.Conv2D(
+        filters, kernel, padding="same", kernel_initializer="zeros", name=f"{name}_conv2"
+    )(y)
     if tuple(strides) != (1, 1):
         x = keras.layers.AveragePooling2D(strides, padding="same", name=f"{name}_pool")(x)
     if x.shape[-1] != filters:
@@ -39,8 +46,12 @@ def residual_block(x, filters, strides, name, kernel=3):
     return keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([x, y]))
 
 
-def counter(view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name, kernel=3):
-    """A residual tower with a hidden layer and class probabilities: the common form of the single-view counters."""
+def counter(
+    view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name, kernel=3
+):
+    """A residual tower with a hidden layer and class probabilities: the common form of the single-view
+    counters.
+    """
     inputs = keras.Input(input_shape, name=view)
     x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages, kernel)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)

@@ -4,12 +4,17 @@ from architectures.residual import counter
 from architectures.view_transformer import view_transformer
 
 
-def side_view_transformer(input_shape=(30, 113, 1), n_classes=4, length=4, reach=(3, 8), width=64, n_heads=2, n_layers=3, n_owners=4):
+def side_view_transformer(
+    input_shape=(30, 113, 1), n_classes=4, length=4, reach=(3, 8), width=64, n_heads=2, n_layers=3, n_owners=4
+):
     """Count tracks. In: (event, z, column, side). Out: see `view_transformer`; class k is k + 1 tracks.
 
-    A track is a streak of pixels a row high: pieces of a row are longer than high, so that long tracks have fewer of them.
+    A track is a streak of pixels a row high: pieces of a row are longer than high, so that long tracks have
+    fewer of them.
     """
-    return view_transformer("side", input_shape, n_classes, length, reach, width, n_heads, n_layers, n_owners=n_owners)
+    return view_transformer(
+        "side", input_shape, n_classes, length, reach, width, n_heads, n_layers, n_owners=n_owners
+    )
 
 
 def side_view_cnn(
@@ -20,5 +25,10 @@ def side_view_cnn(
     stages=((32, (2, 2), 1), (48, (2, 2), 1), (64, (1, 2), 1)),
     n_hidden=64,
 ):
-    """Count tracks, with little work. In: (event, z, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks."""
-    return counter("side", input_shape, n_classes, stem_filters, (3, 5), stem_strides, stages, n_hidden, "side_view_cnn")
+    """Count tracks, with little work.
+
+    In: (event, z, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
+    """
+    return counter(
+        "side", input_shape, n_classes, stem_filters, (3, 5), stem_strides, stages, n_hidden, "side_view_cnn"
+    )

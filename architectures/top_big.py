@@ -1,10 +1,15 @@
-"""Count tracks in the top view: the large plain network in the manner of the published ones, the baseline of the small one."""
+"""Count tracks in the top view: the large plain network in the manner of the published ones, the baseline of
+the small one.
+"""
 
 import keras
 
 
 def top_big_cnn(input_shape=(9, 113, 1), n_classes=4, filters=(32, 64, 128), n_hidden=(256, 64), dropout=0.3):
-    """Count tracks. In: (event, layer, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks."""
+    """Count tracks.
+
+    In: (event, layer, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
+    """
     inputs = keras.Input(input_shape, name="top")
     x = inputs
     for n in filters:

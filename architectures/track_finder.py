@@ -1,8 +1,9 @@
 """The track finder: which hits belong together, in one pass over the hits of a tracker side.
 
-A one-dimensional residual U-net along the foil reads the cells, all nine layers at once, and gives each hit what lies around it. Hits
-then exchange what they know by attention, and tokens for the tracks look at the hits (a light form of mask queries,
-arXiv:2107.06278): a hit goes to the track whose token it matches best, or to none.
+A one-dimensional residual U-net along the foil reads the cells, all nine layers at once, and gives each hit
+what lies around it. Hits then exchange what they know by attention, and tokens for the tracks look at the
+hits (a light form of mask queries, arXiv:2107.06278): a hit goes to the track whose token it matches best, or
+to none.
 """
 
 import math
@@ -19,7 +20,8 @@ _WAVES = (3.0, 12.0)  # of the height, in radians a half height of the tracker
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class HitFeatures(keras.layers.Layer):
-    """What a network should see of a hit: its features, and its height as waves too, so that small differences of height show.
+    """What a network should see of a hit: its features, and its height as waves too, so that small
+    differences of height show.
 
     In: (event, hit, 6). Out: (event, hit, 11), 0 where not measured, and last 1.
     """
@@ -35,7 +37,10 @@ class HitFeatures(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class FromCells(keras.layers.Layer):
-    """What the cells of hits hold. In: (event, 1, column, layer x feature), cell (event, hit) int. Out: (event, hit, feature)."""
+    """What the cells of hits hold.
+
+    In: (event, 1, column, layer x feature), cell (event, hit) int. Out: (event, hit, feature).
+    """
 
     def __init__(self, n_layers, **kwargs):
         super().__init__(**kwargs)
@@ -59,9 +64,11 @@ class FromCells(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class MatchTokens(keras.layers.Layer):
-    """Probability that a hit belongs to each track, or to none: softmax over the products with the tracks' tokens.
+    """Probability that a hit belongs to each track, or to none: softmax over the products with the tracks'
+    tokens.
 
-    In: hits (event, hit, width), tokens (event, n_tracks, width). Out: (event, hit, n_tracks + 1) float32, the last is none.
+    In: hits (event, hit, width), tokens (event, n_tracks, width). Out: (event, hit, n_tracks + 1) float32,
+    the last is none.
     """
 
     def build(self, shapes):
@@ -74,7 +81,9 @@ class MatchTokens(keras.layers.Layer):
 
     def call(self, inputs):
         hits, tokens = inputs
-        match = ops.matmul(self.of_hit(hits), ops.swapaxes(self.of_track(tokens), -1, -2)) / math.sqrt(hits.shape[-1])
+        match = ops.matmul(self.of_hit(hits), ops.swapaxes(self.of_track(tokens), -1, -2)) / math.sqrt(
+            hits.shape[-1]
+        )
         return ops.softmax(ops.cast(ops.concatenate([match, self.none(hits)], -1), "float32"))
 
     def compute_output_shape(self, shapes):
@@ -82,16 +91,28 @@ class MatchTokens(keras.layers.Layer):
 
 
 def track_finder(
-    n_tracks=4, n_segments=8, n_layers=9, n_columns=113, filters=48, width=48, n_heads=4, n_hit_layers=1, n_token_layers=2, expansion=2
+    n_tracks=4,
+    n_segments=8,
+    n_layers=9,
+    n_columns=113,
+    filters=48,
+    width=48,
+    n_heads=4,
+    n_hit_layers=1,
+    n_token_layers=2,
+    expansion=2,
 ):
     """Find the tracks of the hits of one tracker side.
 
     Args:
-        n_tracks: most tracks it can find. n_segments: most straight segments it can count. filters: of the U-net, 0 for none.
-        width: of a hit's or a track's token. n_hit_layers: layers of attention among hits. n_token_layers: layers in which the tracks'
-            tokens look at each other and at the hits. expansion: of the hidden layer between attentions.
+        n_tracks: most tracks it can find. n_segments: most straight segments it can count. filters: of the
+            U-net, 0 for none.
+        width: of a hit's or a track's token. n_hit_layers: layers of attention among hits. n_token_layers:
+            layers in which the tracks' tokens look at each other and at the hits. expansion: of the hidden
+            layer between attentions.
     Returns:
-        Model. In: `hits` (event, hit, 6), `cell` (event, hit) int, column x 9 + layer, `mask` (event, hit) bool, where there is a hit.
+        Model. In: `hits` (event, hit, 6), `cell` (event, hit) int, column x 9 + layer, `mask` (event, hit)
+            bool, where there is a hit.
         Out: `track` (event, hit, n_tracks + 1): probability of each track, along the foil, and last of none;
         `n_tracks` (event, n_tracks + 1): probability of 0 to n_tracks tracks;
         `n_segments` (event, n_segments + 1): of 0 to n_segments straight segments.
@@ -117,15 +138,21 @@ def track_finder(
     event = keras.layers.Dense(width, activation="relu", name="event_hidden")(tokens[:, n_tracks])
     outputs = {
         "track": MatchTokens(name="track")([x, tokens[:, :n_tracks]]),
-        "n_tracks": keras.layers.Dense(n_tracks + 1, activation="softmax", dtype="float32", name="n_tracks")(event),
-        "n_segments": keras.layers.Dense(n_segments + 1, activation="softmax", dtype="float32", name="n_segments")(event),
+        "n_tracks": keras.layers.Dense(n_tracks + 1, activation="softmax", dtype="float32", name="n_tracks")(
+            event
+        ),
+        "n_segments": keras.layers.Dense(
+            n_segments + 1, activation="softmax", dtype="float32", name="n_segments"
+        )(event),
     }
     return keras.Model({"hits": hits, "cell": cell, "mask": mask}, outputs, name="track_finder")
 
 
 def _surroundings(features, cell, mask, n_layers, n_columns, filters, width):
     """What the U-net sees around each hit, (event, hit, width)."""
-    x = ToCells(n_layers, n_columns, name="to_cells")([features[..., 2:], cell, mask])  # a cell need not say where it is
+    x = ToCells(n_layers, n_columns, name="to_cells")(
+        [features[..., 2:], cell, mask]
+    )  # a cell need not say where it is
     x = keras.layers.Conv2D(filters, (1, 7), padding="same", activation="relu", name="stem")(x)
     x = fine = residual_block(x, filters, (1, 1), "fine", (1, 3))
     x = middle = residual_block(x, filters, (1, 2), "middle", (1, 5))

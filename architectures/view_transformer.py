@@ -1,8 +1,8 @@
 """Count tracks in a view by attention: the lit pieces of its image are tokens that look at each other.
 
-Few of the pixels of an image are lit, some dozens of 3390 in the side view, so a network that looks at those alone can look at each of them
-harder than a convolution can at all. Beside the number of tracks it learns which tracks cross each piece, which tells it far more of an
-event than one number.
+Few of the pixels of an image are lit, some dozens of 3390 in the side view, so a network that looks at those
+alone can look at each of them harder than a convolution can at all. Beside the number of tracks it learns
+which tracks cross each piece, which tells it far more of an event than one number.
 """
 
 import math
@@ -18,8 +18,8 @@ from architectures.layers import Phases, ToCells, TrackTokens, attend, attend_by
 class LitPieces(keras.layers.Layer):
     """Where an image is lit, in pieces of `length` pixels of a row.
 
-    In: image (event, row, column, channel). Out: piece (event, token) int32, row x pieces a row + piece in its row; mask (event, token)
-    bool, where there is one. As many tokens as the event with the most has.
+    In: image (event, row, column, channel). Out: piece (event, token) int32, row x pieces a row + piece in
+    its row; mask (event, token) bool, where there is one. As many tokens as the event with the most has.
     """
 
     def __init__(self, length, **kwargs):
@@ -30,7 +30,9 @@ class LitPieces(keras.layers.Layer):
     def call(self, image):
         n_rows, n_columns = image.shape[1:3]
         lit = ops.pad(ops.any(image > 0, -1), ((0, 0), (0, 0), (0, -n_columns % self.length)))
-        lit = ops.cast(ops.any(ops.reshape(lit, (-1, n_rows * -(-n_columns // self.length), self.length)), -1), "int32")
+        lit = ops.cast(
+            ops.any(ops.reshape(lit, (-1, n_rows * -(-n_columns // self.length), self.length)), -1), "int32"
+        )
         n_tokens = ops.maximum(ops.max(ops.sum(lit, 1)), 1)
         lit, piece = ops.top_k(lit, n_tokens)  # of equal ones the first comes first
         return piece, lit > 0
@@ -43,8 +45,8 @@ class LitPieces(keras.layers.Layer):
 class PieceFeatures(keras.layers.Layer):
     """Where each piece lies, as numbers and as waves, and the pixels in and around it.
 
-    In: image (event, row, column, channel), piece (event, token) int as `LitPieces` gives it.
-    Out: features (event, token, feature); position (event, token, 2), 0 to 1 along the rows' and the columns' axis.
+    In: image (event, row, column, channel), piece (event, token) int as `LitPieces` gives it. Out: features
+    (event, token, feature); position (event, token, 2), 0 to 1 along the rows' and the columns' axis.
 
     Args:
         length: pixels in a piece. reach: (rows, columns) around a piece that are seen.
@@ -62,7 +64,9 @@ class PieceFeatures(keras.layers.Layer):
         position = ops.stack([ops.cast(row, "float32") / n_rows, ops.cast(column, "float32") / n_columns], -1)
         features = [2 * position - 1]
         for axis, size in enumerate((n_rows, n_columns)):
-            phases = position[..., axis : axis + 1] * (math.pi * 2.0 ** np.arange(math.ceil(math.log2(size)))).astype("float32")
+            phases = position[..., axis : axis + 1] * (
+                math.pi * 2.0 ** np.arange(math.ceil(math.log2(size)))
+            ).astype("float32")
             features += [ops.sin(phases), ops.cos(phases)]
         up, left = self.reach
         padded = ops.pad(image, ((0, 0), (up, up), (left, left + n_pieces * self.length - n_columns), (0, 0)))
@@ -78,19 +82,23 @@ class PieceFeatures(keras.layers.Layer):
         return {**super().get_config(), "length": self.length, "reach": self.reach}
 
 
-def view_transformer(view, input_shape, n_classes, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_owners=4):
+def view_transformer(
+    view, input_shape, n_classes, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_owners=4
+):
     """Count tracks in a view, and say which of them cross each piece of its image.
 
     Args:
         view: name of the input. input_shape: (row, column, channel). n_classes: numbers that are told apart.
-        length: pixels of a row that make a piece. reach: (rows, columns) around a piece that are seen with it.
-        width: of a token. n_layers: layers of attention among the pieces. expansion: of the hidden layers between.
+        length: pixels of a row that make a piece. reach: (rows, columns) around a piece that are seen with
+            it.
+        width: of a token. n_layers: layers of attention among the pieces. expansion: of the hidden layers
+            between.
         n_owners: tracks, or segments of tracks, whose pieces are told.
     Returns:
         Model. In: image (event, row, column, channel). Out:
         `n_tracks` (event, n_classes): probabilities of the numbers;
-        `owners` (event, row, piece, n_owners + 1): logits that each of them, in the order of the labels, or noise is in a piece; 0 where
-        nothing is lit. To learn from; `counter_of` leaves it out.
+        `owners` (event, row, piece, n_owners + 1): logits that each of them, in the order of the labels, or
+        noise is in a piece; 0 where nothing is lit. To learn from; `counter_of` leaves it out.
     """
     image = keras.Input(input_shape, name=view)
     n_rows, n_pieces = input_shape[0], -(-input_shape[1] // length)
@@ -113,7 +121,9 @@ def view_transformer(view, input_shape, n_classes, length, reach, width=64, n_he
     of_piece = keras.layers.Dense(width, use_bias=False, name="of_piece")(x)
     of_track = keras.layers.Dense(width, use_bias=False, name="of_track")(tokens[:, :n_owners])
     match = keras.layers.Dot(2, name="match")([of_piece, of_track])
-    owners = keras.layers.Concatenate(name="owners_of_pieces")([match, keras.layers.Dense(1, name="noise")(x)])
+    owners = keras.layers.Concatenate(name="owners_of_pieces")(
+        [match, keras.layers.Dense(1, name="noise")(x)]
+    )
     owners = ToCells(1, n_rows * n_pieces, dtype="float32", name="to_image")([owners, piece, mask])
     owners = keras.layers.Reshape((n_rows, n_pieces, n_owners + 1), dtype="float32", name="owners")(owners)
     return keras.Model(image, {"n_tracks": counted, "owners": owners}, name=f"{view}_view_transformer")

@@ -21,8 +21,9 @@ An `Events` holds three groups of flat arrays; offsets say which entries belong 
 | info | n_tracks | true number of tracks, -1 where unknown | int16 |
 | | run, event | numbers of the run and of the event in its file, -1 where unknown | int64 |
 
-A cell fires once an event: hits that share a cell merge, the one with the smaller radius stays and both owners are kept.
-Tracks stay in the table when a detector response lost their hits: `n_tracks` and `n_segments` count what was there.
+A cell fires once an event: hits that share a cell merge, the one with the smaller radius stays and both
+owners are kept. Tracks stay in the table when a detector response lost their hits: `n_tracks` and
+`n_segments` count what was there.
 """
 
 from dataclasses import dataclass, field
@@ -66,7 +67,9 @@ INFO_FIELDS = {
 
 @dataclass
 class Events:
-    """Events as flat arrays with offsets; the module's docstring lists the names. Make one with `make_events`.
+    """Events as flat arrays with offsets; the module's docstring lists the names.
+
+    Make one with `make_events`.
 
     Attributes:
         hits: name -> (hit,) array; hit_offsets: (event + 1,) int64.
@@ -101,7 +104,9 @@ class Events:
     @property
     def n_segments(self):
         """(event,) straight segments of all tracks of each event."""
-        return np.diff(np.concatenate([[0], np.cumsum(self.tracks["n_segments"], dtype=np.int64)])[self.track_offsets])
+        return np.diff(
+            np.concatenate([[0], np.cumsum(self.tracks["n_segments"], dtype=np.int64)])[self.track_offsets]
+        )
 
     def __getitem__(self, which):
         """The events of a slice, of a (event,) mask or of an array of indices, in that order."""
@@ -115,17 +120,24 @@ class Events:
     def keep_hits(self, mask):
         """The same events with only the hits where the (hit,) mask is true; labels stay."""
         offsets = np.concatenate([[0], np.cumsum(mask)])[self.hit_offsets]
-        return Events({k: v[mask] for k, v in self.hits.items()}, offsets, self.tracks, self.track_offsets, self.info)
+        return Events(
+            {k: v[mask] for k, v in self.hits.items()}, offsets, self.tracks, self.track_offsets, self.info
+        )
 
     def to_awkward(self):
         """The table as an Awkward Array: `hits` and `tracks` are jagged records, beside the fields of `info`."""
-        groups = {"hits": jagged(self.hits, self.hit_offsets), "tracks": jagged(self.tracks, self.track_offsets)}
+        groups = {
+            "hits": jagged(self.hits, self.hit_offsets),
+            "tracks": jagged(self.tracks, self.track_offsets),
+        }
         return ak.zip({**groups, **self.info}, depth_limit=1)
 
 
 def jagged(arrays, offsets):
     """Flat arrays and their offsets as one jagged Awkward Array of records; no copy."""
-    records = ak.contents.RecordArray([ak.contents.NumpyArray(values) for values in arrays.values()], list(arrays))
+    records = ak.contents.RecordArray(
+        [ak.contents.NumpyArray(values) for values in arrays.values()], list(arrays)
+    )
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), records))
 
 
@@ -142,34 +154,57 @@ def concatenate(tables):
     tables = list(tables)
     if not tables:
         return make_events({}, [0])
-    join = lambda group: {k: np.concatenate([getattr(t, group)[k] for t in tables]) for k in getattr(tables[0], group)}  # noqa: E731
-    offsets = lambda name: np.concatenate([[0], np.cumsum(np.concatenate([np.diff(getattr(t, name)) for t in tables]))])  # noqa: E731
-    return Events(join("hits"), offsets("hit_offsets"), join("tracks"), offsets("track_offsets"), join("info"))
+    join = lambda group: {
+        k: np.concatenate([getattr(t, group)[k] for t in tables]) for k in getattr(tables[0], group)
+    }  # noqa: E731
+    offsets = lambda name: np.concatenate(
+        [[0], np.cumsum(np.concatenate([np.diff(getattr(t, name)) for t in tables]))]
+    )  # noqa: E731
+    return Events(
+        join("hits"), offsets("hit_offsets"), join("tracks"), offsets("track_offsets"), join("info")
+    )
 
 
-def make_events(hits, hit_offsets, tracks=None, track_offsets=None, info=None, source="events", branches=None, first_entry=0):
+def make_events(
+    hits,
+    hit_offsets,
+    tracks=None,
+    track_offsets=None,
+    info=None,
+    source="events",
+    branches=None,
+    first_entry=0,
+):
     """Check, complete and merge: the one place where an event table is made from raw arrays.
 
     Args:
-        hits: name -> (hit,) array; `layer` and `column` are needed when there is a hit, the rest has defaults.
+        hits: name -> (hit,) array; `layer` and `column` are needed when there is a hit, the rest has
+            defaults.
         hit_offsets: (event + 1,) first hit of each event, and the end.
         tracks, track_offsets: the same for tracks. info: name -> (event,) array.
-        source: the file's name for errors; branches: "hits", "tracks", "info" -> name -> branch of that file; first_entry: entry
-            of event 0.
+        source: the file's name for errors; branches: "hits", "tracks", "info" -> name -> branch of that file;
+            first_entry: entry of event 0.
     Returns:
         Events with one hit a cell.
     Raises:
-        ValueError: a value outside its range, arrays that do not fit together; names file, entry, branch and value.
+        ValueError: a value outside its range, arrays that do not fit together; names file, entry, branch and
+            value.
     """
     hit_offsets = np.asarray(hit_offsets, np.int64)
     n_events = len(hit_offsets) - 1
-    track_offsets = np.zeros(n_events + 1, np.int64) if track_offsets is None else np.asarray(track_offsets, np.int64)
+    track_offsets = (
+        np.zeros(n_events + 1, np.int64) if track_offsets is None else np.asarray(track_offsets, np.int64)
+    )
     if len(track_offsets) != len(hit_offsets):
         raise ValueError(f"{source}: hits of {n_events} events, tracks of {len(track_offsets) - 1}")
     branches = branches or {}
     hits = _complete(hits, HIT_FIELDS, hit_offsets, source, branches.get("hits", {}), first_entry)
-    tracks = _complete(tracks or {}, TRACK_FIELDS, track_offsets, source, branches.get("tracks", {}), first_entry)
-    info = _complete(info or {}, INFO_FIELDS, np.arange(n_events + 1), source, branches.get("info", {}), first_entry)
+    tracks = _complete(
+        tracks or {}, TRACK_FIELDS, track_offsets, source, branches.get("tracks", {}), first_entry
+    )
+    info = _complete(
+        info or {}, INFO_FIELDS, np.arange(n_events + 1), source, branches.get("info", {}), first_entry
+    )
     events = Events(hits, hit_offsets, tracks, track_offsets, info)
     _check_owners(events, source, branches.get("hits", {}), first_entry)
     return merge_cells(events)
@@ -185,7 +220,9 @@ def _check_owners(events, source, branches, first_entry):
         if len(bad):
             entry = np.searchsorted(events.hit_offsets, bad[0], side="right") - 1
             branch, value = branches.get(name, name), events.hits[name][bad[0]]
-            raise ValueError(f"{source}: entry {first_entry + entry}: {branch} {value} in an event of {n_tracks[entry]} tracks")
+            raise ValueError(
+                f"{source}: entry {first_entry + entry}: {branch} {value} in an event of {n_tracks[entry]} tracks"
+            )
 
 
 def _complete(arrays, fields, offsets, source, branches, first_entry):
@@ -208,11 +245,14 @@ def _complete(arrays, fields, offsets, source, branches, first_entry):
         if len(values) != n:
             raise ValueError(f"{source}: branch {branch} has {len(values)} values, the others {n}")
         if n:
-            # two reductions instead of a mask: this runs on every value of every file (NaN drops out of fmin and fmax)
+            # two reductions instead of a mask: this runs on every value of every file (NaN drops out of fmin
+            # and fmax)
             bad, what = [], f"outside {low}..{high}"
             if np.fmin.reduce(values) < low or np.fmax.reduce(values) > high:
                 bad = np.flatnonzero((values < low) | (values > high))
-            elif values.dtype.kind == "f" and np.dtype(dtype).kind != "f":  # whole numbers that a file keeps as floats
+            elif (
+                values.dtype.kind == "f" and np.dtype(dtype).kind != "f"
+            ):  # whole numbers that a file keeps as floats
                 bad, what = np.flatnonzero(values != np.floor(values)), "is no whole number"
             if len(bad):
                 entry = first_entry + np.searchsorted(offsets, bad[0], side="right") - 1
@@ -224,11 +264,12 @@ def _complete(arrays, fields, offsets, source, branches, first_entry):
 def merge_cells(events, chunk=1024):
     """Let each cell fire once an event: of hits that share a cell the smallest radius stays, and two owners.
 
-    `track` is the owner of the hit that stays (a track before noise), `second_track` the owner of the next one; `segment` goes with
-    `track`.
+    `track` is the owner of the hit that stays (a track before noise), `second_track` the owner of the next
+    one; `segment` goes with `track`.
     """
     side, layer, column = (events.hits[k] for k in ("side", "layer", "column"))
-    # Where the last hit of each cell stands; one buffer for some events at a time stays in the processor's cache.
+    # Where the last hit of each cell stands; one buffer for some events at a time stays in the processor's
+    # cache.
     last = np.empty(min(chunk, len(events)) * N_CELLS, np.int32)
     shared = []
     for start in range(0, len(events), chunk):
@@ -253,7 +294,8 @@ def merge_cells(events, chunk=1024):
     group = np.cumsum(new) - 1
     first = order[new]
 
-    # Owners in order of radius: the first track met, then the first other one; both owners of every hit count.
+    # Owners in order of radius: the first track met, then the first other one; both owners of every hit
+    # count.
     owner = np.concatenate([hits["track"][order], hits["second_track"][order]])
     rank = np.concatenate([np.arange(len(order)), np.arange(len(order)) + 0.5])
     known = np.flatnonzero(owner >= 0)
@@ -264,7 +306,9 @@ def merge_cells(events, chunk=1024):
     leads = np.r_[True, np.diff(group_of) != 0][: len(owner)]
     track[group_of[leads]] = owner[leads]
     other = owner != track[group_of]
-    second[group_of[other][::-1]] = owner[other][::-1]  # reversed: the smallest radius is written last and stays
+    second[group_of[other][::-1]] = owner[other][
+        ::-1
+    ]  # reversed: the smallest radius is written last and stays
 
     merged = {k: v.copy() for k, v in events.hits.items()}
     merged["track"][shared[first]], merged["second_track"][shared[first]] = track, second
@@ -274,4 +318,6 @@ def merge_cells(events, chunk=1024):
     keep = np.ones(len(side), bool)
     keep[shared] = False
     keep[shared[first]] = True
-    return Events(merged, events.hit_offsets, events.tracks, events.track_offsets, events.info).keep_hits(keep)
+    return Events(merged, events.hit_offsets, events.tracks, events.track_offsets, events.info).keep_hits(
+        keep
+    )

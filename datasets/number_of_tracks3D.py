@@ -1,4 +1,5 @@
-"""The same events as voxel grids (layer 9, column 113, z 30, channel), for counting tracks with 3D convolutions.
+"""The same events as voxel grids (layer 9, column 113, z 30, channel), for counting tracks with 3D
+convolutions.
 
 A grid is 30 kB, so fewer are made at a time. Hits without a measured z are in none.
 """

@@ -1,12 +1,21 @@
 """Hits to arrays: the images, voxels and sequences that networks take. Whole tables at once, by scatter.
 
-All images are uint8, 1 where a cell fired. Hits without a measured z are in the top view and absent from views that need z.
-With `n_channels=2` the two tracker sides become channels; with 1 the sides are laid on top of each other.
+All images are uint8, 1 where a cell fired. Hits without a measured z are in the top view and absent from
+views that need z. With `n_channels=2` the two tracker sides become channels; with 1 the sides are laid on top
+of each other.
 """
 
 import numpy as np
 
-from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS, N_Z_BINS, z_bin
+from datasets.geometry import (
+    CELL_RADIUS_MM,
+    HALF_HEIGHT_MM,
+    MIDDLE_COLUMN,
+    N_COLUMNS,
+    N_LAYERS,
+    N_Z_BINS,
+    z_bin,
+)
 
 SHAPES = {
     "top": (N_LAYERS, N_COLUMNS),
@@ -44,7 +53,9 @@ def front_view(events, n_channels=1):
 
 
 def padded_view(events, n_channels=1):
-    """Top view of the clustering networks, (event, 116, 12, channel) uint8: cell (layer, column) at [column + 2, layer + 2]."""
+    """Top view of the clustering networks, (event, 116, 12, channel) uint8: cell (layer, column) at [column +
+    2, layer + 2].
+    """
     return images(events, ("padded",), n_channels)["padded"]
 
 
@@ -84,15 +95,18 @@ def images(events, names, n_channels=1):
 
 
 def owners(events, name, length=1, n_tracks=4, n_segments=1):
-    """Which tracks, or straight segments of tracks, are in each piece of an image, for networks that learn it.
+    """Which tracks, or straight segments of tracks, are in each piece of an image, for networks that learn
+    it.
 
     Args:
-        name: of the view. length: pixels of a row that make a piece. n_tracks: tracks that are told; hits of those beyond count for none.
+        name: of the view. length: pixels of a row that make a piece. n_tracks: tracks that are told; hits of
+            those beyond count for none.
         n_segments: segments of a track that are told apart; those beyond count for the last.
     Returns:
-        (event, row, piece, n_tracks x n_segments + 1) uint8, 1 where a track has a hit. An event's tracks are in the order of their foil
-        points, along the foil, or by height in the front view, which does not show the place along the foil; each has places for
-        its segments, outwards; the last is noise. All 0 in an event whose hits have no owners in the table.
+        (event, row, piece, n_tracks x n_segments + 1) uint8, 1 where a track has a hit. An event's tracks are
+        in the order of their foil points, along the foil, or by height in the front view, which does not show
+        the place along the foil; each has places for its segments, outwards; the last is noise. All 0 in an
+        event whose hits have no owners in the table.
     """
     n_rows, n_columns = SHAPES[name]
     owned = np.zeros((len(events), n_rows, -(-n_columns // length), n_tracks * n_segments + 1), np.uint8)
@@ -105,7 +119,9 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
     for owner in ("track", "second_track"):
         hit = np.flatnonzero(seen & (hits[owner] >= 0) & (hits[owner] < n_in_table[event]))
         place = rank[events.track_offsets[event[hit]] + hits[owner][hit]]
-        segment = np.minimum(hits["segment"][hit], n_segments - 1) if owner == "track" else 0  # a second owner's is not known
+        segment = (
+            np.minimum(hits["segment"][hit], n_segments - 1) if owner == "track" else 0
+        )  # a second owner's is not known
         hit, place = hit[place < n_tracks], (place * n_segments + segment)[place < n_tracks]
         owned[event[hit], row[hit], column[hit] // length, place] = 1
     noise = np.flatnonzero(seen & (hits["track"] < 0) & owned.any((1, 2, 3))[event])
@@ -129,9 +145,10 @@ def sequences(events, max_hits=128):
     Args:
         max_hits: length of a sequence.
     Returns:
-        features: (event, max_hits, 7) float32, in the order of SEQUENCE_FEATURES: side -1 or 1, layer -1 (at the foil) to 1, column
-            -1 to 1, drift radius in cell radii of 22 mm, z in half heights of 1550 mm, then 1 where the radius and where z was
-            measured, else 0 and the value is 0. Rows without a hit are 0.
+        features: (event, max_hits, 7) float32, in the order of SEQUENCE_FEATURES: side -1 or 1, layer -1 (at
+            the foil) to 1, column -1 to 1, drift radius in cell radii of 22 mm, z in half heights of 1550 mm,
+            then 1 where the radius and where z was measured, else 0 and the value is 0. Rows without a hit
+            are 0.
         mask: (event, max_hits) bool, where there is a hit.
     """
     mask = np.arange(max_hits) < events.n_hits[:, None]

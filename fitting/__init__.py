@@ -1,1 +1,3 @@
-"""Track finders without training, and fits of lines and polylines to tracker hits, all of all events in one call."""
+"""Track finders without training, and fits of lines and polylines to tracker hits, all of all events in one
+call.
+"""

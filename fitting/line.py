@@ -1,16 +1,19 @@
-"""Straight lines through drift-chamber hits: the maximum-likelihood fit of all tracks of all events in one call.
+"""Straight lines through drift-chamber hits: the maximum-likelihood fit of all tracks of all events in one
+call.
 
-In the top view a line is cos(phi) x + sin(phi) y = d (Hesse's normal form, regular for any direction, also along the foil); its path
-s = -sin(phi) x + cos(phi) y grows away from the foil on side 1. Its height is z0 + tan_dip s. Of a hit, a drift radius r >= 0 with
-a Gaussian error says that the wire is at distance +r or -r from the line, which of both is unknown; a height z, where measured,
-belongs to the line's point closest to the wire. The likelihood separates: (phi, d) follow from the radii, and given phi a weighted
-linear fit of the heights gives (z0, tan_dip).
+In the top view a line is cos(phi) x + sin(phi) y = d (Hesse's normal form, regular for any direction, also
+along the foil); its path s = -sin(phi) x + cos(phi) y grows away from the foil on side 1. Its height is z0 +
+tan_dip s. Of a hit, a drift radius r >= 0 with a Gaussian error says that the wire is at distance +r or -r
+from the line, which of both is unknown; a height z, where measured, belongs to the line's point closest to
+the wire. The likelihood separates: (phi, d) follow from the radii, and given phi a weighted linear fit of the
+heights gives (z0, tan_dip).
 
-How the sides of the wires are found. For given sides the best line needs only weighted moments of wires and radii (per line, not per
-hit): the angle by Newton's method, d in closed form. For a given line the best side of each hit is the one its wire is on. Both steps
-in turn never raise chi2; they begin at the four tangents to the two outermost cells. What that leaves wrong is a hit whose side
-cannot change without the line: if a hit at distance p has the leverage h (its diagonal element of the hat matrix of the linearised
-fit), changing its side and fitting again changes chi2 by 4 w r (|p| - r h), from the update of linear least squares by one
+How the sides of the wires are found. For given sides the best line needs only weighted moments of wires and
+radii (per line, not per hit): the angle by Newton's method, d in closed form. For a given line the best side
+of each hit is the one its wire is on. Both steps in turn never raise chi2; they begin at the four tangents to
+the two outermost cells. What that leaves wrong is a hit whose side cannot change without the line: if a hit
+at distance p has the leverage h (its diagonal element of the hat matrix of the linearised fit), changing its
+side and fitting again changes chi2 by 4 w r (|p| - r h), from the update of linear least squares by one
 measurement. Where that is negative for a hit, its side is changed.
 """
 
@@ -41,12 +44,15 @@ class Lines:
     Attributes:
         phi_rad: (line,) angle of the normal, from -pi to 0; d_mm: distance of the origin along the normal.
         z0_mm: (line,) height at the point nearest to the origin in the top view; tan_dip: dz/ds.
-        covariance_phi_d, covariance_z0_dip: (line, 2, 2). The second holds the part of phi too: turning the line moves s = 0 by d.
+        covariance_phi_d, covariance_z0_dip: (line, 2, 2). The second holds the part of phi too: turning the
+            line moves s = 0 by d.
         chi2_radius, chi2_z: (line,), of the hits used; 0 for two hits, chi2_z also for fewer heights.
         n_hits, n_z: (line,) hits and heights used.
         valid: (line,) bool, (phi, d) are determined and the fit has converged.
-        mirrored: (line,) bool, the wires used lie on one straight line: this line's mirror image there fits the radii as well.
-        side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no fitted line.
+        mirrored: (line,) bool, the wires used lie on one straight line: this line's mirror image there fits
+            the radii as well.
+        side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no
+            fitted line.
         used: (hit,) bool, false for hits of no fitted line and for those that `clip_sigma` left out.
     """
 
@@ -66,7 +72,9 @@ class Lines:
     used: np.ndarray
 
     def distance_mm(self, line, x_mm, y_mm):
-        """Signed distance of points in the top view from the lines with these indices; + on the side of the normal."""
+        """Signed distance of points in the top view from the lines with these indices; + on the side of the
+        normal.
+        """
         phi = self.phi_rad[line]
         return np.cos(phi) * x_mm + np.sin(phi) * y_mm - self.d_mm[line]
 
@@ -86,7 +94,9 @@ class Lines:
             return np.cos(self.phi_rad) / -sin, self.tan_dip / -sin
 
     def foil_mm(self):
-        """(y, z) in mm where the lines cross the foil, x = 0, each (line,); infinite or NaN for lines along it."""
+        """(y, z) in mm where the lines cross the foil, x = 0, each (line,); infinite or NaN for lines along
+        it.
+        """
         sin = np.sin(self.phi_rad)
         with np.errstate(divide="ignore", invalid="ignore"):
             y = self.d_mm / sin
@@ -97,7 +107,9 @@ class Lines:
         return np.maximum(self.n_hits - 2, 0), np.maximum(self.n_z - 2, 0)
 
     def p_value(self):
-        """(line,) probability of a worse chi2 (radii and heights together), NaN where there is no degree of freedom."""
+        """(line,) probability of a worse chi2 (radii and heights together), NaN where there is no degree of
+        freedom.
+        """
         n = np.add(*self.n_degrees())
         return np.where(n > 0, chdtrc(np.maximum(n, 1), self.chi2_radius + self.chi2_z), np.nan)
 
@@ -119,12 +131,15 @@ def fit(
     """Fit straight lines to hits.
 
     Args:
-        line: (hit,) int, the line each hit belongs to, -1 for none; any order. n_lines: how many lines there are.
-        x_mm, y_mm: (hit,) wires. radius_mm: (hit,) drift radii, NaN where unknown: then 0 with `unknown_radius_sigma_mm`.
-        z_mm: (hit,) heights, NaN where not measured. sigma_radius_mm, sigma_z_mm: their errors, (hit,) or one number.
+        line: (hit,) int, the line each hit belongs to, -1 for none; any order. n_lines: how many lines there
+            are.
+        x_mm, y_mm: (hit,) wires. radius_mm: (hit,) drift radii, NaN where unknown: then 0 with
+            `unknown_radius_sigma_mm`.
+        z_mm: (hit,) heights, NaN where not measured. sigma_radius_mm, sigma_z_mm: their errors, (hit,) or one
+            number.
         start: (phi_rad, d_mm), each (line,), lines to try beside the tangents; NaN where there is none.
-        clip_sigma: leave out hits with a radius or a height further than this many errors from the line; such a hit costs
-            chi2 clip_sigma^2 in the search. By default all hits count.
+        clip_sigma: leave out hits with a radius or a height further than this many errors from the line; such
+            a hit costs chi2 clip_sigma^2 in the search. By default all hits count.
         max_iterations: rounds of choosing sides and fitting, for each start.
     Returns:
         Lines.
@@ -137,7 +152,8 @@ def fit(
     fitted = np.flatnonzero(n_hits >= 2)
     end = np.cumsum(n_hits[fitted])
     x, y, radius, z, sigma, sigma_z = (
-        np.broadcast_to(np.asarray(values, float), line.shape) for values in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
+        np.broadcast_to(np.asarray(values, float), line.shape)
+        for values in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
     )
     lines = _nothing(n_lines, len(line))
     lines.n_hits[:] = n_hits
@@ -163,12 +179,17 @@ def _nothing(n_lines, n_hits):
     matrices = [np.full((n_lines, 2, 2), np.nan) for _ in range(2)]
     counts = [np.zeros(n_lines, int) for _ in range(2)]
     masks = [np.zeros(n_lines, bool) for _ in range(2)]
-    return Lines(*nan[:4], *matrices, *nan[4:], *counts, *masks, np.zeros(n_hits, np.int8), np.zeros(n_hits, bool))
+    return Lines(
+        *nan[:4], *matrices, *nan[4:], *counts, *masks, np.zeros(n_hits, np.int8), np.zeros(n_hits, bool)
+    )
 
 
 @dataclass
 class _Hits:
-    """Hits of some lines, sorted by line; coordinates from the middle of each line's wires. Arrays end in (hit,), per line in (line,)."""
+    """Hits of some lines, sorted by line; coordinates from the middle of each line's wires.
+
+    Arrays end in (hit,), per line in (line,).
+    """
 
     first: np.ndarray
     counts: np.ndarray
@@ -192,17 +213,24 @@ def _hits(counts, x, y, radius, sigma, unknown_sigma):
     unknown = np.isnan(radius)
     radius, sigma = np.where(unknown, 0.0, radius), np.where(unknown, unknown_sigma, sigma)
     x0, y0 = np.add.reduceat(x, first) / counts, np.add.reduceat(y, first) / counts
-    return _Hits(first, counts, x0, y0, x - np.repeat(x0, counts), y - np.repeat(y0, counts), radius, sigma**-2.0)
+    return _Hits(
+        first, counts, x0, y0, x - np.repeat(x0, counts), y - np.repeat(y0, counts), radius, sigma**-2.0
+    )
 
 
 def _search(hits, given, clip, rounds):
     """The best line of each group of hits: (phi, d), each (line,), d from the middle of the wires."""
     pairs = _end_pairs(hits, [(0, 0)] if clip is None else _ROBUST_PAIRS)
-    phi, d = (np.concatenate(parts) for parts in zip(*(_tangents(hits, *pair) for pair in pairs), strict=True))
+    phi, d = (
+        np.concatenate(parts) for parts in zip(*(_tangents(hits, *pair) for pair in pairs), strict=True)
+    )
     if given is not None:
         given_d = given[1] - np.cos(given[0]) * hits.x0 - np.sin(given[0]) * hits.y0
         known = np.isfinite(given[0]) & np.isfinite(given_d)
-        phi, d = np.vstack([np.where(known, given[0], phi[0]), phi]), np.vstack([np.where(known, given_d, d[0]), d])
+        phi, d = (
+            np.vstack([np.where(known, given[0], phi[0]), phi]),
+            np.vstack([np.where(known, given_d, d[0]), d]),
+        )
     for _ in range(rounds):
         phi, d = _step(hits, phi, d, clip)
     phi, d = _best(hits, phi, d, clip)
@@ -220,13 +248,18 @@ def _end_pairs(hits, pairs):
     Args:
         pairs: list of two numbers of hits to skip, one from each end.
     Returns:
-        for each pair, index of the two hits, each (line,); a line that is too short repeats the last hit it has.
+        for each pair, index of the two hits, each (line,); a line that is too short repeats the last hit it
+        has.
     """
     xx, xy, yy = hits.sum(hits.x * hits.x), hits.sum(hits.x * hits.y), hits.sum(hits.y * hits.y)
-    axis = np.mod(np.arctan2(2 * xy, xx - yy) + 2, 2 * np.pi) / 2 - 1  # jumps at -1, not at a direction of the grid of wires,
+    axis = (
+        np.mod(np.arctan2(2 * xy, xx - yy) + 2, 2 * np.pi) / 2 - 1
+    )  # jumps at -1, not at a direction of the grid of wires,
     axis += 1e-6  # and no two wires of the grid are equally far: rounding decides nothing
     along = hits.spread(np.cos(axis)) * hits.x + hits.spread(np.sin(axis)) * hits.y
-    ends = [_last(hits, sign * along, 1 + max(pair[end] for pair in pairs)) for end, sign in enumerate((-1, 1))]
+    ends = [
+        _last(hits, sign * along, 1 + max(pair[end] for pair in pairs)) for end, sign in enumerate((-1, 1))
+    ]
     return [(ends[0][one], ends[1][two]) for one, two in pairs]
 
 
@@ -250,7 +283,10 @@ def _one_each(hits, mask):
 
 
 def _tangents(hits, one, two):
-    """The four lines that touch two cells' drift circles: phi and d, each (4, line). Without direction there are no more."""
+    """The four lines that touch two cells' drift circles: phi and d, each (4, line).
+
+    Without direction there are no more.
+    """
     dx, dy = hits.x[two] - hits.x[one], hits.y[two] - hits.y[one]
     away = np.maximum(np.hypot(dx, dy), _MIN_SPREAD_MM)
     near = np.array([[1], [1], [-1], [-1]]) * hits.radius[one]
@@ -280,7 +316,9 @@ def _chi2(hits, phi, d, clip):
 def _step(hits, phi, d, clip, newton_steps=2):
     """Choose the sides of the wires, and the hits, by the lines; then the best lines for that choice."""
     distance = _distance(hits, phi, d)
-    return _best_line(hits, _weight(hits, distance, clip), np.copysign(hits.radius, distance), phi, newton_steps)
+    return _best_line(
+        hits, _weight(hits, distance, clip), np.copysign(hits.radius, distance), phi, newton_steps
+    )
 
 
 def _best_line(hits, weight, radius, phi, newton_steps):
@@ -294,14 +332,22 @@ def _best_line(hits, weight, radius, phi, newton_steps):
     wx, wy, wr = weight * hits.x, weight * hits.y, weight * radius
     total = np.maximum(hits.sum(weight), _TINY)
     x, y, r = hits.sum(wx) / total, hits.sum(wy) / total, hits.sum(wr) / total
-    xx, xy, yy = hits.sum(wx * hits.x) - total * x * x, hits.sum(wx * hits.y) - total * x * y, hits.sum(wy * hits.y) - total * y * y
+    xx, xy, yy = (
+        hits.sum(wx * hits.x) - total * x * x,
+        hits.sum(wx * hits.y) - total * x * y,
+        hits.sum(wy * hits.y) - total * y * y,
+    )
     xr, yr = hits.sum(wr * hits.x) - total * x * r, hits.sum(wr * hits.y) - total * y * r
     for _ in range(newton_steps):
         cos, sin = np.cos(phi), np.sin(phi)
-        slope = (yy - xx) * sin * cos + xy * (cos * cos - sin * sin) + xr * sin - yr * cos  # halves of the derivatives of chi2
+        slope = (
+            (yy - xx) * sin * cos + xy * (cos * cos - sin * sin) + xr * sin - yr * cos
+        )  # halves of the derivatives of chi2
         gauss_newton = xx * sin * sin - 2 * xy * sin * cos + yy * cos * cos
         curvature = (yy - xx) * (cos * cos - sin * sin) - 4 * xy * sin * cos + xr * cos + yr * sin
-        phi = phi - np.clip(slope / np.maximum(np.maximum(curvature, gauss_newton / 4), _TINY), -0.5, 0.5)  # downhill, also far away
+        phi = phi - np.clip(
+            slope / np.maximum(np.maximum(curvature, gauss_newton / 4), _TINY), -0.5, 0.5
+        )  # downhill, also far away
     return phi, np.cos(phi) * x + np.sin(phi) * y - r
 
 
@@ -318,7 +364,9 @@ def _flip(hits, phi, d, clip):
     weight = _weight(hits, distance, clip)
     path = _path(hits, phi)
     total, mean, spread = _spread(hits, weight, path)
-    leverage = weight * (hits.spread(1 / total) + np.square(path - hits.spread(mean)) / hits.spread(np.maximum(spread, _TINY)))
+    leverage = weight * (
+        hits.spread(1 / total) + np.square(path - hits.spread(mean)) / hits.spread(np.maximum(spread, _TINY))
+    )
     gain = weight * hits.radius * (hits.radius * leverage - np.abs(distance))
     flip = (gain > 0) & (gain == hits.spread(np.maximum.reduceat(gain, hits.first)))
     return _best_line(hits, weight, np.copysign(hits.radius, distance) * (1 - 2 * flip), phi, 3)
@@ -338,7 +386,9 @@ def _fill_top_view(lines, these, index, hits, phi, d, clip):
     lines.phi_rad[these] = np.where(known, phi, np.nan)
     lines.d_mm[these] = np.where(known, d + np.cos(phi) * hits.x0 + np.sin(phi) * hits.y0, np.nan)
     lines.covariance_phi_d[these] = np.where(known[:, None, None], covariance, np.nan)
-    lines.chi2_radius[these] = np.where(known, hits.sum(weight * np.square(np.abs(distance) - hits.radius)), np.nan)
+    lines.chi2_radius[these] = np.where(
+        known, hits.sum(weight * np.square(np.abs(distance) - hits.radius)), np.nan
+    )
     lines.n_hits[these] = hits.sum(used.astype(int))
     lines.valid[these], lines.mirrored[these] = known & settled, known & _on_a_row(hits, used)
     lines.side[index], lines.used[index] = np.where(distance < 0, -1, 1), used
@@ -346,7 +396,9 @@ def _fill_top_view(lines, these, index, hits, phi, d, clip):
 
 
 def _fill_heights(lines, these, hits, z, sigma_z, used):
-    """Fit the heights of the hits used and write z0, tan_dip and what belongs to them into `lines`; z, sigma_z, used: (hit,)."""
+    """Fit the heights of the hits used and write z0, tan_dip and what belongs to them into `lines`; z,
+    sigma_z, used: (hit,).
+    """
     phi, known = np.nan_to_num(lines.phi_rad[these]), np.isfinite(lines.phi_rad[these])
     path = _path(hits, phi)
     measured = np.isfinite(z) & used
@@ -365,7 +417,9 @@ def _fill_heights(lines, these, hits, z, sigma_z, used):
 
 def _on_a_row(hits, used):
     """(line,) bool, whether the wires of the hits used lie on one straight line."""
-    n, xx, xy, yy = (hits.sum(used * values) for values in (np.ones(len(used)), hits.x**2, hits.x * hits.y, hits.y**2))
+    n, xx, xy, yy = (
+        hits.sum(used * values) for values in (np.ones(len(used)), hits.x**2, hits.x * hits.y, hits.y**2)
+    )
     x, y = hits.sum(used * hits.x), hits.sum(used * hits.y)
     n = np.maximum(n, 1)
     xx, xy, yy = xx - x * x / n, xy - x * y / n, yy - y * y / n
@@ -380,7 +434,9 @@ def _normal_form(phi, d):
 
 
 def _path(hits, phi):
-    """Path along its line of the point nearest to each wire, (hit,), from the point nearest to the middle of the wires."""
+    """Path along its line of the point nearest to each wire, (hit,), from the point nearest to the middle of
+    the wires.
+    """
     return hits.spread(np.cos(phi)) * hits.y - hits.spread(np.sin(phi)) * hits.x
 
 
@@ -397,9 +453,13 @@ def _spread(hits, weight, path):
 
 
 def _covariance(total, middle, spread):
-    """Covariance of constant and slope, (line, 2, 2), of a straight-line fit; arguments as from `_spread`, middle from the origin."""
+    """Covariance of constant and slope, (line, 2, 2), of a straight-line fit; arguments as from `_spread`,
+    middle from the origin.
+    """
     spread = np.maximum(spread, _TINY)
-    covariance = np.stack([1 / total + middle**2 / spread, -middle / spread, -middle / spread, 1 / spread], axis=-1)
+    covariance = np.stack(
+        [1 / total + middle**2 / spread, -middle / spread, -middle / spread, 1 / spread], axis=-1
+    )
     return covariance.reshape(-1, 2, 2)
 
 
@@ -411,7 +471,9 @@ def _height_line(hits, weight, path, z):
 
 
 def _height_outliers(hits, phi, d, z, sigma_z, clip):
-    """(hit,) bool, heights more than `clip` errors from the line of the others; dropped the worst first, since they bend the line."""
+    """(hit,) bool, heights more than `clip` errors from the line of the others; dropped the worst first,
+    since they bend the line.
+    """
     path = _path(hits, phi)
     measured = np.isfinite(z) & (_weight(hits, _distance(hits, phi, d), clip) > 0)
     z, sigma = np.where(measured, z, 0.0), np.where(measured, sigma_z, np.inf)

@@ -1,8 +1,11 @@
-"""Kinks: tracks that are two straight segments, one line up to a layer and another beyond it. All tracks in one call.
+"""Kinks: tracks that are two straight segments, one line up to a layer and another beyond it.
 
-A track whose hits do not fit one line is cut in front of each candidate layer and both parts are fitted on their own; the best cut is
-kept if it gains enough. Hits may be wrong, which must not look like a kink: one line and two compete with at most clip_sigma^2 for a
-hit, so a wrong hit or two never pay for a cut. The segments are not made to meet; `Polylines.gap_mm` tells whether they do.
+All tracks in one call.
+
+A track whose hits do not fit one line is cut in front of each candidate layer and both parts are fitted on
+their own; the best cut is kept if it gains enough. Hits may be wrong, which must not look like a kink: one
+line and two compete with at most clip_sigma^2 for a hit, so a wrong hit or two never pay for a cut. The
+segments are not made to meet; `Polylines.gap_mm` tells whether they do.
 """
 
 from dataclasses import dataclass
@@ -21,7 +24,8 @@ class Polylines:
         kinked: (line,) bool. layer: (line,) int, the first layer beyond the kink, -1 without one.
         gain: (line,) what the best cut gains in chi2, NaN for lines that were not cut.
         segment: (hit,) int, row of `segments` each hit belongs to, -1 for none.
-        segments: Lines, two rows a track: 2 line up to the kink or for the whole track, 2 line + 1 beyond the kink.
+        segments: Lines, two rows a track: 2 line up to the kink or for the whole track, 2 line + 1 beyond the
+            kink.
     """
 
     kinked: np.ndarray
@@ -31,7 +35,9 @@ class Polylines:
     segments: lines_of.Lines
 
     def meeting_mm(self):
-        """(x, y) in mm where the two segments of each track cross in the top view, each (line,); NaN without a kink."""
+        """(x, y) in mm where the two segments of each track cross in the top view, each (line,); NaN without
+        a kink.
+        """
         (phi, phi2), (d, d2) = self.segments.phi_rad.reshape(-1, 2).T, self.segments.d_mm.reshape(-1, 2).T
         with np.errstate(divide="ignore", invalid="ignore"):
             x = (d * np.sin(phi2) - d2 * np.sin(phi)) / np.sin(phi2 - phi)
@@ -39,7 +45,9 @@ class Polylines:
         return x, y
 
     def gap_mm(self):
-        """(line,) how much higher the second segment is than the first where they cross in the top view; NaN without a kink."""
+        """(line,) how much higher the second segment is than the first where they cross in the top view; NaN
+        without a kink.
+        """
         first = 2 * np.arange(len(self.kinked))
         where = self.meeting_mm()
         return self.segments.z_at(first + 1, *where) - self.segments.z_at(first, *where)
@@ -65,14 +73,18 @@ def fit(
 
     Args:
         line, n_lines, x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm, clip_sigma: as `line.fit`.
-        layer: (hit,) int. layers: first layers beyond a kink to try. min_hits: hits that each segment must keep.
+        layer: (hit,) int. layers: first layers beyond a kink to try. min_hits: hits that each segment must
+            keep.
         max_p: only tracks are cut whose p-value as one line, with all their hits, is below it.
         min_gain: chi2 that a cut must gain, for its four parameters and the choice of the layer.
     Returns:
         Polylines.
     """
     line, layer = np.asarray(line), np.asarray(layer)
-    values = [np.broadcast_to(np.asarray(v, float), line.shape) for v in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)]
+    values = [
+        np.broadcast_to(np.asarray(v, float), line.shape)
+        for v in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
+    ]
     bad = np.flatnonzero(lines_of.fit(line, n_lines, *values).p_value() < max_p)
     cuts = np.append(layers, N_LAYERS)  # the last is none: the whole track before it
     costs = _costs(line, n_lines, layer, values, bad, cuts, min_hits, clip_sigma)
@@ -90,20 +102,28 @@ def fit(
 
 
 def _costs(line, n_lines, layer, values, which, cuts, min_hits, clip_sigma):
-    """(cut, chosen line) chi2 of both segments, clip_sigma^2 for each hit left out, infinite where a segment has too few hits.
+    """(cut, chosen line) chi2 of both segments, clip_sigma^2 for each hit left out, infinite where a segment
+    has too few hits.
 
     Args:
-        which: (chosen line,) lines to cut. cuts: (cut,) first layers beyond; for the last one the second segment may be empty.
+        which: (chosen line,) lines to cut. cuts: (cut,) first layers beyond; for the last one the second
+            segment may be empty.
     """
     place = np.full(n_lines, -1)
     place[which] = np.arange(len(which))
     hits = np.flatnonzero(line >= 0)
     hits = hits[place[line[hits]] >= 0]
-    segment = 2 * (np.arange(len(cuts))[:, None] * len(which) + place[line[hits]]) + (layer[hits] >= cuts[:, None])
+    segment = 2 * (np.arange(len(cuts))[:, None] * len(which) + place[line[hits]]) + (
+        layer[hits] >= cuts[:, None]
+    )
     n = 2 * len(cuts) * len(which)
-    segments = lines_of.fit(segment.ravel(), n, *(np.tile(v[hits], len(cuts)) for v in values), clip_sigma=clip_sigma)
+    segments = lines_of.fit(
+        segment.ravel(), n, *(np.tile(v[hits], len(cuts)) for v in values), clip_sigma=clip_sigma
+    )
     left_out = np.bincount(segment.ravel(), minlength=n) - segments.n_hits
     cost = segments.chi2_radius + segments.chi2_z + clip_sigma**2 * left_out
-    cost = np.where(segments.valid & (segments.n_hits >= min_hits), cost, np.inf).reshape(len(cuts), len(which), 2)
+    cost = np.where(segments.valid & (segments.n_hits >= min_hits), cost, np.inf).reshape(
+        len(cuts), len(which), 2
+    )
     cost[-1, :, 1] = 0
     return cost.sum(2)

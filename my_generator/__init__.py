@@ -1,8 +1,12 @@
-"""Event generators in NumPy: straight lines, the SN-IE haystack and family, the detector's response. They return the event table."""
+"""Event generators in NumPy: straight lines, the SN-IE haystack and family, the detector's response.
+
+They return the event table.
+"""
 
 from my_generator import realistic, straight_lines, toyhaystack
 
-# name -> its function (n_events, seed=, first_event=) -> Events of 1 to 4 tracks, and how many tracker sides its events use
+# name -> its function (n_events, seed=, first_event=) -> Events of 1 to 4 tracks, and how many tracker sides
+# its events use
 GENERATORS = {
     "my_generator": (straight_lines.generate, 1),
     "toyhaystack": (toyhaystack.generate, 2),
@@ -11,5 +15,8 @@ GENERATORS = {
         for preset in ("simulation", "data", "harsh", "mix", "data_mix", "combined_mix", "noise_mix")
     },
     "toyhaystack_mix": (realistic.generator("mix", kind="toyhaystack"), 2),
-    "kinked": (realistic.generator("mix", kinks=0.5), 1),  # half of the tracks are two segments: to count segments
+    "kinked": (
+        realistic.generator("mix", kinks=0.5),
+        1,
+    ),  # half of the tracks are two segments: to count segments
 }

@@ -1,6 +1,7 @@
 """Reproducible events: a stream of events is made in blocks, each with a random generator of its own.
 
-Event i of a stream lies in block i // BLOCK whatever was asked for, so any range of events can be made again alone.
+Event i of a stream lies in block i // BLOCK whatever was asked for, so any range of events can be made again
+alone.
 """
 
 import numpy as np

@@ -11,9 +11,10 @@
 | double_helix | 2 | two of them from one foil point, one on each side |
 | signal_like | 2 | two electrons that share the energy of a neutrinoless double-beta decay |
 
-`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells, cells shared with
-another track included, and ends in a calorimeter block; only helices may come back to the foil instead. Otherwise the whole event is
-drawn again. The haystack with any number of lines is in `toyhaystack`.
+`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells,
+cells shared with another track included, and ends in a calorimeter block; only helices may come back to the
+foil instead. Otherwise the whole event is drawn again. The haystack with any number of lines is in
+`toyhaystack`.
 """
 
 import zlib
@@ -31,13 +32,14 @@ Q_MEV = 2.9979  # of the double-beta decay of Se-82, arXiv:1211.5659
 def signal_like(n, rng, paths="helices", sides="any"):
     """Two electrons from one foil point, roughly as from a neutrinoless double-beta decay of Se-82.
 
-    Their kinetic energies add up to Q; the share is uniform, but at least 0.3 MeV each. The first direction is isotropic, the angle
-    between both follows 1 - beta1 beta2 cos(theta), as for the exchange of a light neutrino when the field of the nucleus is left out
-    (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the whole). Lines do not know the energies but by that angle.
+    Their kinetic energies add up to Q; the share is uniform, but at least 0.3 MeV each. The first direction
+    is isotropic, the angle between both follows 1 - beta1 beta2 cos(theta), as for the exchange of a light
+    neutrino when the field of the nucleus is left out (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the whole).
+    Lines do not know the energies but by that angle.
 
     Args:
-        paths: "helices", or "lines" as without a field. sides: keep events with both electrons on the "same" or on "opposite" sides,
-            or "any", where 6 of 10 have them opposite.
+        paths: "helices", or "lines" as without a field. sides: keep events with both electrons on the "same"
+            or on "opposite" sides, or "any", where 6 of 10 have them opposite.
     """
     if paths not in ("helices", "lines") or sides not in ("any", "same", "opposite"):
         raise ValueError(f"no paths {paths!r} or no sides {sides!r}")
@@ -50,17 +52,26 @@ def signal_like(n, rng, paths="helices", sides="any"):
     foil = {**foil, "slope_y": y / np.abs(x), "slope_z": z / np.abs(x)}
     is_same = foil["side"][:, 0] == foil["side"][:, 1]
     good = {"any": True, "same": is_same, "opposite": ~is_same}[sides]
-    return lines.straight(foil, good) if paths == "lines" else helices.curved(foil, momentum, np.full((n, 2), -1), good)
+    return (
+        lines.straight(foil, good)
+        if paths == "lines"
+        else helices.curved(foil, momentum, np.full((n, 2), -1), good)
+    )
 
 
 def _two_directions(b, rng):
-    """(n, 2, 3) unit vectors, the first isotropic, the cosine between them distributed as 1 - b cos; b is (n,)."""
+    """(n, 2, 3) unit vectors, the first isotropic, the cosine between them distributed as 1 - b cos; b is
+    (n,).
+    """
     n = len(b)
     first = rng.standard_normal((n, 3))
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     cos = (1 - np.sqrt(1 - b * (4 * rng.random(n) - 2 - b))) / b  # inverse of the cumulative distribution
     phi = rng.uniform(0, 2 * np.pi, n)
-    across = sum(f[:, None] * vector for f, vector in zip((np.cos(phi), np.sin(phi)), lines.perpendiculars(first), strict=True))
+    across = sum(
+        f[:, None] * vector
+        for f, vector in zip((np.cos(phi), np.sin(phi)), lines.perpendiculars(first), strict=True)
+    )
     return np.stack([first, cos[:, None] * first + np.sqrt(1 - cos**2)[:, None] * across], 1)
 
 
@@ -102,7 +113,8 @@ def stream(kind, n_events, seed=0, first_event=0, response=None, **options):
     """Events of a kind, a block at a time.
 
     Args:
-        kind: name in KINDS. n_events: how many. seed: integer or sequence of them; kinds of one seed are independent.
+        kind: name in KINDS. n_events: how many. seed: integer or sequence of them; kinds of one seed are
+            independent.
         first_event: event of the stream to begin with; event i of a seed is always the same event.
         response: a Response that the events go through (default: they stay ideal); its kinks are left out.
         options: of the kind: `degrees` for scatter, `paths` and `sides` for signal_like.

@@ -1,21 +1,31 @@
-"""Events of helices: electrons and positrons from the foil in the magnetic field along the wires, without energy loss.
+"""Events of helices: electrons and positrons from the foil in the magnetic field along the wires, without
+energy loss.
 
-A track leaves the foil as a line of `lines` would, and turns on a circle in the top view: its radius is
-r[mm] = p_T[MeV/c] / (0.299792458 B[T]), p_T the momentum across the wires; z rises in proportion to the way in the top view. It
-ends in the first calorimeter block it meets, or on the foil when it comes back to it; then it has no block.
+A track leaves the foil as a line of `lines` would, and turns on a circle in the top view: its radius is r[mm]
+= p_T[MeV/c] / (0.299792458 B[T]), p_T the momentum across the wires; z rises in proportion to the way in the
+top view. It ends in the first calorimeter block it meets, or on the foil when it comes back to it; then it
+has no block.
 
-All is counted by |x|, as in `toyhaystack`. With the heading psi from the |x| axis, a circle that starts at angle a with curvature k
-is |x| = (sin psi - sin a) / k, y = y0 + (cos a - cos psi) / k after the way (psi - a) / k. One that turns towards -y is the mirror
-image in y of one that turns towards +y, so the functions below take k > 0. The start is on the foil, so a comes back as pi - a: no
-circle is run through twice.
+All is counted by |x|, as in `toyhaystack`. With the heading psi from the |x| axis, a circle that starts at
+angle a with curvature k is |x| = (sin psi - sin a) / k, y = y0 + (cos a - cos psi) / k after the way (psi -
+a) / k. One that turns towards -y is the mirror image in y of one that turns towards +y, so the functions
+below take k > 0. The start is on the foil, so a comes back as pi - a: no circle is run through twice.
 
-SN-IE's script has electrons from y = z = 0 with momenta 0.5 to 1.4 MeV/c away from the foil and up to 0.1 along it, and draws those
-again that miss the main wall.
+SN-IE's script has electrons from y = z = 0 with momenta 0.5 to 1.4 MeV/c away from the foil and up to 0.1
+along it, and draws those again that miss the main wall.
 """
 
 import numpy as np
 
-from datasets.geometry import CELL_MM, MAIN_WALL_X_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS, VETO_Z_MM, X_WALL_Y_MM
+from datasets.geometry import (
+    CELL_MM,
+    MAIN_WALL_X_MM,
+    MIDDLE_COLUMN,
+    N_COLUMNS,
+    N_LAYERS,
+    VETO_Z_MM,
+    X_WALL_Y_MM,
+)
 from my_generator import blocks, lines, toyhaystack
 from my_generator.toyhaystack import HIT_RADIUS_MM, LAYER_X_MM
 
@@ -34,10 +44,12 @@ def from_lines(foil_lines, momentum_mev, charge):
     """Helices that leave the foil as lines do.
 
     Args:
-        foil_lines: name -> array of any shape, as `lines.foil_lines` gives them. momentum_mev: in MeV/c, charge: -1 or 1, the same.
+        foil_lines: name -> array of any shape, as `lines.foil_lines` gives them. momentum_mev: in MeV/c,
+            charge: -1 or 1, the same.
     Returns:
-        name -> array: those of the lines; `angle` of the start from the |x| axis and `mirror`, 1 for a turn towards +y; for
-        -1 the angle is that of the mirror image; `radius_mm`; `climb`, dz per way in the top view.
+        name -> array: those of the lines; `angle` of the start from the |x| axis and `mirror`, 1 for a turn
+        towards +y; for -1 the angle is that of the mirror image; `radius_mm`; `climb`, dz per way in the top
+        view.
     """
     angle = np.arctan(foil_lines["slope_y"])
     climb = foil_lines["slope_z"] * np.cos(angle)
@@ -69,7 +81,9 @@ def ends(tracks):
     with np.errstate(invalid="ignore", divide="ignore"):  # walls out of reach are NaN or infinite
         to_main = np.arcsin(np.sin(angle) + MAIN_WALL_X_MM / r) - angle
         up = np.arccos(np.cos(angle) - (X_WALL_Y_MM - y0) / r) - angle
-        down = -np.arccos(np.cos(angle) + (X_WALL_Y_MM + y0) / r) - angle  # first, while still heading there: the start lies between
+        down = (
+            -np.arccos(np.cos(angle) + (X_WALL_Y_MM + y0) / r) - angle
+        )  # first, while still heading there: the start lies between
         to_x_wall = np.where(down >= 0, down, up)
         to_veto = (VETO_Z_MM - np.sign(tracks["climb"]) * z0) / np.abs(tracks["climb"])
         to_foil = (np.pi - 2 * angle) * r
@@ -77,14 +91,19 @@ def ends(tracks):
         ways[~(ways < to_foil)] = np.nan
         main, x_wall, veto = (position(tracks, way) for way in ways)
         positive = x_wall[1] > 0, veto[2] > 0
-        calo = toyhaystack.blocks_met(tracks["side"], main[1:], (x_wall[0], x_wall[2], positive[0]), (*veto[:2], positive[1]), ways)
-    to_block = np.choose(np.maximum(calo["calo_type"], 0), ways)  # calorimeter types are in the order of the ways
+        calo = toyhaystack.blocks_met(
+            tracks["side"], main[1:], (x_wall[0], x_wall[2], positive[0]), (*veto[:2], positive[1]), ways
+        )
+    to_block = np.choose(
+        np.maximum(calo["calo_type"], 0), ways
+    )  # calorimeter types are in the order of the ways
     no_block = np.where(np.isnan(ways).all(0), to_foil, np.nan)
     return np.where(calo["calo_type"] >= 0, to_block, no_block), calo
 
 
 def _columns_near(x, r, centre_y):
-    """First column and number of columns within 0.51 pitches of circles, (n, layer, 2): before and behind the circle's far side.
+    """First column and number of columns within 0.51 pitches of circles, (n, layer, 2): before and behind the
+    circle's far side.
 
     Args:
         x: (n, layer) of the wires from the centre. r: (n,) radius. centre_y: (n,), all in mm.
@@ -103,9 +122,11 @@ def find_hits(tracks, way_to_end):
     """All cells whose wire has its closest point of the circle before the helix ends, within 0.51 pitches.
 
     Args:
-        tracks: name -> (n,) array, as `from_lines` gives them. way_to_end: (n,) mm, as from `ends`; NaN for no hits.
+        tracks: name -> (n,) array, as `from_lines` gives them. way_to_end: (n,) mm, as from `ends`; NaN for
+            no hits.
     Returns:
-        side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, track after track; and the number of hits of each, (n,).
+        side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, track after track; and the number of
+            hits of each, (n,).
     """
     r, angle, mirror = tracks["radius_mm"], tracks["angle"], tracks["mirror"]
     x = LAYER_X_MM + (np.sin(angle) * r)[:, None]  # of the wires from the centre, (n, layer)
@@ -129,13 +150,16 @@ def find_hits(tracks, way_to_end):
 
 
 def curved(foil_lines, momentum_mev, charge, good=True):
-    """Events of helices that leave the foil as lines do: of those that are good, and where none leaves the detector between blocks.
+    """Events of helices that leave the foil as lines do: of those that are good, and where none leaves the
+    detector between blocks.
 
     Args:
-        foil_lines: name -> (event, track) array, as `lines.foil_lines` gives them. momentum_mev, charge: (event, track).
+        foil_lines: name -> (event, track) array, as `lines.foil_lines` gives them. momentum_mev, charge:
+            (event, track).
         good: (event,) bool.
     Returns:
-        Events, all tracks marked as `kinked`, which stands for any track but a straight line; slopes are those at the foil.
+        Events, all tracks marked as `kinked`, which stands for any track but a straight line; slopes are
+        those at the foil.
     """
     tracks = from_lines(foil_lines, momentum_mev, charge)
     way, calo = ends(tracks)

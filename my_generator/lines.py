@@ -1,21 +1,39 @@
-"""Events of straight pieces: one line, two lines from one foil point, a line with a kink, a line that bounces off the wall.
+"""Events of straight pieces: one line, two lines from one foil point, a line with a kink, a line that bounces
+off the wall.
 
-Foil points and angles are those of the haystack (`toyhaystack`), in mm and by |x|. A line ends in the first calorimeter block on its
-way, and is drawn again if there is none. SN-IE's own scripts mostly start at y = z = 0 and, but for the single line, stay at that z.
+Foil points and angles are those of the haystack (`toyhaystack`), in mm and by |x|. A line ends in the first
+calorimeter block on its way, and is drawn again if there is none. SN-IE's own scripts mostly start at y = z =
+0 and, but for the single line, stay at that z.
 
-A kind is a function (n, rng) -> Events: n events are drawn, and those left out that are not as the kind wants them.
+A kind is a function (n, rng) -> Events: n events are drawn, and those left out that are not as the kind wants
+them.
 """
 
 import numpy as np
 
-from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, MAIN_WALL_X_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS, VETO_Z_MM, X_WALL_Y_MM
+from datasets.geometry import (
+    CELL_MM,
+    GAMMA_VETO,
+    MAIN_WALL,
+    MAIN_WALL_X_MM,
+    MIDDLE_COLUMN,
+    N_COLUMNS,
+    N_LAYERS,
+    VETO_Z_MM,
+    X_WALL_Y_MM,
+)
 from my_generator import toyhaystack
 from my_generator.toyhaystack import FOIL_Y_MM, FOIL_Z_MM, HIT_RADIUS_MM, LAYER_X_MM, MAX_ANGLE
 
 MIN_SLOPE_DIFFERENCE = 0.2  # of the two lines of a V in the top view, as in SN-IE
 MIN_BOUNCE_DIFFERENCE = 0.5  # of the slopes before and after a bounce in the top view, as in SN-IE
-SCATTER_DEGREES = 3.0  # standard deviation of each of the two projected angles; SN-IE has the one in the top view
-SCATTER_X_MM = LAYER_X_MM[1] - CELL_MM / 2, LAYER_X_MM[7] + CELL_MM / 2  # range of |x| of a kink: anywhere in layers 1 to 7
+SCATTER_DEGREES = (
+    3.0  # standard deviation of each of the two projected angles; SN-IE has the one in the top view
+)
+SCATTER_X_MM = (
+    LAYER_X_MM[1] - CELL_MM / 2,
+    LAYER_X_MM[7] + CELL_MM / 2,
+)  # range of |x| of a kink: anywhere in layers 1 to 7
 BOUNCE_BACK_X_MM = LAYER_X_MM[6]  # a bounced line gets back at least to this wire
 
 
@@ -28,7 +46,10 @@ def foil_lines(side, rng):
         name -> (event, track) array: `side`, `foil_y_mm`, `foil_z_mm`, `slope_y`, `slope_z`.
     """
     slope_y, slope_z = np.tan(rng.uniform(-MAX_ANGLE, MAX_ANGLE, (2, *side.shape)))
-    y, z = rng.uniform(-FOIL_Y_MM, FOIL_Y_MM, (len(side), 1)), rng.uniform(-FOIL_Z_MM, FOIL_Z_MM, (len(side), 1))
+    y, z = (
+        rng.uniform(-FOIL_Y_MM, FOIL_Y_MM, (len(side), 1)),
+        rng.uniform(-FOIL_Z_MM, FOIL_Z_MM, (len(side), 1)),
+    )
     names = ("side", "foil_y_mm", "foil_z_mm", "slope_y", "slope_z")
     return dict(zip(names, np.broadcast_arrays(side, y, z, slope_y, slope_z), strict=True))
 
@@ -39,7 +60,9 @@ def chosen(which, tracks):
 
 
 def straight(lines, good=True):
-    """Events of lines, name -> (event, track) array: of those that are good, (event,) bool, and whose lines all hit a block."""
+    """Events of lines, name -> (event, track) array: of those that are good, (event,) bool, and whose lines
+    all hit a block.
+    """
     calo = toyhaystack.calo_blocks(lines, nearest=True)
     good = good & (calo["calo_type"] >= 0).all(1)
     tracks = chosen(good, {**lines, **calo})
@@ -69,12 +92,16 @@ def double_left_right(n, rng):
 
 
 def scatter(n, rng, degrees=SCATTER_DEGREES):
-    """A line that once changes its direction a little, at a random |x| in the tracker, as by multiple scattering in the gas."""
+    """A line that once changes its direction a little, at a random |x| in the tracker, as by multiple
+    scattering in the gas.
+    """
     first = single_foil_lines(n, rng)
     x = rng.uniform(*SCATTER_X_MM, n)
     tilts = np.tan(np.radians(degrees) * rng.standard_normal((2, n, 1)))
     direction = directions(first)
-    direction = direction + sum(tilt * across for tilt, across in zip(tilts, perpendiculars(direction), strict=True))
+    direction = direction + sum(
+        tilt * across for tilt, across in zip(tilts, perpendiculars(direction), strict=True)
+    )
     forward = direction[:, 0] > 0
     away = np.where(forward, direction[:, 0], 1)
     second = line_through(first, x, direction[:, 1] / away, direction[:, 2] / away)
@@ -83,16 +110,20 @@ def scatter(n, rng, degrees=SCATTER_DEGREES):
 
 
 def bounce(n, rng):
-    """A line to the main wall that comes back from there in a random direction, until the foil, an X-wall or a veto.
+    """A line to the main wall that comes back from there in a random direction, until the foil, an X-wall or
+    a veto.
 
-    One track; its block is the one of the bounce. The direction is random, since electrons leave a scintillator diffusely: both
-    angles are drawn like those at the foil, and away from the way there, so that two lines are seen.
+    One track; its block is the one of the bounce. The direction is random, since electrons leave a
+    scintillator diffusely: both angles are drawn like those at the foil, and away from the way there, so that
+    two lines are seen.
     """
     first = single_foil_lines(n, rng)
     x = np.full(n, MAIN_WALL_X_MM)
     second = line_through(first, x, *np.tan(rng.uniform(-MAX_ANGLE, MAX_ANGLE, (2, n))))
     good = (
-        (toyhaystack.calo_blocks(first, nearest=True)["calo_type"] == MAIN_WALL) & is_inside(first, x) & is_inside(second, BOUNCE_BACK_X_MM)
+        (toyhaystack.calo_blocks(first, nearest=True)["calo_type"] == MAIN_WALL)
+        & is_inside(first, x)
+        & is_inside(second, BOUNCE_BACK_X_MM)
     )
     good &= np.abs(second["slope_y"] - first["slope_y"]) >= MIN_BOUNCE_DIFFERENCE
     return kinked_events(chosen(good, first), chosen(good, second), x[good], back=True)
@@ -112,7 +143,9 @@ def perpendiculars(directions):
 
 
 def line_through(lines, x, slope_y, slope_z):
-    """Lines with other slopes that meet the given ones at |x| = x mm; their foil points are where they would leave the foil."""
+    """Lines with other slopes that meet the given ones at |x| = x mm; their foil points are where they would
+    leave the foil.
+    """
     y = lines["foil_y_mm"] + (lines["slope_y"] - slope_y) * x
     z = lines["foil_z_mm"] + (lines["slope_z"] - slope_z) * x
     return {"side": lines["side"], "foil_y_mm": y, "foil_z_mm": z, "slope_y": slope_y, "slope_z": slope_z}
@@ -131,7 +164,8 @@ def kinked_events(first, second, x, back=False):
 
     Args:
         first, second: name -> (n,) array, lines that meet at |x|. x: (n,) mm.
-        back: the second piece goes back to the foil, and the first one ends in the block, instead of the second.
+        back: the second piece goes back to the foil, and the first one ends in the block, instead of the
+            second.
     Returns:
         Events of tracks of two segments, hits of the first before those of the second.
     """
@@ -140,18 +174,23 @@ def kinked_events(first, second, x, back=False):
     line_3, hits_3 = _cells_at(first, x)
     calo = toyhaystack.calo_blocks(first if back else second, nearest=True)
     beyond = (np.abs(hits_2["z_mm"]) > VETO_Z_MM) & (back | (calo["calo_type"] == GAMMA_VETO)[line_2])
-    keep = np.concatenate([x_1 <= x[line_1], ((x_2 <= x[line_2]) == back) & ~beyond, np.full(len(line_3), True)])
+    keep = np.concatenate(
+        [x_1 <= x[line_1], ((x_2 <= x[line_2]) == back) & ~beyond, np.full(len(line_3), True)]
+    )
     line = np.concatenate([line_1, line_2, line_3])
     order = np.argsort(line, kind="stable")
     order = order[keep[order]]
     hits = {name: np.concatenate([hits_1[name], hits_2[name], hits_3[name]])[order] for name in hits_1}
     hits["segment"] = np.repeat([0, 1, 0], [len(line_1), len(line_2), len(line_3)])[order]
     tracks = {**first, **calo, "kinked": np.full(len(x), True), "n_segments": np.full(len(x), 2)}
-    return toyhaystack.events_of_hits(hits, np.bincount(line[order], minlength=len(x)), tracks, np.ones(len(x), int))
+    return toyhaystack.events_of_hits(
+        hits, np.bincount(line[order], minlength=len(x)), tracks, np.ones(len(x), int)
+    )
 
 
 def _cells_at(lines, x):
-    """Cells within 0.51 pitches of the points of lines at |x| = x: outside a kink they are close to its corner alone.
+    """Cells within 0.51 pitches of the points of lines at |x| = x: outside a kink they are close to its
+    corner alone.
 
     Returns:
         line: (hit,) int, the line of each hit; name -> (hit,) array as in `toyhaystack.cells_near`.
@@ -161,7 +200,9 @@ def _cells_at(lines, x):
     layer = (np.floor((x - LAYER_X_MM[0]) / CELL_MM) + corners[0]).astype(int)
     column = (np.floor(y / CELL_MM + MIDDLE_COLUMN) + corners[1]).astype(int)
     radius = np.hypot(LAYER_X_MM[0] + CELL_MM * layer - x, CELL_MM * (column - MIDDLE_COLUMN) - y)
-    near = (radius <= HIT_RADIUS_MM) & (layer >= 0) & (layer < N_LAYERS) & (column >= 0) & (column < N_COLUMNS)
+    near = (
+        (radius <= HIT_RADIUS_MM) & (layer >= 0) & (layer < N_LAYERS) & (column >= 0) & (column < N_COLUMNS)
+    )
     wire, line = np.nonzero(near)
     hits = {"side": lines["side"][line], "layer": layer[wire, line], "column": column[wire, line]}
     return line, {**hits, "drift_radius_mm": radius[wire, line], "z_mm": z[line]}

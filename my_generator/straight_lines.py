@@ -1,14 +1,17 @@
-"""The straight-track toy: the same distribution as the original ROOT macro, vectorised; on request some tracks have kinks.
+"""The straight-track toy: the same distribution as the original ROOT macro, vectorised; on request some
+tracks have kinks.
 
-Lengths are in cells of 44 mm as the macro counts them (x away from the foil, y along it, z up). A track is
-y = y0 + tan(a) x, z = z0 + tan(b) x with a, b uniform in (0.01, 3.131592), y0 and z0 uniform over the foil. The wire at
-(layer + 0.5, column + 0.5) fires if the point of the line closest to it, in the top view, lies inside the cell's square and
+Lengths are in cells of 44 mm as the macro counts them (x away from the foil, y along it, z up). A track is y
+= y0 + tan(a) x, z = z0 + tan(b) x with a, b uniform in (0.01, 3.131592), y0 and z0 uniform over the foil. The
+wire at (layer + 0.5, column + 0.5) fires if the point of the line closest to it, in the top view, lies inside
+the cell's square and
 |z| < h there. With D the distance from line to wire along y, that point is (D sin a cos a, -D cos^2 a) from the wire: in every
 layer the fired columns are one interval, so nothing loops over 1017 cells.
 
-A kink lies between two layers. There the angles a and b of the track change, each by a random size and sign, and the track goes on
-along another line: a segment. Closest points lie in the square of their cell, so each layer belongs to the segment that crosses it
-and the hits of a kinked track are those of the broken line itself.
+A kink lies between two layers. There the angles a and b of the track change, each by a random size and sign,
+and the track goes on along another line: a segment. Closest points lie in the square of their cell, so each
+layer belongs to the segment that crosses it and the hits of a kinked track are those of the broken line
+itself.
 """
 
 from functools import partial
@@ -37,7 +40,9 @@ def _columns_hit(a, b, y0, z0):
     sin, cos, tan_b = np.sin(a)[:, None], np.cos(a)[:, None], np.tan(b)[:, None]
     y = y0[:, None] + sin / cos * _X  # of the line at the wires' x
     z = z0[:, None] + tan_b * _X
-    reach = 0.5 / (np.abs(cos) * np.maximum(np.abs(sin), np.abs(cos)))  # |D| below this: closest point inside the square
+    reach = 0.5 / (
+        np.abs(cos) * np.maximum(np.abs(sin), np.abs(cos))
+    )  # |D| below this: closest point inside the square
     # |z + tan(b) sin(a) cos(a) D| < h bounds D too
     slope = tan_b * sin * cos
     ends = (-TOY_HALF_HEIGHT - z) / slope, (TOY_HALF_HEIGHT - z) / slope
@@ -52,7 +57,8 @@ def _draw_until(n, rng, draw):
     """n tracks, as `draw` gives them; those it rejects are drawn again.
 
     Args:
-        draw: function (n, rng) -> (lines (segment, 4, n), first and count (segment, n, layer), (n,) mask of those to keep).
+        draw: function (n, rng) -> (lines (segment, 4, n), first and count (segment, n, layer), (n,) mask of
+            those to keep).
     Returns:
         lines (track, segment, 4); first, count (track, segment, layer).
     """
@@ -61,20 +67,32 @@ def _draw_until(n, rng, draw):
     while missing or not parts:
         lines, first, count, keep = draw(2 * missing + 16, rng)
         good = np.flatnonzero(keep)[:missing]
-        parts.append((lines[..., good].transpose(2, 0, 1), first[:, good].swapaxes(0, 1), count[:, good].swapaxes(0, 1)))
+        parts.append(
+            (
+                lines[..., good].transpose(2, 0, 1),
+                first[:, good].swapaxes(0, 1),
+                count[:, good].swapaxes(0, 1),
+            )
+        )
         missing -= len(good)
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def _straight(n, rng):
-    """Tracks of one segment; those with fewer than five hits, one in nine, are rejected. Arguments and result as `_draw_until`."""
+    """Tracks of one segment; those with fewer than five hits, one in nine, are rejected.
+
+    Arguments and result as `_draw_until`.
+    """
     lines = np.stack(_draw(n, rng))
     first, count = _columns_hit(*lines)
     return lines[None], first[None], count[None], count.sum(1) >= MIN_HITS
 
 
 def _kinked(n, rng, degrees, layers, n_kinks=1):
-    """Tracks with kinks; those with too few hits on a segment are rejected. Arguments and result as `_draw_until`."""
+    """Tracks with kinks; those with too few hits on a segment are rejected.
+
+    Arguments and result as `_draw_until`.
+    """
     lines = [np.stack(_draw(n, rng))]
     kinks = np.sort(rng.integers(layers[0], layers[1] + 1, (n_kinks, n)), axis=0)
     turns = np.radians(rng.uniform(*degrees, (n_kinks, 2, n))) * rng.choice([-1, 1], (n_kinks, 2, n))
@@ -90,8 +108,8 @@ def _beyond_kink(lines, layer, turns):
     """The lines that tracks go on along from a kink in front of a layer, at x = layer.
 
     Args:
-        lines: (4, n) a, b, y0, z0. layer: (n,). turns: (2, n) change of a and of b in radians; where the track would turn back to
-            the foil it turns the other way.
+        lines: (4, n) a, b, y0, z0. layer: (n,). turns: (2, n) change of a and of b in radians; where the
+            track would turn back to the foil it turns the other way.
     Returns:
         (4, n).
     """
@@ -106,13 +124,16 @@ def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_l
 
     Args:
         n_tracks: (event,) int. rng: random generator.
-        kink_probability: share of the tracks that have kinks; each of their segments has at least three hits. The other tracks
-            are those of the same rng without kinks.
-        kink_degrees: lowest and highest change of angle at a kink, in the top and in the side view, each with a sign of its own.
+        kink_probability: share of the tracks that have kinks; each of their segments has at least three hits.
+            The other tracks are those of the same rng without kinks.
+        kink_degrees: lowest and highest change of angle at a kink, in the top and in the side view, each with
+            a sign of its own.
         kink_layers: first and last layer in front of which a kink may lie.
-        max_kinks: most kinks of a track; those with kinks have 1 to so many, each number as likely as the other.
+        max_kinks: most kinks of a track; those with kinks have 1 to so many, each number as likely as the
+            other.
     Returns:
-        Events; foil point and slopes are those of a track's first segment, the calorimeter block is that of its last.
+        Events; foil point and slopes are those of a track's first segment, the calorimeter block is that of
+        its last.
     """
     total = int(n_tracks.sum())
     drawn = [_draw_until(total, rng, _straight)]
@@ -129,7 +150,9 @@ def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_l
 
 
 def _in_their_places(parts, n_kinks):
-    """Segments of all tracks, (segment, ...), from those of the tracks without kinks, with one, and so on: (track, segment, ...) each."""
+    """Segments of all tracks, (segment, ...), from those of the tracks without kinks, with one, and so on:
+    (track, segment, ...) each.
+    """
     start = np.cumsum(1 + n_kinks) - (1 + n_kinks)  # first segment of each track
     segments = np.empty((len(n_kinks) + n_kinks.sum(), *parts[0].shape[2:]), parts[0].dtype)
     for k, part in enumerate(parts):
@@ -153,7 +176,9 @@ def _to_events(n_tracks, n_kinks, lines, first, count):
     start = np.cumsum(n_segments) - n_segments  # first segment of each track
     track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
     hit_offsets = np.concatenate([[0], np.cumsum(count.sum(1))])[np.append(start, len(a))[track_offsets]]
-    calo_column, calo_row = (of[start + n_kinks] for of in toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS))
+    calo_column, calo_row = (
+        of[start + n_kinks] for of in toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS)
+    )
     hits = {
         "layer": layer,
         "column": column,
@@ -173,15 +198,19 @@ def _to_events(n_tracks, n_kinks, lines, first, count):
         "kinked": n_kinks > 0,
         "n_segments": n_segments,
     }
-    return make_events(hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="straight_lines")
+    return make_events(
+        hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="straight_lines"
+    )
 
 
 def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0, **kinks):
     """Straight-track events of one tracker side.
 
     Args:
-        n_events: how many. tracks: numbers of tracks an event may have, drawn uniformly. seed: integer or sequence of them.
-        first_event: event of the stream to begin with; event i of a seed is always the same event. kinks: as in `make_block`.
+        n_events: how many. tracks: numbers of tracks an event may have, drawn uniformly. seed: integer or
+            sequence of them.
+        first_event: event of the stream to begin with; event i of a seed is always the same event. kinks: as
+            in `make_block`.
     Returns:
         Events; all hits on side 1, as the macro leaves the side open.
     """

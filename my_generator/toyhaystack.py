@@ -1,17 +1,20 @@
-"""The SN-IE haystack: straight tracks in the detector's geometry, the same distribution as the original script, vectorised.
+"""The SN-IE haystack: straight tracks in the detector's geometry, the same distribution as the original
+script, vectorised.
 
-Lengths are in mm. A track is y = y0 + tan(a) |x|, z = z0 + tan(b) |x| on a random side, with a, b uniform in +-(pi/2 - 0.1), y0
-uniform in +-2000, z0 uniform in +-1300. A cell fires if wire and line come within 0.51 pitches of each other in 3D. The wires are
-parallel to z, so that is the distance in the top view: with D = y_wire - y_line at the wire's |x| it is |D| cos(a), reached at
+Lengths are in mm. A track is y = y0 + tan(a) |x|, z = z0 + tan(b) |x| on a random side, with a, b uniform in
++-(pi/2 - 0.1), y0 uniform in +-2000, z0 uniform in +-1300. A cell fires if wire and line come within 0.51
+pitches of each other in 3D. The wires are parallel to z, so that is the distance in the top view: with D =
+y_wire - y_line at the wire's |x| it is |D| cos(a), reached at
 |x| + D sin(a) cos(a). In every layer the fired columns are one interval, so nothing loops over the cells.
 
-The original draws all tracks of an event again while one of them hits no calorimeter block. Tracks are independent, so drawing
-only that track again gives the same distribution.
+The original draws all tracks of an event again while one of them hits no calorimeter block. Tracks are
+independent, so drawing only that track again gives the same distribution.
 
 Two differences to the original:
-- It compares only consecutive tracks (1 and 2, 2 and 3, ...) for shared cells: the first keeps the cell, its own z, and the smaller
-  of the two radii, and only then are hits beyond a veto dropped, so a few cells get lost. Here the hits beyond a veto go first, the
-  event table merges every shared cell, and the whole hit with the smaller radius stays.
+- It compares only consecutive tracks (1 and 2, 2 and 3, ...) for shared cells: the first keeps the cell, its
+  own z, and the smaller of the two radii, and only then are hits beyond a veto dropped, so a few cells get
+  lost. Here the hits beyond a veto go first, the event table merges every shared cell, and the whole hit with
+  the smaller radius stays.
 - Its blocks are 1 or 2 mm thick, which gives one line in 100 000 another block or none. Here they are faces.
 """
 
@@ -58,11 +61,19 @@ def draw_lines(n, rng):
         name -> (n,) array: `side` 0 or 1, `foil_y_mm`, `foil_z_mm`, `slope_y` and `slope_z` (per |x|).
     """
     drawn, missing = [], n
-    while missing or not drawn:  # 6 % of the lines pass a gap between blocks or miss the walls, and are drawn again
+    while (
+        missing or not drawn
+    ):  # 6 % of the lines pass a gap between blocks or miss the walls, and are drawn again
         m = int(1.1 * missing) + 16
         slopes = np.tan(rng.uniform(-MAX_ANGLE, MAX_ANGLE, (2, m)))
         y, z = rng.uniform(-FOIL_Y_MM, FOIL_Y_MM, m), rng.uniform(-FOIL_Z_MM, FOIL_Z_MM, m)
-        lines = {"side": rng.integers(0, 2, m), "foil_y_mm": y, "foil_z_mm": z, "slope_y": slopes[0], "slope_z": slopes[1]}
+        lines = {
+            "side": rng.integers(0, 2, m),
+            "foil_y_mm": y,
+            "foil_z_mm": z,
+            "slope_y": slopes[0],
+            "slope_z": slopes[1],
+        }
         hit = np.flatnonzero(calo_blocks(lines)["calo_type"] >= 0)[:missing]
         drawn.append({name: values[hit] for name, values in lines.items()})
         missing -= len(hit)
@@ -83,13 +94,15 @@ def calo_blocks(lines, nearest=False):
 
     Args:
         lines: name -> array of any shape, as `draw_lines` gives them; they start between the walls.
-        nearest: which of several blocks (1 line in 200 would hit two): the first on its way, or else, as in the original, the main
-            wall before the X-wall before the veto.
+        nearest: which of several blocks (1 line in 200 would hit two): the first on its way, or else, as in
+            the original, the main wall before the X-wall before the veto.
     Returns:
         As `blocks_met`.
     """
     y0, z0, slope_y, slope_z = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
-    with np.errstate(divide="ignore", invalid="ignore"):  # a slope of 0 never gets to the wall: infinity is no block
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # a slope of 0 never gets to the wall: infinity is no block
         to_x_wall = (X_WALL_Y_MM - np.sign(slope_y) * y0) / np.abs(slope_y)  # |x| where y is +-2505.5
         to_veto = (VETO_Z_MM - np.sign(slope_z) * z0) / np.abs(slope_z)  # |x| where z is +-1550
         main_wall = (y0 + slope_y * MAIN_WALL_X_MM, z0 + slope_z * MAIN_WALL_X_MM)
@@ -104,18 +117,25 @@ def blocks_met(side, main_wall, x_wall, veto, order=None):
 
     Args:
         side: tracker half of each track, an array of any shape, as all others.
-        main_wall: (y, z) at |x| = 435 mm, x_wall: (|x|, z, whether y > 0) at |y| = 2505.5 mm, veto: (|x|, y, whether z > 0) at
+        main_wall: (y, z) at |x| = 435 mm, x_wall: (|x|, z, whether y > 0) at |y| = 2505.5 mm, veto: (|x|, y,
+            whether z > 0) at
             |z| = 1550 mm; in mm, NaN or infinite where a track never gets there.
-        order: (3, ...) of main wall, X-wall, veto: of several blocks the lowest is taken; without it, the first of these three.
+        order: (3, ...) of main wall, X-wall, veto: of several blocks the lowest is taken; without it, the
+            first of these three.
     Returns:
-        calo_type, calo_side, calo_wall, calo_column, calo_row: name -> int array, all -1 where the track meets no block. The main
-        wall has wall -1; wall 0 of the others is at negative y or z, wall 1 at positive; a veto has no row, -1.
+        calo_type, calo_side, calo_wall, calo_column, calo_row: name -> int array, all -1 where the track
+        meets no block. The main wall has wall -1; wall 0 of the others is at negative y or z, wall 1 at
+        positive; a veto has no row, -1.
     """
     main_column, main_row = _block(main_wall[0], MAIN_COLUMN_GRID), _block(main_wall[1], MAIN_ROW_GRID)
     x_column, x_row = _block(x_wall[0], X_COLUMN_GRID), _block(x_wall[1], X_ROW_GRID)
     veto_x, veto_y = _block(veto[0], VETO_X_GRID), _block(np.abs(veto[1]), VETO_COLUMN_GRID)
     veto_column = N_VETO_COLUMNS // 2 + np.where(veto[1] > 0, veto_y, -1 - veto_y)
-    hit = [(main_column >= 0) & (main_row >= 0), (x_column >= 0) & (x_row >= 0), (veto_y >= 0) & (veto_x >= 0)]
+    hit = [
+        (main_column >= 0) & (main_row >= 0),
+        (x_column >= 0) & (x_row >= 0),
+        (veto_y >= 0) & (veto_x >= 0),
+    ]
     if order is not None:
         hit = list(hit & (order == np.where(hit, order, np.inf).min(0)))
     return {
@@ -133,12 +153,15 @@ def cells_near(lines):
     Args:
         lines: name -> (n,) array, as `draw_lines` gives them.
     Returns:
-        line: (hit,) int, the line of each hit, rising; x: (hit,) |x| of the line's point closest to the wire, mm;
+        line: (hit,) int, the line of each hit, rising; x: (hit,) |x| of the line's point closest to the wire,
+            mm;
         hits: side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array.
     """
     y0, z0, tan_a, tan_b = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
     cos = 1 / np.sqrt(1 + tan_a**2)
-    y = (y0[:, None] + tan_a[:, None] * LAYER_X_MM) / CELL_MM + MIDDLE_COLUMN  # of the line at the wires' |x|, in columns
+    y = (
+        y0[:, None] + tan_a[:, None] * LAYER_X_MM
+    ) / CELL_MM + MIDDLE_COLUMN  # of the line at the wires' |x|, in columns
     reach = (HIT_RADIUS_MM / CELL_MM / cos)[:, None]
     first = np.maximum(np.ceil(y - reach), 0).astype(np.int64)
     last = np.minimum(np.floor(y + reach), N_COLUMNS - 1).astype(np.int64)
@@ -150,30 +173,39 @@ def cells_near(lines):
     x = LAYER_X_MM[layer] + (tan_a * cos**2)[line] * distance
     z = (z0[:, None] + tan_b[:, None] * LAYER_X_MM).ravel()[row] + (tan_b * tan_a * cos**2)[line] * distance
     radius = np.abs(distance) * cos[line]
-    return line, x, {"side": lines["side"][line], "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z}
+    return (
+        line,
+        x,
+        {"side": lines["side"][line], "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z},
+    )
 
 
 def find_hits(lines, calo_type):
     """All cells each line fires, cells shared by several lines not merged.
 
     Args:
-        lines: name -> (n,) array, as `draw_lines` gives them. calo_type: (n,) int, of the block each line hits.
+        lines: name -> (n,) array, as `draw_lines` gives them. calo_type: (n,) int, of the block each line
+            hits.
     Returns:
-        side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, line after line; and the number of hits of each line, (n,).
+        side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, line after line; and the number of
+            hits of each line, (n,).
     """
     line, _, hits = cells_near(lines)
-    # Hits beyond the veto a line ends in are dropped. An X-wall needs nothing: its distance is more than that of any wire. Lines
-    # that end in another wall keep hits beyond |z| = 1550 mm, as in the original.
+    # Hits beyond the veto a line ends in are dropped. An X-wall needs nothing: its distance is more than that
+    # of any wire. Lines that end in another wall keep hits beyond |z| = 1550 mm, as in the original.
     beyond = (np.abs(hits["z_mm"]) > VETO_Z_MM) & (calo_type == GAMMA_VETO)[line]
     keep = np.flatnonzero(~beyond)
-    return {name: values[keep] for name, values in hits.items()}, np.bincount(line[keep], minlength=len(calo_type))
+    return {name: values[keep] for name, values in hits.items()}, np.bincount(
+        line[keep], minlength=len(calo_type)
+    )
 
 
 def events_of_lines(lines, n_tracks):
     """Events of given lines.
 
     Args:
-        lines: name -> (track,) array, as `draw_lines` gives them. n_tracks: (event,) int, how many lines each event takes.
+        lines: name -> (track,) array, as `draw_lines` gives them. n_tracks: (event,) int, how many lines each
+            event takes.
     Returns:
         Events.
     """
@@ -195,7 +227,9 @@ def events_of_hits(hits, n_hits, tracks, n_tracks):
     hit_offsets = np.concatenate([[0], np.cumsum(n_hits)])[track_offsets]
     _, track = blocks.expand(n_tracks)
     hits = {**hits, "track": np.repeat(track, n_hits)}
-    return make_events(hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="my_generator")
+    return make_events(
+        hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="my_generator"
+    )
 
 
 def make_block(n_tracks, rng):
@@ -207,7 +241,8 @@ def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0):
     """Haystack events on both tracker sides.
 
     Args:
-        n_events: how many. tracks: numbers of tracks an event may have, drawn uniformly. seed: integer or sequence of them.
+        n_events: how many. tracks: numbers of tracks an event may have, drawn uniformly. seed: integer or
+            sequence of them.
         first_event: event of the stream to begin with; event i of a seed is always the same event.
     Returns:
         Events; each track has a calorimeter block, a track that soon ends in the veto may have no hit.

@@ -1,4 +1,4 @@
-"""What does each part of the track finder bring? Short trainings that lack one part, measured on the same events.
+"""What does each part of the track finder bring? Short trainings that lack one, on the same events.
 
     python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --out runs/ablation/full
     python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --filters 0 --hit-layers 3 --out runs/ablation/no_u_net
@@ -7,8 +7,8 @@
     python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --generator my_generator --out runs/ablation/ideal_events_only
     python scripts/ablation.py runs/ablation/* --card models/track_finder
 
-Prints a Markdown table: perfect events of 1/2/3/4 tracks, of the network alone, with the refit, and with the foil rule too. With `--card`
-the figures are written into the card of the shipped model.
+Prints a Markdown table: perfect events of 1/2/3/4 tracks, of the network alone, with the refit, and with the
+foil rule too. With `--card` the figures are written into the card of the shipped model.
 """
 
 import argparse
@@ -22,8 +22,8 @@ import lib
 import metrics
 from architectures import track_finder  # noqa: F401  a saved model needs its layers
 from datasets import clustering
-from fitting import refit
-from fitting.foil import foil_rule
+from finding import refit
+from finding.foil import foil_rule
 from my_generator import realistic
 
 STEPS = ("network", "with refit", "with refit and foil rule")
@@ -35,7 +35,9 @@ def parse_args(argv=None):
     parser.add_argument("--events", type=int, default=8000, help="(default: %(default)s)")
     parser.add_argument("--preset", default="data", help="of their response (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=4242, help="(default: %(default)s)")
-    parser.add_argument("--card", type=Path, metavar="FOLDER", help="of the model whose card tells the figures too")
+    parser.add_argument(
+        "--card", type=Path, metavar="FOLDER", help="of the model whose card tells the figures too"
+    )
     return parser.parse_args(argv)
 
 
@@ -48,9 +50,15 @@ def main(argv=None):
     for run in args.runs:
         card = lib.load_card(run)
         n_events = card["arguments"]["epochs"] * card["arguments"]["epoch_events"]
-        scores = {step: figures(events, labels) for step, labels in zip(STEPS, steps(lib.load_model(run), events), strict=True)}
+        scores = {
+            step: figures(events, labels)
+            for step, labels in zip(STEPS, steps(lib.load_model(run), events), strict=True)
+        }
         results[run.name] = {"command": card["command"], "n_events_trained": n_events, "perfect": scores}
-        shown = ["/".join(f"{100 * score['value']:.1f}" for score in of_step.values()) for of_step in scores.values()]
+        shown = [
+            "/".join(f"{100 * score['value']:.1f}" for score in of_step.values())
+            for of_step in scores.values()
+        ]
         print(f"| {run.name.replace('_', ' ')} | {n_events:,} | {' | '.join(shown)} |", flush=True)
     results = {
         "command": shlex.join(["python", "scripts/ablation.py", *(sys.argv[1:] if argv is None else argv)]),

@@ -3,9 +3,10 @@
     python scripts/benchmark.py --json benchmark.json
     python scripts/benchmark.py --only reading --memory-events 1000000
 
-All speeds are events, of fits lines, per CPU second (process time over all threads), best of some repeats; models run on one thread, on
-batches of 1024 images in memory, and "from tables", as `number_of_tracks.predict` counts: images are made, events of like size go together.
-The memory figure is the peak resident size of a process that streams a file of that many events into images.
+All speeds are events, of fits lines, per CPU second (process time over all threads), best of some repeats;
+models run on one thread, on batches of 1024 images in memory, and "from tables", as
+`number_of_tracks.predict` counts: images are made, events of like size go together. The memory figure is the
+peak resident size of a process that streams a file of that many events into images.
 """
 
 import argparse
@@ -17,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import hit_tree, views
+from datasets import views
 from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
+from datasets.readers import hit_tree
 from fitting import polyline
 from fitting.line import fit as fit_lines
 from my_generator import realistic, straight_lines, toyhaystack
@@ -31,8 +33,15 @@ THREE_VIEWS = ("top", "side", "front")
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="(default: all)")
-    parser.add_argument("--events", type=int, default=50000, help="events a measurement (default: %(default)s)")
-    parser.add_argument("--memory-events", type=int, default=0, help="events of the file for the memory figure (default: none)")
+    parser.add_argument(
+        "--events", type=int, default=50000, help="events a measurement (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--memory-events",
+        type=int,
+        default=0,
+        help="events of the file for the memory figure (default: none)",
+    )
     parser.add_argument("--models", nargs="+", metavar="NAME", help="(default: all shipped)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args(argv)
@@ -50,9 +59,14 @@ def best(function, n_events, repeats=3):
 
 def generators(args):
     made = {}
-    for name, generate in (("straight_lines", straight_lines.generate), ("toyhaystack", toyhaystack.generate)):
+    for name, generate in (
+        ("straight_lines", straight_lines.generate),
+        ("toyhaystack", toyhaystack.generate),
+    ):
         for n in (1, 2, 3, 4):
-            made[f"{name}, {n} tracks"] = best(lambda generate=generate, n=n: generate(args.events, n), args.events)
+            made[f"{name}, {n} tracks"] = best(
+                lambda generate=generate, n=n: generate(args.events, n), args.events
+            )
     return made
 
 
@@ -81,7 +95,10 @@ def reading(args):
 
 
 def write(path, n_events, block=20480):
-    hit_tree.write(path, (straight_lines.generate(min(block, n_events - i), first_event=i) for i in range(0, n_events, block)))
+    hit_tree.write(
+        path,
+        (straight_lines.generate(min(block, n_events - i), first_event=i) for i in range(0, n_events, block)),
+    )
 
 
 def stream_views(path):
@@ -102,13 +119,19 @@ def fits(args):
     n_lines = len(events.tracks["side"])
     return {
         "lines": best(lambda: fit_lines(line, n_lines, *values), n_lines),
-        "lines, wrong hits left out": best(lambda: fit_lines(line, n_lines, *values, clip_sigma=5.0), n_lines),
-        "lines with or without a kink": best(lambda: polyline.fit(line, n_lines, hits["layer"], *values), n_lines),
+        "lines, wrong hits left out": best(
+            lambda: fit_lines(line, n_lines, *values, clip_sigma=5.0), n_lines
+        ),
+        "lines with or without a kink": best(
+            lambda: polyline.fit(line, n_lines, hits["layer"], *values), n_lines
+        ),
     }
 
 
 def models(args):
-    """Speeds of shipped counters, measured in a process of its own: TensorFlow's threads are set before it starts."""
+    """Speeds of shipped counters, measured in a process of its own: TensorFlow's threads are set before it
+    starts.
+    """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(model_speeds, (args.models, args.events))
 
@@ -132,13 +155,21 @@ def model_speeds(names, n_events):
         run = tf.function(lambda x, model=model: model(x, training=False))
         run(batch)
         speeds[name] = best(lambda run=run, batch=batch: run(batch), 1024, repeats=5)
-        speeds[f"{name}, from tables"] = best(lambda model=model, events=events: number_of_tracks.predict(model, events), len(events))
+        speeds[f"{name}, from tables"] = best(
+            lambda model=model, events=events: number_of_tracks.predict(model, events), len(events)
+        )
     return speeds
 
 
 def main(argv=None):
     args = parse_args(argv)
-    measure = {"generators": generators, "views": three_views, "reading": reading, "fits": fits, "models": models}
+    measure = {
+        "generators": generators,
+        "views": three_views,
+        "reading": reading,
+        "fits": fits,
+        "models": models,
+    }
     results = {}
     for section in args.only:
         results[section] = measure[section](args)

@@ -1,12 +1,13 @@
-"""Compare track finders: classical ones, the network, network plus line fit, and an oracle that knows the lines.
+"""Compare track finders: classical ones, network, network plus line fit, an oracle that knows the lines.
 
     python scripts/benchmark_clustering.py --json runs/clustering.json --figures runs/clustering
     python scripts/benchmark_clustering.py FILES... --json runs/clustering.json
 
-Without files the events are fresh ones of `my_generator.realistic`, which neither the tuning of the classical finders (seed 77) nor the
-training has seen. Every finder is shown as it is and with the foil rule after it. Prints a Markdown table for each preset, or for each
-kind of files; values are for 1/2/3/4 true tracks, in percent and in events per second of process time on one thread. The JSON holds all
-figures of merit with their intervals, for the classes clean, noisy and kinked too.
+Without files the events are fresh ones of `my_generator.realistic`, which neither the tuning of the classical
+finders (seed 77) nor the training has seen. Every finder is shown as it is and with the foil rule after it.
+Prints a Markdown table for each preset, or for each kind of files; values are for 1/2/3/4 true tracks, in
+percent and in events per second of process time on one thread. The JSON holds all figures of merit with their
+intervals, for the classes clean, noisy and kinked too.
 
 About a minute for four presets of 1000 events each.
 """
@@ -29,13 +30,14 @@ import lib
 import metrics
 import plotting
 from architectures import track_finder  # noqa: F401  a saved model needs its layers
-from datasets import brio, clustering, open_events
+from datasets import clustering
 from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
-from datasets.files import expand
 from datasets.geometry import TOY_FIRST_WIRE_MM
-from fitting import connected, density, hough, oracle, ransac, refit
-from fitting.foil import foil_rule
+from datasets.readers import brio, open_events
+from datasets.readers.files import expand
+from finding import connected, density, hough, oracle, ransac, refit
+from finding.foil import foil_rule
 from my_generator import realistic
 from my_generator.response import PRESETS, Response
 
@@ -65,12 +67,16 @@ COLUMNS = {
     "hit accuracy": "hit_accuracy",
 }
 SMALLEST_ERRORS_MM = 0.1, 1.0  # of radius and height that the oracle takes for ideal events
-WARM_UP = 48, 2  # events of two calls before the clock runs: TensorFlow then has a graph for batches of any shape
+WARM_UP = (
+    48,
+    2,
+)  # events of two calls before the clock runs: TensorFlow then has a graph for batches of any shape
 
 
 @dataclass
 class Sample:
-    """Events to compare on, the distance of their first wires from the foil, and the response whose errors the oracle knows.
+    """Events to compare on, the distance of their first wires from the foil, and the response whose errors
+    the oracle knows.
 
     `clusters`, (hit,) int, are those that files hold beside the truth: the cellular automaton's of Falaise.
     """
@@ -83,35 +89,71 @@ class Sample:
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)")
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="of fresh events (default: all)")
-    parser.add_argument("--events", type=lib.at_least(1), default=4000, help="fresh events of each preset (default: %(default)s)")
-    parser.add_argument("--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)"
+    )
+    parser.add_argument(
+        "--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="of fresh events (default: all)"
+    )
+    parser.add_argument(
+        "--events",
+        type=lib.at_least(1),
+        default=4000,
+        help="fresh events of each preset (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)"
+    )
     parser.add_argument("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
-    parser.add_argument("--model", metavar="NAME", help=f"shipped track finder or path of a run (default: {DEFAULT_MODEL})")
-    parser.add_argument("--hidden", action="store_true", help="finder + refit without drift radii and without heights too")
-    parser.add_argument("--errors", choices=PRESETS, default="data", help="preset whose errors files have, for the oracle (default: data)")
+    parser.add_argument(
+        "--model", metavar="NAME", help=f"shipped track finder or path of a run (default: {DEFAULT_MODEL})"
+    )
+    parser.add_argument(
+        "--hidden", action="store_true", help="finder + refit without drift radii and without heights too"
+    )
+    parser.add_argument(
+        "--errors",
+        choices=PRESETS,
+        default="data",
+        help="preset whose errors files have, for the oracle (default: data)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw the comparison, and events found well and not")
-    parser.add_argument("--displays", type=lib.at_least(0), default=2, help="events drawn of each kind (default: %(default)s)")
-    parser.add_argument("--format", choices=("png", "pdf"), default="png", help="of the figures (default: %(default)s)")
+    parser.add_argument(
+        "--figures", type=Path, metavar="FOLDER", help="draw the comparison, and events found well and not"
+    )
+    parser.add_argument(
+        "--displays", type=lib.at_least(0), default=2, help="events drawn of each kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--format", choices=("png", "pdf"), default="png", help="of the figures (default: %(default)s)"
+    )
     return parser.parse_args(argv)
 
 
 def samples_of(args):
     """Name -> Sample: the presets, or the kinds of the files."""
     if not args.files:
-        fresh = {preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets}
-        return {preset: Sample(events, TOY_FIRST_WIRE_MM, PRESETS[preset]) for preset, events in fresh.items()}
+        fresh = {
+            preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets
+        }
+        return {
+            preset: Sample(events, TOY_FIRST_WIRE_MM, PRESETS[preset]) for preset, events in fresh.items()
+        }
     of_kind = {}
     for path in expand(args.files):
         of_kind.setdefault(open_events.kind_of(path), []).append(path)
     samples = {}
     for kind, paths in of_kind.items():
         events = concatenate(clustering.read_labelled(path) for path in paths)
-        clusters = np.concatenate([hits["cluster"] for _, hits in brio.stream_details(paths)]) if kind == "brio" else np.array([-1])
+        clusters = (
+            np.concatenate([hits["cluster"] for _, hits in brio.stream_details(paths)])
+            if kind == "brio"
+            else np.array([-1])
+        )
         first_wire = open_events.FIRST_WIRE_MM[kind]
-        samples[f"{kind} files"] = Sample(events, first_wire, PRESETS[args.errors], clusters if (clusters >= 0).any() else None)
+        samples[f"{kind} files"] = Sample(
+            events, first_wire, PRESETS[args.errors], clusters if (clusters >= 0).any() else None
+        )
     return samples
 
 
@@ -120,13 +162,17 @@ def load_finder(args):
     if not set(args.finders) & set(OF_MODEL):
         return None
     if args.model is None and DEFAULT_MODEL not in lib.shipped_models():
-        print(f"no model {DEFAULT_MODEL} is shipped, so the rows of the track finder are left out; --model names another\n")
+        print(
+            f"no model {DEFAULT_MODEL} is shipped, so the rows of the track finder are left out; --model names another\n"
+        )
         return None
     return lib.load_model(args.model or DEFAULT_MODEL)
 
 
 def one_thread():
-    """Let TensorFlow compute on one thread, if it has not started yet; process time counts all threads in any case."""
+    """Let TensorFlow compute on one thread, if it has not started yet; process time counts all threads in any
+    case.
+    """
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -146,7 +192,9 @@ def network_and_refit(events, model, first_wire_mm):
 def of_known_lines(events, sample, covered):
     """Labels of the oracle, with the errors the events were made with."""
     errors, (least_radius, least_z) = sample.response, SMALLEST_ERRORS_MM
-    radius = np.hypot(errors.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"]), errors.radius_sigma_mm)
+    radius = np.hypot(
+        errors.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"]), errors.radius_sigma_mm
+    )
     radius = np.fmax(radius, least_radius)
     return oracle.find(events, radius, max(errors.height_sigma_mm, least_z), covered, sample.first_wire_mm)
 
@@ -204,13 +252,18 @@ def run(find, events, first_wire_mm):
 
 
 def compare(sample, finders):
-    """Row -> {"scores": as `metrics.clustering`, "events_per_cpu_second": by number of tracks}, and row -> (hit,) labels."""
+    """Row -> {"scores": as `metrics.clustering`, "events_per_cpu_second": by number of tracks}, and row ->
+    (hit,) labels.
+    """
     results, labels = {}, {}
     for name, (find, hidden) in finders.items():
         seen = without(sample.events, hidden) if hidden else sample.events
         for rule, (found, speed) in run(find, seen, sample.first_wire_mm).items():
             labels[name + rule] = found
-            results[name + rule] = {"scores": metrics.clustering_of(sample.events, found), "events_per_cpu_second": speed}
+            results[name + rule] = {
+                "scores": metrics.clustering_of(sample.events, found),
+                "events_per_cpu_second": speed,
+            }
     return results, labels
 
 
@@ -220,7 +273,9 @@ def main(argv=None):
     one_thread()
     model = load_finder(args)
     content = {
-        "command": shlex.join(["python", "scripts/benchmark_clustering.py", *(sys.argv[1:] if argv is None else argv)]),
+        "command": shlex.join(
+            ["python", "scripts/benchmark_clustering.py", *(sys.argv[1:] if argv is None else argv)]
+        ),
         "device": lib.describe_device(),
         "model": None if model is None else args.model or DEFAULT_MODEL,
         "seed": None if args.files else args.seed,
@@ -231,7 +286,10 @@ def main(argv=None):
         for name, sample in samples.items():
             results, labels = compare(sample, finders_of(args, model, sample))
             if sample.clusters is not None:
-                results[IN_FILE] = {"scores": metrics.clustering_of(sample.events, sample.clusters), "events_per_cpu_second": {}}
+                results[IN_FILE] = {
+                    "scores": metrics.clustering_of(sample.events, sample.clusters),
+                    "events_per_cpu_second": {},
+                }
             content["samples"][name] = {"n_events": len(sample.events), "finders": results}
             print(f"**{name}**, {len(sample.events)} events\n\n{table(results)}\n", flush=True)
             if args.figures and name == drawn_sample(samples):
@@ -247,10 +305,16 @@ def main(argv=None):
 def table(results):
     """Markdown: a row a finder, a column a figure, values for each true number of tracks."""
     classes = numbers_of_tracks(results)
-    lines = [f"| {'/'.join(classes)} {'track' if classes == ['1'] else 'tracks'} | " + " | ".join(COLUMNS) + " | events per CPU second |"]
+    lines = [
+        f"| {'/'.join(classes)} {'track' if classes == ['1'] else 'tracks'} | "
+        + " | ".join(COLUMNS)
+        + " | events per CPU second |"
+    ]
     lines.append("| --- |" + " --- |" * (len(COLUMNS) + 1))
     for row, result in results.items():
-        cells = ["/".join(percent(result["scores"][n][figure]) for n in classes) for figure in COLUMNS.values()]
+        cells = [
+            "/".join(percent(result["scores"][n][figure]) for n in classes) for figure in COLUMNS.values()
+        ]
         speed = result["events_per_cpu_second"]
         cells.append("/".join(f"{speed[n]:.0f}" if n in speed else "–" for n in classes))
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
@@ -272,32 +336,48 @@ def drawn_sample(samples):
 
 
 def drawn_row(args, labels):
-    """(row, its labels) that is drawn: network and refit with the foil rule, where there is one, else the last finder."""
+    """(row, its labels) that is drawn: network and refit with the foil rule, where there is one, else the
+    last finder.
+    """
     row = FINDERS["refit"] + WITH_FOIL
     row = row if row in labels else list(labels)[-1]
     return row, labels[row]
 
 
 def draw_events(sample, row, labels, args):
-    """For each true number of tracks, the first events that were found right hit for hit and the first others."""
+    """For each true number of tracks, the first events that were found right hit for hit and the first
+    others.
+    """
     events, hits = sample.events, sample.events.hits
     n_tracks = events.info["n_tracks"]
-    counts = metrics.clustering_by_event(events.hit_offsets, hits["track"], hits["second_track"], labels, n_tracks)
+    counts = metrics.clustering_by_event(
+        events.hit_offsets, hits["track"], hits["second_track"], labels, n_tracks
+    )
     perfect, (n_right, n_hits) = counts["perfect"][0] > 0, counts["hit_accuracy"]
     for n in np.unique(n_tracks):
-        good, failed = (np.flatnonzero((n_tracks == n) & chosen & (n_hits > 0))[: args.displays] for chosen in (perfect, ~perfect))
+        good, failed = (
+            np.flatnonzero((n_tracks == n) & chosen & (n_hits > 0))[: args.displays]
+            for chosen in (perfect, ~perfect)
+        )
         name = metrics.number_of(n)
         titles = [f"{name}, event {event}: perfect" for event in good]
-        titles += [f"{name}, event {event}: {n_hits[event] - n_right[event]} of {n_hits[event]} hits wrong" for event in failed]
+        titles += [
+            f"{name}, event {event}: {n_hits[event] - n_right[event]} of {n_hits[event]} hits wrong"
+            for event in failed
+        ]
         path = args.figures / f"tracks_{n}.{args.format}"
         of = {"first_wire_mm": sample.first_wire_mm, "found": labels, "finder": row}
         plotting.page_of_events(events, [*good, *failed], path, titles, **of)
 
 
 def draw_comparison(samples, path):
-    """Perfect events of all finders, a panel a sample: dots by true number of tracks, bars the 68 % intervals."""
+    """Perfect events of all finders, a panel a sample: dots by true number of tracks, bars the 68 %
+    intervals.
+    """
     results = [sample["finders"] for sample in samples.values()]
-    rows = [row for row in results[0] if row + WITH_FOIL in results[0]]  # clusters of files have no foil rule after them
+    rows = [
+        row for row in results[0] if row + WITH_FOIL in results[0]
+    ]  # clusters of files have no foil rule after them
     place = -np.arange(len(rows))
     classes = sorted(set().union(*map(numbers_of_tracks, results)), key=int)
     colour = lambda n: plotting.PALETTE[(int(n) - 1) % len(plotting.PALETTE)]  # noqa: E731  that of n tracks in all figures
@@ -310,17 +390,39 @@ def draw_comparison(samples, path):
                 continue
             for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour(n))):
                 scores = [result[row + rule]["scores"][n]["perfect"] for row in rows]
-                value, low, high = 100 * np.array([[score["value"], *score["interval"]] for score in scores]).T
-                style = {"fmt": marker(n), "color": colour(n), "markerfacecolor": face, "markersize": 5, "elinewidth": 1}
+                value, low, high = (
+                    100 * np.array([[score["value"], *score["interval"]] for score in scores]).T
+                )
+                style = {
+                    "fmt": marker(n),
+                    "color": colour(n),
+                    "markerfacecolor": face,
+                    "markersize": 5,
+                    "elinewidth": 1,
+                }
                 ax.errorbar(value, place + shift, xerr=(value - low, high - value), **style)
-        ax.set(title=f"{name}, {samples[name]['n_events']} events", xlabel="perfect events (%)", xlim=(-3, 103))
+        ax.set(
+            title=f"{name}, {samples[name]['n_events']} events", xlabel="perfect events (%)", xlim=(-3, 103)
+        )
         ax.set(yticks=place, yticklabels=rows)
         ax.grid(color=plotting.GRID_COLOUR, linewidth=0.6)
         ax.set_axisbelow(True)
-    handles = [Line2D([], [], linestyle="", label=metrics.number_of(int(n)), color=colour(n), marker=marker(n)) for n in classes]
+    handles = [
+        Line2D([], [], linestyle="", label=metrics.number_of(int(n)), color=colour(n), marker=marker(n))
+        for n in classes
+    ]
     grey = {"color": "0.3", "marker": "o", "linestyle": ""}
-    handles += [Line2D([], [], label="with the foil rule", **grey), Line2D([], [], label="without", markerfacecolor="white", **grey)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 + 2 * len(results)), frameon=False, fontsize=9)
+    handles += [
+        Line2D([], [], label="with the foil rule", **grey),
+        Line2D([], [], label="without", markerfacecolor="white", **grey),
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 2 + 2 * len(results)),
+        frameon=False,
+        fontsize=9,
+    )
     plotting.save(figure, path)
 
 

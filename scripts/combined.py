@@ -1,9 +1,10 @@
-"""Count the tracks (1 to 4) of an event in its three views: trained top, side and front counters joined by transfer learning.
+"""Count the tracks (1 to 4) of an event in three views: trained counters joined by transfer learning.
 
     python scripts/combined.py --top top_my_generator --side runs/small/side --front runs/small/front --out runs/combined
 
-The towers are counters trained by `number_of_tracks_classification.py`. Three of them have to run in the time of one, so that most are of
-`--size small`. They are frozen while the new layers learn, then everything is trained at a lower rate.
+The towers are counters trained by `number_of_tracks_classification.py`. Three of them have to run in the time
+of one, so that most are of `--size small`. They are frozen while the new layers learn, then everything is
+trained at a lower rate.
 """
 
 import argparse
@@ -20,10 +21,19 @@ VIEWS = ("top", "side", "front")
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)]
+    )
     for view in VIEWS:
-        parser.add_argument(f"--{view}", required=True, metavar="MODEL", help="trained counter, name or run folder")
-    parser.add_argument("--frozen-epochs", type=int, default=1, help="epochs with frozen towers, before the others (default: %(default)s)")
+        parser.add_argument(
+            f"--{view}", required=True, metavar="MODEL", help="trained counter, name or run folder"
+        )
+    parser.add_argument(
+        "--frozen-epochs",
+        type=int,
+        default=1,
+        help="epochs with frozen towers, before the others (default: %(default)s)",
+    )
     lib.generator_arguments(parser, GENERATORS)
     parser.set_defaults(learning_rate=3e-4)
     return parser.parse_args(argv)
@@ -35,7 +45,10 @@ def main(argv=None):
     towers = {view: getattr(args, view) for view in VIEWS}
     generate, n_sides = GENERATORS[args.generator]
     n_channels = args.sides or (number_of_tracks.sides_of_files(args.data) if args.data else n_sides)
-    settings = {**lib.data_settings(args), "seed": args.seed + 1000}  # other events than the towers were trained on
+    settings = {
+        **lib.data_settings(args),
+        "seed": args.seed + 1000,
+    }  # other events than the towers were trained on
     steps = args.epoch_events // args.batch_size
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     with lib.choose_strategy(args).scope():
@@ -44,7 +57,14 @@ def main(argv=None):
         model.compile(lib.optimizer(4e-3, args.frozen_epochs * steps), **compiled)
     data = number_of_tracks.load(VIEWS, generate=generate, n_channels=n_channels, **settings)
     if args.frozen_epochs and not lib.epochs_done(args):
-        model.fit(data.train, validation_data=data.val, epochs=args.frozen_epochs, steps_per_epoch=steps, verbose=2, shuffle=False)
+        model.fit(
+            data.train,
+            validation_data=data.val,
+            epochs=args.frozen_epochs,
+            steps_per_epoch=steps,
+            verbose=2,
+            shuffle=False,
+        )
     with lib.choose_strategy(args).scope():
         set_towers_trainable(model, True)
         model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **compiled)
@@ -66,7 +86,10 @@ def main(argv=None):
         model,
         args,
         scores,
-        {**data.description, "towers": {view: lib.load_card(name)["command"] for view, name in towers.items()}},
+        {
+            **data.description,
+            "towers": {view: lib.load_card(name)["command"] for view, name in towers.items()},
+        },
         "probability of 1, 2, 3 and 4 tracks",
         metrics.failures(scores["test"]),
     )
@@ -84,7 +107,9 @@ def load_tower(name, view, n_channels):
     if names != [view]:
         raise ValueError(f"--{view} {name}: a model of {', '.join(names)}")
     if n_sides != n_channels:
-        raise ValueError(f"--{view} {name}: a counter of {n_sides} tracker sides, but the events have {n_channels} (--generator, --sides)")
+        raise ValueError(
+            f"--{view} {name}: a counter of {n_sides} tracker sides, but the events have {n_channels} (--generator, --sides)"
+        )
     return tower
 
 

@@ -3,9 +3,9 @@
     python scripts/count_tracks.py                     simulated events
     python scripts/count_tracks.py FILES... --out runs/my_files      any kind of file, real ones too
 
-Writes `counts.csv` (a line an event: its file, run and number, true number of tracks, each -1 where unknown, predicted one and its
-probability) and `events.pdf` with event displays to the output folder; where all events carry labels, also `confusion.pdf` and
-`scores.json`. Those of an earlier run are removed.
+Writes `counts.csv` (a line an event: its file, run and number, true number of tracks, each -1 where unknown,
+predicted one and its probability) and `events.pdf` with event displays to the output folder; where all events
+carry labels, also `confusion.pdf` and `scores.json`. Those of an earlier run are removed.
 """
 
 import argparse
@@ -19,8 +19,9 @@ import lib
 import metrics
 import plotting
 from architectures import view_transformer  # noqa: F401  saved counters need its layers
-from datasets import number_of_tracks, open_events
+from datasets import number_of_tracks
 from datasets.events import concatenate
+from datasets.readers import open_events
 from my_generator import straight_lines
 
 SIMULATED_BLOCK = 8192
@@ -29,14 +30,32 @@ RESULTS = ("counts.csv", "scores.json", "confusion.pdf", "events.pdf")
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", help="files or globs (default: simulated events of the straight-line generator)")
-    parser.add_argument("--model", default="top_my_generator", help="name of a shipped model or path of a run (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("runs/count_tracks"), metavar="FOLDER", help="(default: %(default)s)")
-    positive, natural = lib.at_least(1), lib.at_least(0)
-    parser.add_argument("--events", type=positive, default=20000, help="events to simulate without files (default: %(default)s)")
-    parser.add_argument("--seed", type=natural, default=12345, help="of the simulated events (default: %(default)s)")
     parser.add_argument(
-        "--displays", type=natural, default=20, help="events drawn, half of them wrongly counted ones (default: %(default)s)"
+        "files", nargs="*", help="files or globs (default: simulated events of the straight-line generator)"
+    )
+    parser.add_argument(
+        "--model",
+        default="top_my_generator",
+        help="name of a shipped model or path of a run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/count_tracks"), metavar="FOLDER", help="(default: %(default)s)"
+    )
+    positive, natural = lib.at_least(1), lib.at_least(0)
+    parser.add_argument(
+        "--events",
+        type=positive,
+        default=20000,
+        help="events to simulate without files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=12345, help="of the simulated events (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--displays",
+        type=natural,
+        default=20,
+        help="events drawn, half of them wrongly counted ones (default: %(default)s)",
     )
     parser.add_argument("--batch-size", type=positive, default=128, help="(default: %(default)s)")
     open_events.add_drift_model(parser)
@@ -44,17 +63,25 @@ def parse_args(argv=None):
 
 
 def tables(args):
-    """Yield (table of events, their file, distance of their first wires from the foil in mm), from files or simulated."""
+    """Yield (table of events, their file, distance of their first wires from the foil in mm), from files or
+    simulated.
+    """
     if args.files:
         opened = []
         on_file = lambda *file: opened.append(file)  # noqa: E731
-        for events in open_events.stream(args.files, progress=True, on_file=on_file, drift_model=args.drift_model):
+        for events in open_events.stream(
+            args.files, progress=True, on_file=on_file, drift_model=args.drift_model
+        ):
             path, kind = opened[-1]
             yield events, path, open_events.FIRST_WIRE_MM[kind]
         return
     for start in track(range(0, args.events, SIMULATED_BLOCK), "simulating", transient=True):
         n = min(SIMULATED_BLOCK, args.events - start)
-        yield straight_lines.generate(n, seed=args.seed, first_event=start), "", open_events.FIRST_WIRE_MM["my_generator"]
+        yield (
+            straight_lines.generate(n, seed=args.seed, first_event=start),
+            "",
+            open_events.FIRST_WIRE_MM["my_generator"],
+        )
 
 
 def main(argv=None):
@@ -75,7 +102,11 @@ def main(argv=None):
             examples += [(events[i], title(events, i, path, p[i], target), first_wire_mm) for i in some]
     if not any(map(len, truth)):
         raise ValueError(f"{', '.join(args.files)}: no events")
-    names, truth, probabilities = np.concatenate(names, axis=1), np.concatenate(truth), np.concatenate(probabilities)
+    names, truth, probabilities = (
+        np.concatenate(names, axis=1),
+        np.concatenate(truth),
+        np.concatenate(probabilities),
+    )
     counts = np.bincount(probabilities.argmax(1))
     found = ", ".join(f"{metrics.number_of(n, target)}: {count}" for n, count in enumerate(counts) if count)
     print(f"{len(truth)} events; counted {found}")
@@ -89,7 +120,10 @@ def main(argv=None):
 
 def title(events, i, path, probabilities, target):
     """What stands above the display of an event: what it is, and what was counted."""
-    true, counted = (metrics.name_of(n, target) for n in (number_of_tracks.numbers(events[i], target)[0], probabilities.argmax()))
+    true, counted = (
+        metrics.name_of(n, target)
+        for n in (number_of_tracks.numbers(events[i], target)[0], probabilities.argmax())
+    )
     said = f"predicted {counted} (p = {probabilities.max():.2f})"
     return f"{plotting.title_of(events, i, path)}: " + (said if true == "-1" else f"true {true}, {said}")
 
@@ -104,11 +138,17 @@ def write(names, truth, probabilities, path):
 
 
 def measure(truth, probabilities, args, target):
-    """The figures of merit, printed, written and drawn; None, and a line that says why, where some event cannot be judged."""
+    """The figures of merit, printed, written and drawn; None, and a line that says why, where some event
+    cannot be judged.
+    """
     n_events, most = len(truth), probabilities.shape[1] - 1
     unknown, beyond = (truth < 0).sum(), (truth > most).sum()
     if unknown or beyond:
-        why = f"{unknown} of {n_events} events carry no label" if unknown else f"{beyond} of {n_events} events have more than {most}"
+        why = (
+            f"{unknown} of {n_events} events carry no label"
+            if unknown
+            else f"{beyond} of {n_events} events have more than {most}"
+        )
         print(f"no scores: {why}")
         return None
     scores = metrics.counting(truth, probabilities, range(most + 1))
@@ -122,7 +162,9 @@ def draw(examples, path):
     """Pages of event displays, (table of one event, its title, its first wires) each."""
     if examples:
         tables, titles, first_wires = zip(*examples, strict=True)
-        plotting.page_of_events(concatenate(tables), range(len(examples)), path, titles, first_wire_mm=first_wires)
+        plotting.page_of_events(
+            concatenate(tables), range(len(examples)), path, titles, first_wire_mm=first_wires
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python scripts/evaluate.py top_my_generator FILES... --json out.json
 
-Takes a shipped model's name or the path of a run. What the model counts, tracks or straight segments, stands in its card; of segments
-the highest label is that number or more. Prints the confusion matrix and writes the figures of merit as JSON: `target`, `n_events`,
-`accuracy` (0 to 1), `interval` (68 %, binomial), `confusion` (rows true, columns predicted), `labels` of its rows and columns.
+Takes a shipped model's name or the path of a run. What the model counts, tracks or straight segments, stands
+in its card; of segments the highest label is that number or more. Prints the confusion matrix and writes the
+figures of merit as JSON: `target`, `n_events`, `accuracy` (0 to 1), `interval` (68 %, binomial), `confusion`
+(rows true, columns predicted), `labels` of its rows and columns.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import numpy as np
 import lib
 import metrics
 from architectures import view_transformer  # noqa: F401  saved counters need its layers
-from datasets import number_of_tracks, open_events
+from datasets import number_of_tracks
+from datasets.readers import open_events
 
 
 def parse_args(argv=None):

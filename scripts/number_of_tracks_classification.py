@@ -3,12 +3,12 @@
     python scripts/number_of_tracks_classification.py --view top --out models/top_my_generator
     python scripts/number_of_tracks_classification.py --target segments --generator kinked --out models/linear_segments
 
-The networks are transformers, which learn beside the number which tracks are in each piece of the image; those of `--size small`, the
-towers of the combined model, are residual networks.
+The networks are transformers, which learn beside the number which tracks are in each piece of the image;
+those of `--size small`, the towers of the combined model, are residual networks.
 
-Trains on fresh events of a generator, or on files (`--data`), and writes model, card, history and confusion matrix to the run
-folder. The test events, and the files of `--test-data`, are looked at once, at the end. Times and accuracies of the shipped
-models stand in the README.
+Trains on fresh events of a generator, or on files (`--data`), and writes model, card, history and confusion
+matrix to the run folder. The test events, and the files of `--test-data`, are looked at once, at the end.
+Times and accuracies of the shipped models stand in the README.
 """
 
 import argparse
@@ -34,11 +34,15 @@ OUTPUTS = {
 }
 
 IDEAL = ("my_generator", "toyhaystack")  # generators of ideal events
-KNOWS_IDEAL = ["Knows ideal events alone: an isolated hit, a missing height or cross-talk may count as a track."]
+KNOWS_IDEAL = [
+    "Knows ideal events alone: an isolated hit, a missing height or cross-talk may count as a track."
+]
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=20)])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=20)]
+    )
     parser.add_argument("--view", choices=NETWORKS, default="top", help="(default: %(default)s)")
     parser.add_argument(
         "--size",
@@ -58,7 +62,11 @@ def parse_args(argv=None):
         default=1.0,
         help="of the loss of a transformer's second task, the owners of the pieces; 0: it learns the number alone (default: %(default)s)",
     )
-    parser.add_argument("--start-from", metavar="MODEL", help="begin with the weights of a trained model (default: random ones)")
+    parser.add_argument(
+        "--start-from",
+        metavar="MODEL",
+        help="begin with the weights of a trained model (default: random ones)",
+    )
     lib.generator_arguments(parser, GENERATORS)
     return parser.parse_args(argv)
 
@@ -75,15 +83,28 @@ def main(argv=None):
         if args.start_from:
             own = {layer.name: layer for layer in model.layers}
             trained = lib.load_model(args.start_from).layers
-            if other := [layer.name for layer in trained if layer.name not in own or shapes(layer) != shapes(own[layer.name])]:
-                raise ValueError(f"--start-from {args.start_from}: another network than this one, which has no such {other[0]}")
+            if other := [
+                layer.name
+                for layer in trained
+                if layer.name not in own or shapes(layer) != shapes(own[layer.name])
+            ]:
+                raise ValueError(
+                    f"--start-from {args.start_from}: another network than this one, which has no such {other[0]}"
+                )
             for layer in trained:
                 own[layer.name].set_weights(layer.get_weights())
-        model.compile(lib.optimizer(args.learning_rate, args.epochs * steps), **objective(model, args.owners_weight))
+        model.compile(
+            lib.optimizer(args.learning_rate, args.epochs * steps), **objective(model, args.owners_weight)
+        )
     owners_in = model.get_layer("lit_pieces").length if "owners" in model.output_names else None
     settings = lib.data_settings(args)
     data = number_of_tracks.load(
-        (args.view,), generate=generate, n_channels=n_channels, target=args.target, owners_in=owners_in, **settings
+        (args.view,),
+        generate=generate,
+        n_channels=n_channels,
+        target=args.target,
+        owners_in=owners_in,
+        **settings,
     )
     model.fit(
         data.train,
@@ -101,11 +122,15 @@ def main(argv=None):
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)
         scores[name] = metrics.counting(classes + 1, probabilities, labels)
-    failures = metrics.failures(scores["test"], what=args.target) + (KNOWS_IDEAL if args.generator in IDEAL and not args.data else [])
+    failures = metrics.failures(scores["test"], what=args.target) + (
+        KNOWS_IDEAL if args.generator in IDEAL and not args.data else []
+    )
     lib.save_run(model, args, scores, data.description, OUTPUTS[args.target], failures)
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     found = scores["test"]
-    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target)
+    plotting.confusion(
+        found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target
+    )
     lib.draw_model(model, args.out / "model.png")
     print(f"{metrics.describe(found, args.target)}\nin {args.out}")
     return scores
@@ -125,7 +150,9 @@ def build(view, size, input_shape, target="tracks"):
 
 
 def objective(model, owners_weight):
-    """What a network is to learn, as keyword arguments of `compile`: the number, a transformer the owners of lit pieces too."""
+    """What a network is to learn, as keyword arguments of `compile`: the number, a transformer the owners of
+    lit pieces too.
+    """
     number = "sparse_categorical_crossentropy"
     if "owners" not in model.output_names:
         return {"loss": number, "metrics": ["accuracy"]}
@@ -137,10 +164,12 @@ def objective(model, owners_weight):
 
 
 def owners_loss(owners, logits):
-    """Cross-entropy of which tracks, and noise, are in a lit piece, summed over them; (event,) mean over the pieces of an event.
+    """Cross-entropy of which tracks, and noise, are in a lit piece, summed over them; (event,) mean over the
+    pieces of an event.
 
     Args:
-        owners: (event, row, piece, owner), as `views.owners` gives it. logits: the same, as the model gives it.
+        owners: (event, row, piece, owner), as `views.owners` gives it. logits: the same, as the model gives
+            it.
     """
     owners = ops.cast(owners, "float32")
     lit = ops.max(owners, -1)

@@ -16,7 +16,9 @@ from my_generator import GENERATORS
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)]
+    )
     lib.generator_arguments(parser, GENERATORS, epoch_events=16384, val_events=4096, test_events=16384)
     return parser.parse_args(argv)
 
@@ -46,7 +48,14 @@ def main(argv=None):
     for name, test in data.tests.items():
         classes, probabilities = lib.predict(model, test)
         scores[name] = metrics.counting(classes + 1, probabilities, number_of_tracks.LABELS)
-    lib.save_run(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", metrics.failures(scores["test"]))
+    lib.save_run(
+        model,
+        args,
+        scores,
+        data.description,
+        "probability of 1, 2, 3 and 4 tracks",
+        metrics.failures(scores["test"]),
+    )
     plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
     plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
     lib.draw_model(model, args.out / "model.png")

@@ -1,13 +1,15 @@
-"""Tune the tolerances of the classical track finders and the constants of the refit, on events that no comparison uses.
+"""Tune the classical track finders and the refit, on events that no comparison uses.
 
     python scripts/tune_baselines.py --json runs/baselines.json
 
-One option after the other takes the best value of its grid, as often as there are sweeps. What is maximised is the mean of two shares,
-events whose number of tracks is right and events that are right hit for hit, over the presets of the detector's response, the true
-numbers of tracks, and the labels as they are found and after the foil rule. A finder takes from one to five minutes of a CPU core.
+One option after the other takes the best value of its grid, as often as there are sweeps. What is maximised
+is the mean of two shares, events whose number of tracks is right and events that are right hit for hit, over
+the presets of the detector's response, the true numbers of tracks, and the labels as they are found and after
+the foil rule. A finder takes from one to five minutes of a CPU core.
 
-The defaults in `fitting/` come from such runs with seed 77, those of the refit from looks at seed 991 too. Near its top the score is
-flat: of values that differ by less than the statistical error the finders on lines share one. Comparisons use another seed.
+The defaults in `fitting/` come from such runs with seed 77, those of the refit from looks at seed 991 too.
+Near its top the score is flat: of values that differ by less than the statistical error the finders on lines
+share one. Comparisons use another seed.
 """
 
 import argparse
@@ -20,8 +22,8 @@ import lib
 import metrics
 from architectures import track_finder  # noqa: F401  a saved model needs its layers
 from datasets import clustering
-from fitting import connected, density, hough, ransac, refit
-from fitting.foil import foil_rule
+from finding import connected, density, hough, ransac, refit
+from finding.foil import foil_rule
 from my_generator import realistic
 
 PRESETS = ("ideal", "simulation", "data", "harsh")
@@ -71,7 +73,10 @@ JOINS = {
 }
 # the finder, and the grids of its options
 BASELINES = {
-    "connected": (connected.find, {"gap": (0, 1), "z_step_mm": (100.0, 200.0, 300.0, 500.0, np.inf), "min_hits": (2, 3, 4, 5)}),
+    "connected": (
+        connected.find,
+        {"gap": (0, 1), "z_step_mm": (100.0, 200.0, 300.0, 500.0, np.inf), "min_hits": (2, 3, 4, 5)},
+    ),
     "dbscan": (
         density.find,
         {
@@ -83,10 +88,18 @@ BASELINES = {
     ),
     "hdbscan": (
         density.find_hdbscan,
-        {"mm_per_z": (25.0, 40.0, 60.0, 90.0, 150.0), "min_samples": (1, 2, 3, 4), "min_hits": (3, 4, 5, 6), "reach": (2.1, 3.0, 4.5, 7.0)},
+        {
+            "mm_per_z": (25.0, 40.0, 60.0, 90.0, 150.0),
+            "min_samples": (1, 2, 3, 4),
+            "min_hits": (3, 4, 5, 6),
+            "reach": (2.1, 3.0, 4.5, 7.0),
+        },
     ),
     "hough": (hough.find, {"n_angles": (180, 360), "bin_mm": (4.0, 6.0, 8.0), **LINES}),
-    "ransac_cells": (with_kinks(ransac.find_cells), LINES | dict.fromkeys(("off_mm", "reach_mm"), (0.0, 2.0, 4.0, 7.0, 10.0)) | JOINS),
+    "ransac_cells": (
+        with_kinks(ransac.find_cells),
+        LINES | dict.fromkeys(("off_mm", "reach_mm"), (0.0, 2.0, 4.0, 7.0, 10.0)) | JOINS,
+    ),
     "ransac": (with_kinks(ransac.find), LINES | JOINS),
     "refit": (
         refit_of_network(),
@@ -107,9 +120,13 @@ BASELINES = {
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help="(default: all)")
+    parser.add_argument(
+        "--baselines", nargs="+", choices=BASELINES, default=list(BASELINES), help="(default: all)"
+    )
     parser.add_argument("--events", type=int, default=1000, help="of each preset (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=77, help="not that of a comparison (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=77, help="not that of a comparison (default: %(default)s)"
+    )
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="(default: all)")
     parser.add_argument("--sweeps", type=int, default=2, help="through all options (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -117,15 +134,21 @@ def parse_args(argv=None):
 
 
 def shares(events, labels):
-    """(2, number of tracks) shares of events whose number of tracks is right, and of perfect ones, by true number of tracks."""
+    """(2, number of tracks) shares of events whose number of tracks is right, and of perfect ones, by true
+    number of tracks.
+    """
     truth, hits = events.info["n_tracks"], events.hits
-    counts = metrics.clustering_by_event(events.hit_offsets, hits["track"], hits["second_track"], labels, truth)
+    counts = metrics.clustering_by_event(
+        events.hit_offsets, hits["track"], hits["second_track"], labels, truth
+    )
     good = np.stack([counts[figure][0] for figure in ("count_right", "perfect")])
     return np.stack([good[:, truth == n].mean(1) for n in np.unique(truth)], axis=1)
 
 
 def evaluate(find, samples, options):
-    """preset -> {"plain", "foil": [count right, perfect], each a list by number of tracks; "events_per_cpu_second"}."""
+    """preset -> {"plain", "foil": [count right, perfect], each a list by number of tracks;
+    "events_per_cpu_second"}.
+    """
     of_rule = {name: value for name, value in options.items() if name == "max_silent"}
     of_finder = {name: value for name, value in options.items() if name not in of_rule}
     results = {}
@@ -134,7 +157,11 @@ def evaluate(find, samples, options):
         labels = find(events, **of_finder)
         seconds = time.process_time() - start
         plain, foil = shares(events, labels), shares(events, foil_rule(events, labels, **of_rule))
-        results[preset] = {"plain": plain.tolist(), "foil": foil.tolist(), "events_per_cpu_second": len(events) / max(seconds, 1e-9)}
+        results[preset] = {
+            "plain": plain.tolist(),
+            "foil": foil.tolist(),
+            "events_per_cpu_second": len(events) / max(seconds, 1e-9),
+        }
     return results
 
 
@@ -144,7 +171,10 @@ def score(results):
 
 
 def tune(find, grids, samples, sweeps):
-    """The best options found, and what `evaluate` gives with them. A sweep starts from the middle of each grid, the next from its best."""
+    """The best options found, and what `evaluate` gives with them.
+
+    A sweep starts from the middle of each grid, the next from its best.
+    """
     options = {name: values[len(values) // 2] for name, values in grids.items()}
     best = evaluate(find, samples, options)
     for _ in range(sweeps):
@@ -160,7 +190,9 @@ def tune(find, grids, samples, sweeps):
 
 def main(argv=None):
     args = parse_args(argv)
-    samples = {preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets}
+    samples = {
+        preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets
+    }
     found = {}
     for name in args.baselines:
         options, results = tune(*BASELINES[name], samples, args.sweeps)
@@ -170,7 +202,8 @@ def main(argv=None):
             for kind in ("plain", "foil"):
                 count, right = ("/".join(f"{100 * share:.1f}" for share in row) for row in result[kind])
                 print(
-                    f"  {preset:>10} {kind:>5}: count {count}, perfect {right}, {result['events_per_cpu_second']:.0f} events/s", flush=True
+                    f"  {preset:>10} {kind:>5}: count {count}, perfect {right}, {result['events_per_cpu_second']:.0f} events/s",
+                    flush=True,
                 )
     if args.json:
         lib.write_json(args.json, {"events": args.events, "seed": args.seed, "baselines": found})

@@ -1,6 +1,8 @@
-"""Write `.brio` records for tests, step by step as the description of the format tells it; shares nothing with the reader.
+"""Write `.brio` records for tests, step by step as the description of the format tells it; shares nothing
+with the reader.
 
-Objects are the dictionaries that the reader gives; a dictionary that is written twice becomes a back-reference.
+Objects are the dictionaries that the reader gives; a dictionary that is written twice becomes a
+back-reference.
 """
 
 import struct
@@ -52,16 +54,26 @@ def boolean(value):
 def record(archive, name="datatools::things"):
     """The entry of ROOT's `brio_record` around an archive."""
     length = bytes([len(name)]) if len(name) < 255 else b"\xff" + struct.pack(">I", len(name))
-    return struct.pack(">HII", 1, 0, 0x02000000) + length + name.encode() + struct.pack(">II", 0, len(archive)) + archive
+    return (
+        struct.pack(">HII", 1, 0, 0x02000000)
+        + length
+        + name.encode()
+        + struct.pack(">II", 0, len(archive))
+        + archive
+    )
 
 
 def write_file(path, records, properties=()):
-    """A file with the trees ER and GI; baskets of two entries, not compressed, so that damage to the file reaches the archives."""
+    """A file with the trees ER and GI; baskets of two entries, not compressed, so that damage to the file
+    reaches the archives.
+    """
     with uproot.recreate(path, compression=None) as file:
         for tree, entries in (("GI", properties), ("ER", records)):
             file.mktree(tree, {"record": "var * uint8"})
             for basket in (entries[i : i + 2] for i in range(0, len(entries), 2)):
-                array = ak.unflatten(np.frombuffer(b"".join(basket), np.uint8), [len(entry) for entry in basket])
+                array = ak.unflatten(
+                    np.frombuffer(b"".join(basket), np.uint8), [len(entry) for entry in basket]
+                )
                 file[tree].extend({"record": array})
     return path
 
@@ -82,12 +94,17 @@ class Encoder:
         return self.ids.setdefault(name, len(self.ids))
 
     def start(self, name, thing=None, short=None):
-        """Class information if it is new, object number if tracked; False if only a back-reference was written."""
+        """Class information if it is new, object number if tracked; False if only a back-reference was
+        written.
+        """
         self.class_id(name)
         short = short or name.split("::")[-1]
         if name not in self.announced:
             self.announced.add(name)
-            self.put(integer(short in self.tracked), integer(self.versions.get(short, 1 if name.startswith("shared_ptr") else 0)))
+            self.put(
+                integer(short in self.tracked),
+                integer(self.versions.get(short, 1 if name.startswith("shared_ptr") else 0)),
+            )
         if short not in self.tracked:
             return True
         key = (name, id(thing))
@@ -118,7 +135,9 @@ class Encoder:
         self.put(integer(len(values)), b"" if name == "vector<bool>" else integer(0), *map(write, values))
 
     def pointer(self, name, thing, write, spelled=False):
-        """`spelled`: the class that the pointer declares is abstract, so a new class is called by its full name."""
+        """`spelled`: the class that the pointer declares is abstract, so a new class is called by its full
+        name.
+        """
         if not spelled:
             self.class_id(name)
         if thing is None:
@@ -192,7 +211,11 @@ class Encoder:
         self.base()
         self.start("event_id")
         self.base()
-        self.put(integer(header["event_id"]["run"]), integer(header["event_id"]["event"]), integer(header["generation"]))
+        self.put(
+            integer(header["event_id"]["run"]),
+            integer(header["event_id"]["event"]),
+            integer(header["generation"]),
+        )
         self.start("timestamp")
         self.base()
         self.put(integer(header["timestamp"]["s"]), integer(header["timestamp"]["ps"]))
@@ -204,17 +227,27 @@ class Encoder:
             self.put(string(header["ptime"]["date"]))
             if "time" in header["ptime"]:
                 self.start("time_duration")
-                self.put(boolean(False), *(integer(header["ptime"]["time"][k]) for k in ("hours", "minutes", "seconds", "fraction")))
+                self.put(
+                    boolean(False),
+                    *(
+                        integer(header["ptime"]["time"][k])
+                        for k in ("hours", "minutes", "seconds", "fraction")
+                    ),
+                )
 
     # -- UDD
 
     def calorimeter_digitized_hit(self, hit):
         self.hit(hit)
-        self.put(integer(hit["timestamp"]), boolean(hit["low_threshold_only"]), boolean(hit["high_threshold"]))
+        self.put(
+            integer(hit["timestamp"]), boolean(hit["low_threshold_only"]), boolean(hit["high_threshold"])
+        )
         self.put(*(integer(hit[name]) for name in ("fcr", "lt_trigger_counter", "lt_time_counter")))
         if hit["store"] & 8:
             self.simple("vector<short>", hit["waveform"], integer)
-        for i, name in enumerate(("baseline", "peak_amplitude", "peak_cell", "charge", "rising_cell", "falling_cell"), 4):
+        for i, name in enumerate(
+            ("baseline", "peak_amplitude", "peak_cell", "charge", "rising_cell", "falling_cell"), 4
+        ):
             if hit["store"] >> i & 1:
                 self.put(integer(hit[name]))
         if hit["store"] & 1024:
@@ -405,7 +438,9 @@ class Encoder:
 
     def particle_track_data(self, bank):
         self.handles("particle_track", bank["particles"], self.particle_track)
-        self.handles("calibrated_calorimeter_hit", bank["isolated_calorimeter_hits"], self.calibrated_calorimeter_hit)
+        self.handles(
+            "calibrated_calorimeter_hit", bank["isolated_calorimeter_hits"], self.calibrated_calorimeter_hit
+        )
         self.properties(bank["properties"])
 
     # -- an event
@@ -434,7 +469,8 @@ def event(banks, versions=None, tracked=TRACKED, classes=None):
     """The archive of an event.
 
     Args:
-        banks: name -> content, in order. versions: class -> version, tracked: classes whose objects have numbers.
+        banks: name -> content, in order. versions: class -> version, tracked: classes whose objects have
+            numbers.
         classes: name of a bank -> its class, where it is not the usual one.
     """
     return Encoder(versions, tracked).things(banks, {**BANKS, **(classes or {})})

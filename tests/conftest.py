@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import hit_tree
+from datasets.readers import hit_tree
 from my_generator import straight_lines, toyhaystack
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -97,15 +97,23 @@ def test_combined_model_computes_the_features_of_its_trained_towers():
 
 
 def test_transformers_can_be_towers(tmp_path):
-    towers = {"top": SINGLE_VIEW["top"](), "side": SINGLE_VIEW["side_transformer"](), "front": SINGLE_VIEW["front_transformer"]()}
+    towers = {
+        "top": SINGLE_VIEW["top"](),
+        "side": SINGLE_VIEW["side_transformer"](),
+        "front": SINGLE_VIEW["front_transformer"](),
+    }
     joined = combined_cnn(towers, n_hidden=8)
     images = random_images(joined)
     features = keras.Model(joined.inputs, joined.get_layer("side_features").output)
     alone = keras.Model(towers["side"].inputs, towers["side"].get_layer("features").output)
-    np.testing.assert_allclose(features.predict(images, verbose=0), alone.predict(images["side"], verbose=0), atol=1e-6)
+    np.testing.assert_allclose(
+        features.predict(images, verbose=0), alone.predict(images["side"], verbose=0), atol=1e-6
+    )
     joined.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded.predict(images, verbose=0), joined.predict(images, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0), joined.predict(images, verbose=0), atol=1e-6
+    )
 
 
 def test_frozen_towers_do_not_change_and_unfrozen_ones_do():

@@ -7,10 +7,10 @@ from sklearn.cluster import DBSCAN
 
 from datasets.events import concatenate, make_events
 from datasets.geometry import CELL_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS
-from fitting import connected, density, hough, peeling, ransac
-from fitting import segments as seg
-from fitting.foil import foil_rule
-from fitting.tracks import Hits, count_tracks, finder_hits, number_tracks
+from finding import connected, density, hough, peeling, ransac
+from finding import segments as seg
+from finding.foil import foil_rule
+from finding.labels import Hits, count_tracks, finder_hits, number_tracks
 from my_generator import realistic
 from scripts import tune_baselines
 
@@ -28,29 +28,49 @@ line_finders = pytest.mark.parametrize("find", [FINDERS[name] for name in LINE_F
 
 
 def line_hits(y0, slope, z0=0.0, slope_z=0.0, layers=(0, 8), side=1):
-    """Hits of the line y = y0 + slope x, z = z0 + slope_z x (mm): of all cells, those in whose square the nearest point to the wire is."""
+    """Hits of the line y = y0 + slope x, z = z0 + slope_z x (mm): of all cells, those in whose square the
+    nearest point to the wire is.
+    """
     layer, column = (grid.ravel() for grid in np.mgrid[layers[0] : layers[1] + 1, :N_COLUMNS])
     x, y = 22 + CELL_MM * layer, CELL_MM * (column - MIDDLE_COLUMN)
     nearest_x = (x + slope * (y - y0)) / (1 + slope**2)
     nearest_y, z = y0 + slope * nearest_x, z0 + slope_z * nearest_x
     dx, dy = nearest_x - x, nearest_y - y
     fired = (np.maximum(np.abs(dx), np.abs(dy)) < 22) & (np.abs(z) < 1550)
-    values = {"layer": layer, "column": column, "drift_radius_mm": np.hypot(dx, dy), "z_mm": z, "side": np.full(len(x), side)}
+    values = {
+        "layer": layer,
+        "column": column,
+        "drift_radius_mm": np.hypot(dx, dy),
+        "z_mm": z,
+        "side": np.full(len(x), side),
+    }
     return {name: array[fired] for name, array in values.items()}
 
 
 def event(*lines, noise=()):
     """One event of the lines, dicts of hits; each is a track; noise: (layer, column, radius, z)."""
     names = ("layer", "column", "drift_radius_mm", "z_mm")
-    noise = dict(zip(names, np.array(noise, float).reshape(-1, 4).T, strict=True)) | {"side": np.ones(len(noise))}
+    noise = dict(zip(names, np.array(noise, float).reshape(-1, 4).T, strict=True)) | {
+        "side": np.ones(len(noise))
+    }
     hits = {name: np.concatenate([line[name] for line in (*lines, noise)]) for name in (*names, "side")}
     counts = [len(line["layer"]) for line in lines]
-    hits["track"] = np.concatenate([np.repeat(np.arange(len(lines)), counts), np.full(len(noise["layer"]), -1)])
-    return make_events(hits, [0, len(hits["layer"])], {"side": np.ones(len(lines))}, [0, len(lines)], {"n_tracks": [len(lines)]})
+    hits["track"] = np.concatenate(
+        [np.repeat(np.arange(len(lines)), counts), np.full(len(noise["layer"]), -1)]
+    )
+    return make_events(
+        hits,
+        [0, len(hits["layer"])],
+        {"side": np.ones(len(lines))},
+        [0, len(lines)],
+        {"n_tracks": [len(lines)]},
+    )
 
 
 def same_partition(labels, other):
-    return len(np.unique(np.stack([labels, other]), axis=1).T) == len(np.unique(labels)) == len(np.unique(other))
+    return (
+        len(np.unique(np.stack([labels, other]), axis=1).T) == len(np.unique(labels)) == len(np.unique(other))
+    )
 
 
 def data_events(n=30):
@@ -157,7 +177,10 @@ def test_a_line_is_found_without_any_height_or_radius(find, name):
 @pytest.mark.parametrize("find", [ransac.find, hough.find])
 def test_a_kinked_track_is_one_track_unless_segments_are_asked_for(find):
     # both lines meet at x = 198 mm, the wires of layer 4, and turn by 13 degrees there
-    before, after = line_hits(-300, 2.0, 0, 1.5, layers=(0, 4)), line_hits(-300 + 198 * (2 - 4), 4.0, 0, 1.5, layers=(4, 8))
+    before, after = (
+        line_hits(-300, 2.0, 0, 1.5, layers=(0, 4)),
+        line_hits(-300 + 198 * (2 - 4), 4.0, 0, 1.5, layers=(4, 8)),
+    )
     events = event(before, after)
     np.testing.assert_array_equal(find(events), 0)
     assert count_tracks(events, find(events, kinks=None)) == 2
@@ -183,13 +206,22 @@ def test_the_fit_agrees_with_scipy():
     rng = np.random.default_rng(4)
     events = event(line_hits(30.0, 0.7, 100, 0.4))
     hits, _ = finder_hits(events)
-    smeared = Hits(hits.x, hits.y, hits.radius + rng.normal(0, 0.5, len(hits.x)), hits.z + rng.normal(0, 10, len(hits.x)), hits.group, 2)
+    smeared = Hits(
+        hits.x,
+        hits.y,
+        hits.radius + rng.normal(0, 0.5, len(hits.x)),
+        hits.z + rng.normal(0, 10, len(hits.x)),
+        hits.group,
+        2,
+    )
     slope = np.arctan(0.7)
     start = np.array([slope + np.pi / 2, np.cos(slope) * 30, 0, np.nan, 0])[:, None]
     angle, offset, t0, z0, slope_z = seg.fit(start, np.zeros(len(hits.x), int), smeared, steps=10)[:, 0]
 
     def residuals(parameters):
-        return np.abs(np.cos(parameters[0]) * hits.x + np.sin(parameters[0]) * hits.y - parameters[1]) - np.abs(smeared.radius)
+        return np.abs(
+            np.cos(parameters[0]) * hits.x + np.sin(parameters[0]) * hits.y - parameters[1]
+        ) - np.abs(smeared.radius)
 
     best = optimize.least_squares(residuals, start[:2, 0], x_scale=[1e-3, 1])
     assert angle == pytest.approx(best.x[0], abs=1e-5)
@@ -202,9 +234,13 @@ def test_the_fit_agrees_with_scipy():
 def test_runs_end_at_gaps_and_short_ones_are_left_out():
     group = np.array([0, 0, 0, 0, 0, 1, 1])
     t = np.array([300.0, 0.0, 90.0, 45.0, 345.0, 0.0, 10.0])
-    np.testing.assert_array_equal(seg.in_runs(group, t, 100.0, 3), [False, True, True, True, False, False, False])
+    np.testing.assert_array_equal(
+        seg.in_runs(group, t, 100.0, 3), [False, True, True, True, False, False, False]
+    )
     np.testing.assert_array_equal(seg.in_runs(group, t, 100.0, 2), True)
-    np.testing.assert_array_equal(seg.in_runs(group, t, 40.0, 2), [False, False, False, False, False, True, True])
+    np.testing.assert_array_equal(
+        seg.in_runs(group, t, 40.0, 2), [False, False, False, False, False, True, True]
+    )
 
 
 def horizontal(y, z):
@@ -248,7 +284,9 @@ def test_connected_cells_are_those_of_an_image(cells):
     image = np.zeros((N_LAYERS, N_COLUMNS), int)
     image[layer, column] = 1
     expected = ndimage.label(image, np.ones((3, 3)))[0][layer, column]
-    labels = connected.find(make_events({"layer": layer, "column": column}, [0, len(layer)]), gap=0, min_hits=1)
+    labels = connected.find(
+        make_events({"layer": layer, "column": column}, [0, len(layer)]), gap=0, min_hits=1
+    )
     assert same_partition(labels, expected)
 
 
@@ -274,7 +312,12 @@ def test_dbscan_of_all_events_at_once_is_that_of_each():
 
 
 def test_a_missing_height_is_that_of_the_nearest_hit_of_the_same_side():
-    hits = {"layer": [0, 1, 5, 0], "column": [5, 5, 5, 5], "side": [1, 1, 1, 0], "z_mm": [100.0, np.nan, 300.0, np.nan]}
+    hits = {
+        "layer": [0, 1, 5, 0],
+        "column": [5, 5, 5, 5],
+        "side": [1, 1, 1, 0],
+        "z_mm": [100.0, np.nan, 300.0, np.nan],
+    }
     coordinates, order = finder_hits(make_events(hits, [0, 4]))
     z = np.empty(4)
     z[order] = density.scaled_points(coordinates, 10.0)[:, 2]
@@ -300,7 +343,11 @@ def test_the_foil_rule_renumbers_what_is_left():
 
 
 def test_the_foil_rule_joins_a_line_to_the_track_it_continues():
-    events = event(line_hits(0, 0.2, 0, 1.0, layers=(0, 4)), line_hits(0, 0.2, 0, 1.0, layers=(5, 8)), line_hits(900, 0.0))
+    events = event(
+        line_hits(0, 0.2, 0, 1.0, layers=(0, 4)),
+        line_hits(0, 0.2, 0, 1.0, layers=(5, 8)),
+        line_hits(900, 0.0),
+    )
     expected = np.where(events.hits["track"] == 2, 1, 0)
     np.testing.assert_array_equal(foil_rule(events, events.hits["track"]), expected)
 
@@ -308,9 +355,13 @@ def test_the_foil_rule_joins_a_line_to_the_track_it_continues():
 def test_the_foil_rule_does_not_join_at_another_height():
     events = event(line_hits(0, 0.2, 0, layers=(0, 4)), line_hits(0, 0.2, 800, layers=(5, 8)))
     labels = foil_rule(events, events.hits["track"])
-    np.testing.assert_array_equal(labels, events.hits["track"])  # it stays alone: all cells on its way to the foil fired
+    np.testing.assert_array_equal(
+        labels, events.hits["track"]
+    )  # it stays alone: all cells on its way to the foil fired
     aside = event(line_hits(0, 0.2, 0, layers=(0, 4)), line_hits(200, 0.2, 0, layers=(5, 8)))
-    np.testing.assert_array_equal(foil_rule(aside, aside.hits["track"]), np.where(aside.hits["track"] == 1, -1, 0))
+    np.testing.assert_array_equal(
+        foil_rule(aside, aside.hits["track"]), np.where(aside.hits["track"] == 1, -1, 0)
+    )
 
 
 def test_a_track_whose_first_cells_another_one_took_starts_at_the_foil():
@@ -365,7 +416,9 @@ def test_shares_to_tune_by_are_those_of_events_right_in_number_and_in_every_hit(
 @pytest.mark.parametrize("name", ["connected", "refit"])
 def test_the_tuning_script_writes_the_best_options(name, tmp_path):
     path = tmp_path / "tuned.json"
-    found = tune_baselines.main(["--baselines", name, "--events", "20", "--presets", "data", "--sweeps", "1", "--json", str(path)])
+    found = tune_baselines.main(
+        ["--baselines", name, "--events", "20", "--presets", "data", "--sweeps", "1", "--json", str(path)]
+    )
     assert path.exists()
     find, grids = tune_baselines.BASELINES[name]
     samples = {"data": realistic.generate(20, preset="data", seed=77)}

@@ -9,8 +9,8 @@ import lib
 import metrics
 import plotting
 from architectures import track_finder
-from datasets import hit_tree
-from fitting import connected, foil, refit
+from datasets.readers import hit_tree
+from finding import connected, foil, refit
 from my_generator import realistic, straight_lines, toyhaystack
 from my_generator.response import PRESETS
 from scripts import benchmark_clustering
@@ -35,7 +35,17 @@ def unlabelled(events):
 
 
 def test_the_oracle_is_right_on_ideal_events(tmp_path, capsys):
-    arguments = ["--presets", "ideal", "--events", "200", "--finders", "oracle", "oracle_covered", "--json", str(tmp_path / "out.json")]
+    arguments = [
+        "--presets",
+        "ideal",
+        "--events",
+        "200",
+        "--finders",
+        "oracle",
+        "oracle_covered",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
     content = benchmark_clustering.main(arguments)
     finders = content["samples"]["ideal"]["finders"]
     assert list(finders) == [ORACLE, ORACLE + " + foil rule", COVERED, COVERED + " + foil rule"]
@@ -46,7 +56,19 @@ def test_the_oracle_is_right_on_ideal_events(tmp_path, capsys):
 
 def test_the_json_holds_every_figure_of_every_class_and_how_it_was_made(tmp_path):
     path = tmp_path / "out.json"
-    arguments = ["--presets", "data", "harsh", "--events", "60", "--seed", "5", "--finders", "ransac", "--json", str(path)]
+    arguments = [
+        "--presets",
+        "data",
+        "harsh",
+        "--events",
+        "60",
+        "--seed",
+        "5",
+        "--finders",
+        "ransac",
+        "--json",
+        str(path),
+    ]
     benchmark_clustering.main(arguments)
     content = json.loads(path.read_text())
     assert content["seed"] == 5 and content["files"] == [] and content["model"] is None
@@ -66,7 +88,11 @@ def test_the_json_holds_every_figure_of_every_class_and_how_it_was_made(tmp_path
 def test_all_classical_finders_have_a_row_with_and_without_the_foil_rule(capsys):
     names = ["connected", "dbscan", "hdbscan", "hough", "ransac_cells", "ransac"]
     benchmark_clustering.main(["--presets", "simulation", "--events", "24", "--finders", *names])
-    rows = [line.split(" | ")[0].removeprefix("| ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    rows = [
+        line.split(" | ")[0].removeprefix("| ")
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("| ")
+    ]
     assert rows[2:] == [FINDERS[name] + rule for name in names for rule in ("", " + foil rule")]
 
 
@@ -80,7 +106,10 @@ def test_labels_are_those_of_the_finder_on_all_events_at_once():
 
 def test_a_table_shows_percent_by_number_of_tracks():
     scores = {
-        n: {name: {"value": value, "n": 3, "interval": [0, 1]} for name in benchmark_clustering.COLUMNS.values()}
+        n: {
+            name: {"value": value, "n": 3, "interval": [0, 1]}
+            for name in benchmark_clustering.COLUMNS.values()
+        }
         for n, value in (("1", 0.5), ("2", 1))
     }
     scores["1"]["noise_rejected"]["n"] = 0
@@ -88,14 +117,22 @@ def test_a_table_shows_percent_by_number_of_tracks():
         {"mine": {"scores": scores | {"all": {}}, "events_per_cpu_second": {"1": 1390.0, "2": 70.0}}}
     ).splitlines()
     assert lines[0].startswith("| 1/2 tracks | count right | efficiency | fake | noise rejected |")
-    assert lines[2] == "| mine | 50.0/100.0 | 50.0/100.0 | 50.0/100.0 | –/100.0 | 50.0/100.0 | 50.0/100.0 | 1390/70 |"
+    assert (
+        lines[2]
+        == "| mine | 50.0/100.0 | 50.0/100.0 | 50.0/100.0 | –/100.0 | 50.0/100.0 | 50.0/100.0 | 1390/70 |"
+    )
 
 
 def test_files_of_both_generators_have_a_table_each_and_their_own_geometry(toy_file, haystack_file, capsys):
     args = benchmark_clustering.parse_args([str(toy_file), str(haystack_file)])
     samples = benchmark_clustering.samples_of(args)
-    assert {name: sample.first_wire_mm for name, sample in samples.items()} == {"my_generator files": 22.0, "toyhaystack files": 53.0}
-    content = benchmark_clustering.main([str(toy_file), str(haystack_file), "--finders", "oracle", "connected"])
+    assert {name: sample.first_wire_mm for name, sample in samples.items()} == {
+        "my_generator files": 22.0,
+        "toyhaystack files": 53.0,
+    }
+    content = benchmark_clustering.main(
+        [str(toy_file), str(haystack_file), "--finders", "oracle", "connected"]
+    )
     assert content["seed"] is None and content["files"] == [str(toy_file), str(haystack_file)]
     for sample in content["samples"].values():
         assert sample["n_events"] == 40
@@ -116,7 +153,9 @@ def test_a_file_without_labels_is_an_error_that_names_it(missing, toy_file, tmp_
 
 def test_a_finder_that_is_not_shipped_is_left_out_with_a_word(monkeypatch, capsys):
     monkeypatch.setattr(lib, "shipped_models", lambda: ["top"])
-    content = benchmark_clustering.main(["--presets", "ideal", "--events", "8", "--finders", "connected", "refit", "--hidden"])
+    content = benchmark_clustering.main(
+        ["--presets", "ideal", "--events", "8", "--finders", "connected", "refit", "--hidden"]
+    )
     assert list(content["samples"]["ideal"]["finders"]) == ["connected cells", "connected cells + foil rule"]
     assert "rows of the track finder are left out" in capsys.readouterr().out
 
@@ -129,13 +168,32 @@ def test_the_network_has_rows_and_what_is_hidden_from_it_is_unknown(model, monke
         return refit.labels_of(events, track)
 
     monkeypatch.setattr(refit, "find", find)
-    arguments = ["--presets", "simulation", "--events", "16", "--finders", "network", "refit", "--hidden", "--model", model]
+    arguments = [
+        "--presets",
+        "simulation",
+        "--events",
+        "16",
+        "--finders",
+        "network",
+        "refit",
+        "--hidden",
+        "--model",
+        model,
+    ]
     finders = benchmark_clustering.main(arguments)["samples"]["simulation"]["finders"]
     plain = [name for name in finders if not name.endswith("foil rule")]
-    assert plain == [FINDERS["network"], FINDERS["refit"], f"{FINDERS['refit']}, radii hidden", f"{FINDERS['refit']}, heights hidden"]
+    assert plain == [
+        FINDERS["network"],
+        FINDERS["refit"],
+        f"{FINDERS['refit']}, radii hidden",
+        f"{FINDERS['refit']}, heights hidden",
+    ]
     assert set(map(tuple, seen)) == {(False, False), (True, False), (False, True)}
     for figure in ("hit_accuracy", "efficiency", "perfect"):
-        assert finders[FINDERS["network"]]["scores"]["all"][figure] == finders[FINDERS["refit"]]["scores"]["all"][figure]
+        assert (
+            finders[FINDERS["network"]]["scores"]["all"][figure]
+            == finders[FINDERS["refit"]]["scores"]["all"][figure]
+        )
 
 
 def test_the_network_and_the_fit_after_it_go_together(model):
@@ -149,10 +207,17 @@ def test_the_network_and_the_fit_after_it_go_together(model):
 def test_the_oracle_knows_the_errors_of_the_preset(preset, monkeypatch):
     events = realistic.generate(50, preset=preset, seed=3)
     given = []
-    monkeypatch.setattr(benchmark_clustering.oracle, "find", lambda events, radius, z, *rest: given.append((radius, z)))
+    monkeypatch.setattr(
+        benchmark_clustering.oracle, "find", lambda events, radius, z, *rest: given.append((radius, z))
+    )
     benchmark_clustering.of_known_lines(events, Sample(events, 22.0, PRESETS[preset]), False)
     ((radius, z),) = given
-    lowest, highest, height = {"ideal": (0.1, 0.1, 1), "simulation": (0.4, 3, 10), "data": (0.6, 10, 15), "harsh": (2, 2, 17)}[preset]
+    lowest, highest, height = {
+        "ideal": (0.1, 0.1, 1),
+        "simulation": (0.4, 3, 10),
+        "data": (0.6, 10, 15),
+        "harsh": (2, 2, 17),
+    }[preset]
     assert z == height and radius.shape == events.hits["layer"].shape
     assert lowest <= radius.min() and radius.max() <= highest
 
@@ -160,7 +225,9 @@ def test_the_oracle_knows_the_errors_of_the_preset(preset, monkeypatch):
 def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
-        plotting, "page_of_events", lambda events, which, path, titles, *rest, **of: drawn.update({path.name: (which, titles, of)})
+        plotting,
+        "page_of_events",
+        lambda events, which, path, titles, *rest, **of: drawn.update({path.name: (which, titles, of)}),
     )
     arguments = [
         "--presets",
@@ -187,16 +254,31 @@ def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
 
 def test_rows_that_no_foil_rule_follows_are_left_out_of_the_comparison(tmp_path):
     score = {"perfect": {"value": 0.5, "interval": [0.4, 0.6]}}
-    finders = {row: {"scores": {"2": score}} for row in ("mine", "mine + foil rule", benchmark_clustering.IN_FILE)}
-    benchmark_clustering.draw_comparison({"brio files": {"n_events": 4, "finders": finders}}, tmp_path / "perfect.png")
+    finders = {
+        row: {"scores": {"2": score}} for row in ("mine", "mine + foil rule", benchmark_clustering.IN_FILE)
+    }
+    benchmark_clustering.draw_comparison(
+        {"brio files": {"n_events": 4, "finders": finders}}, tmp_path / "perfect.png"
+    )
     assert (tmp_path / "perfect.png").exists()
 
 
 def test_a_number_of_tracks_has_its_colour_whichever_occur(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(plotting, "save", lambda figure, path: figures.append(figure))
-    hit_tree.write(tmp_path / "two.root", straight_lines.generate(20, seed=1)[straight_lines.generate(20, seed=1).info["n_tracks"] == 2])
-    arguments = [str(tmp_path / "two.root"), "--finders", "connected", "--displays", "0", "--figures", str(tmp_path)]
+    hit_tree.write(
+        tmp_path / "two.root",
+        straight_lines.generate(20, seed=1)[straight_lines.generate(20, seed=1).info["n_tracks"] == 2],
+    )
+    arguments = [
+        str(tmp_path / "two.root"),
+        "--finders",
+        "connected",
+        "--displays",
+        "0",
+        "--figures",
+        str(tmp_path),
+    ]
     benchmark_clustering.main(arguments)
     handles = figures[-1].legends[0].legend_handles
     assert (handles[0].get_label(), handles[0].get_color(), handles[0].get_marker()) == (
@@ -231,9 +313,22 @@ def test_figures_of_merit_are_written_before_anything_is_drawn(tmp_path, monkeyp
 def test_two_sided_events_are_drawn_for_files(haystack_file, tmp_path):
     assert set(toyhaystack.generate(40, seed=1).hits["side"]) == {0, 1}
     folder = tmp_path / "figures"
-    arguments = [str(haystack_file), "--finders", "connected", "--figures", str(folder), "--displays", "1", "--format", "pdf"]
+    arguments = [
+        str(haystack_file),
+        "--finders",
+        "connected",
+        "--figures",
+        str(folder),
+        "--displays",
+        "1",
+        "--format",
+        "pdf",
+    ]
     benchmark_clustering.main(arguments)
-    assert sorted(path.name for path in folder.iterdir()) == ["perfect_events.pdf", *(f"tracks_{n}.pdf" for n in (1, 2, 3, 4))]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "perfect_events.pdf",
+        *(f"tracks_{n}.pdf" for n in (1, 2, 3, 4)),
+    ]
 
 
 def test_displays_ring_as_many_hits_as_the_figures_of_merit_count_wrong():

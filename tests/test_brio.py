@@ -13,13 +13,16 @@ from brio_encoder import TRACKED, boolean, double, event, integer, property_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import boost_archive, brio, drift
-from datasets.boost_archive import Archive
+from datasets import drift
 from datasets.drift import EFFECTIVE_LENGTH_MM, height_mm
 from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, X_WALL
+from datasets.readers import boost_archive, brio
+from datasets.readers.boost_archive import Archive
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "brio"
-RUN_724, SIMULATED, RECONSTRUCTED = (DATA / name for name in ("snemo_run-724_udd-10events.brio", "flsim2.brio", "flsim_flrec_cd_tcd.brio"))
+RUN_724, SIMULATED, RECONSTRUCTED = (
+    DATA / name for name in ("snemo_run-724_udd-10events.brio", "flsim2.brio", "flsim_flrec_cd_tcd.brio")
+)
 NEVER = -(2**63)
 NAN = math.nan
 
@@ -33,7 +36,12 @@ class Everything:
 
 
 def make_hit(number, kind, *address, **properties):
-    return {"store": 7, "hit_id": number, "geom_id": {"type": kind, "address": address}, "properties": properties}
+    return {
+        "store": 7,
+        "hit_id": number,
+        "geom_id": {"type": kind, "address": address},
+        "properties": properties,
+    }
 
 
 def make_point(*values):
@@ -46,7 +54,13 @@ def calibrated(number, side, layer, column, r=5.0, z=100.0, **more):
 
 
 def calibrated_calo(number, kind=1302, address=(0, 1, 3, 5, 0xFFFFFFFE)):
-    return {**make_hit(number, kind, *address, category="calo"), "E": 1.25, "sigma_E": 0.1, "t": 3.0, "sigma_t": 0.2}
+    return {
+        **make_hit(number, kind, *address, category="calo"),
+        "E": 1.25,
+        "sigma_E": 0.1,
+        "t": 3.0,
+        "sigma_t": 0.2,
+    }
 
 
 def make_step(number, side, layer, column, away=(3.0, 4.0), z=50.0, track=1):
@@ -63,34 +77,79 @@ def calo_step(number, kind, *address, energy=0.5, time=2.0):
 
 
 def simulated(**steps):
-    particle = {"generation_id": 0, "type": 3, "pdg": 11, "label": "e-", "time": 0.5, "momentum": make_point(1, 2, 3)}
+    particle = {
+        "generation_id": 0,
+        "type": 3,
+        "pdg": 11,
+        "label": "e-",
+        "time": 0.5,
+        "momentum": make_point(1, 2, 3),
+    }
     particle |= {"vertex": make_point(0, 1, 2), "properties": {"weight": 2.0}}
-    primary = {"label": "Se82.0nubb", "time": 0.0, "vertex": make_point(0, 5, 6), "particles": [particle, dict(particle)]}
+    primary = {
+        "label": "Se82.0nubb",
+        "time": 0.0,
+        "vertex": make_point(0, 5, 6),
+        "particles": [particle, dict(particle)],
+    }
     primary |= {"classification": "2e", "weight": 1.0, "properties": {}}
     bank = {"vertex": make_point(0, 7, 8), "time": 0.25, "primary_event": primary, "properties": {"seed": 3}}
     return {**bank, "collection_type": 1, "step_hits": steps}
 
 
 def header(run=724, number=5):
-    times = {"timestamp": {"s": NEVER, "ps": NEVER}, "properties": {}, "mc_run_id": -1, "ptime": {"date": "not-a-date-time"}}
+    times = {
+        "timestamp": {"s": NEVER, "ps": NEVER},
+        "properties": {},
+        "mc_run_id": -1,
+        "ptime": {"date": "not-a-date-time"},
+    }
     return {"event_id": {"run": run, "event": number}, "generation": 1, **times}
 
 
 def fired(number, side, layer, column, anode=1000, bottom=3000, top=2000):
     origin = {"hit": 7, "trigger": 1}
-    times = {"origin": (origin,) * 5, "anode": (anode, *[NEVER] * 4), "bottom_origin": origin, "top_origin": origin}
-    return {**make_hit(number, 1203, 0, side, layer, column), "times": [{**times, "bottom": bottom, "top": top}]}
+    times = {
+        "origin": (origin,) * 5,
+        "anode": (anode, *[NEVER] * 4),
+        "bottom_origin": origin,
+        "top_origin": origin,
+    }
+    return {
+        **make_hit(number, 1203, 0, side, layer, column),
+        "times": [{**times, "bottom": bottom, "top": top}],
+    }
 
 
 def digitized_calo(number, kind=1301, address=(0, 1, 5, 8), waveform=(900, -20, 0, 901, 30000)):
-    hit = {**make_hit(number, kind, *address), "store": 2047, "timestamp": 2000, "low_threshold_only": True, "high_threshold": False}
-    names = ("fcr", "lt_trigger_counter", "lt_time_counter", "baseline", "peak_amplitude", "peak_cell", "charge")
+    hit = {
+        **make_hit(number, kind, *address),
+        "store": 2047,
+        "timestamp": 2000,
+        "low_threshold_only": True,
+        "high_threshold": False,
+    }
+    names = (
+        "fcr",
+        "lt_trigger_counter",
+        "lt_time_counter",
+        "baseline",
+        "peak_amplitude",
+        "peak_cell",
+        "charge",
+    )
     hit |= {name: i - 3 for i, name in enumerate(names)} | {"rising_cell": 8, "falling_cell": 9}
     return {**hit, "waveform": waveform, "origin": {"hit": 1, "trigger": 2}}
 
 
 def digitized(tracker_hits, calorimeter_hits=()):
-    bank = {"run": 724, "event": 9, "ref_timestamp": 0, "calorimeter_hits": list(calorimeter_hits), "tracker_hits": tracker_hits}
+    bank = {
+        "run": 724,
+        "event": 9,
+        "ref_timestamp": 0,
+        "calorimeter_hits": list(calorimeter_hits),
+        "tracker_hits": tracker_hits,
+    }
     return {**bank, "trigger_ids": (1, 2), "properties": {}}
 
 
@@ -100,16 +159,32 @@ def calibrated_bank(tracker_hits, calorimeter_hits=()):
 
 def clustered(clusters, unclustered=()):
     found = [{**make_hit(i, 1205, 0), "hits": hits, "delayed": False} for i, hits in enumerate(clusters)]
-    solution = {"id": 0, "clusters": found, "unclustered": list(unclustered), "properties": {"clusterizer.id": "CAT"}}
+    solution = {
+        "id": 0,
+        "clusters": found,
+        "unclustered": list(unclustered),
+        "properties": {"clusterizer.id": "CAT"},
+    }
     return {"solutions": [solution], "default": solution, "properties": {}}
 
 
 def fitted(clustering):
-    line = {"tolerance": 1e-7, "angular_tolerance": 1e-9, "first": make_point(0, 1, 2), "last": make_point(400, 5, 6)}
+    line = {
+        "tolerance": 1e-7,
+        "angular_tolerance": 1e-9,
+        "first": make_point(0, 1, 2),
+        "last": make_point(400, 5, 6),
+    }
     pattern = {"pattern_id": "line", "segment": line}
     cluster = clustering["default"]["clusters"][0]
     trajectory = {**make_hit(1, 1200, 0, 0, chi2=2.5), "cluster": cluster, "orphans": [], "pattern": pattern}
-    solution = {"id": 0, "clustering": clustering["default"], "trajectories": [trajectory], "unfitted": [cluster], "properties": {}}
+    solution = {
+        "id": 0,
+        "clustering": clustering["default"],
+        "trajectories": [trajectory],
+        "unfitted": [cluster],
+        "properties": {},
+    }
     return {"solutions": [solution], "default": solution, "properties": {}}
 
 
@@ -120,15 +195,31 @@ def particles(trajectories, calo):
     vertex = {**make_hit(1, 1302, 0, 1), "dimension": 3, "tolerance": 1e-7, "placement": placement}
     vertex |= {"sigma_x": 1.0, "sigma_y": 2.0, "sigma_z": 3.0}
     trajectory = trajectories["default"]["trajectories"][0]
-    track = {**make_hit(0, 1200, 0), "charge": -1, "trajectory": trajectory, "vertices": [vertex, dict(vertex)], "calorimeter_hits": [calo]}
+    track = {
+        **make_hit(0, 1200, 0),
+        "charge": -1,
+        "trajectory": trajectory,
+        "vertices": [vertex, dict(vertex)],
+        "calorimeter_hits": [calo],
+    }
     return {"particles": [track], "isolated_calorimeter_hits": [calo], "properties": {}}
 
 
 def full_event():
     """All banks, sharing hits, clusters and trajectories as Falaise's do."""
-    hits = [calibrated(i, 1, i, 20) for i in range(4)] + [calibrated(4, 0, 3, 110, traits=33, x=1.0, y=2.0, delayed_time=5.0)]
+    hits = [calibrated(i, 1, i, 20) for i in range(4)] + [
+        calibrated(4, 0, 3, 110, traits=33, x=1.0, y=2.0, delayed_time=5.0)
+    ]
     hits[4]["sigma_delayed_time"] = 0.5
-    properties = {"bool": True, "bools": (True, False), "int": -5, "ints": (1, -300), "text": "a", "texts": ("b", ""), "none": ()}
+    properties = {
+        "bool": True,
+        "bools": (True, False),
+        "int": -5,
+        "ints": (1, -300),
+        "text": "a",
+        "texts": ("b", ""),
+        "none": (),
+    }
     hits[0]["properties"] |= properties
     calo = calibrated_calo(0)
     tcd = clustered([hits[:2], hits[2:3]], hits[3:])
@@ -137,7 +228,15 @@ def full_event():
     sd = simulated(calo=[calo_step(0, 1302, 0, 1, 3, 5, 0)], gg=steps)
     udd = digitized([fired(0, 1, 0, 20), fired(1, 1, 1, 20, bottom=NEVER)], [digitized_calo(0)])
     cd = calibrated_bank(hits, [calo])
-    return {"CD": cd, "EH": header(), "PTD": particles(ttd, calo), "SD": sd, "TCD": tcd, "TTD": ttd, "UDD": udd}
+    return {
+        "CD": cd,
+        "EH": header(),
+        "PTD": particles(ttd, calo),
+        "SD": sd,
+        "TCD": tcd,
+        "TTD": ttd,
+        "UDD": udd,
+    }
 
 
 def plain(value):
@@ -212,7 +311,14 @@ def test_a_boolean_comes_back(value):
 
 @given(st.lists(st.integers(-(2**15), 2**15 - 1) | st.integers(256, 2**15 - 1)), st.booleans())
 def test_a_waveform_is_read_or_stepped_over(samples, keep):
-    encoded = b"\x7f" + integer(18) + integer(len(samples)) + integer(0) + b"".join(map(integer, samples)) + b"\x01\x07"
+    encoded = (
+        b"\x7f"
+        + integer(18)
+        + integer(len(samples))
+        + integer(0)
+        + b"".join(map(integer, samples))
+        + b"\x01\x07"
+    )
     archive = Archive(encoded, waveforms=keep)
     found = boost_archive.waveform(archive)
     assert archive.integer() == 7
@@ -220,7 +326,10 @@ def test_a_waveform_is_read_or_stepped_over(samples, keep):
     assert found is None if not keep else (found.tolist() == samples and found.dtype == np.int16)
 
 
-@given(st.binary(max_size=12), st.sampled_from([Archive.integer, boost_archive.double, boost_archive.string, boost_archive.boolean]))
+@given(
+    st.binary(max_size=12),
+    st.sampled_from([Archive.integer, boost_archive.double, boost_archive.string, boost_archive.boolean]),
+)
 def test_any_bytes_are_a_value_or_an_error(data, read):
     archive = Archive(b"\x7f\x00" + data)
     with suppress(ValueError):
@@ -247,9 +356,13 @@ def test_an_archive_worked_by_hand_from_the_format_page():
     name = b"snemo::datamodel::event_header"
     never = bytes([0xF8]) + bytes(7) + b"\x80"
     pieces = [
-        bytes.fromhex("7f0112 0101 0101 00 0000"),  # header; things: tracked, version 1, object 0; i_serializable
+        bytes.fromhex(
+            "7f0112 0101 0101 00 0000"
+        ),  # header; things: tracked, version 1, object 0; i_serializable
         b"\x01\x04ER_0" + b"\x01\x5b" + b"x" * 91,
-        bytes.fromhex("0000 0101 00 0000") + b"\x01\x02EH" + bytes.fromhex("0000 00 00"),  # map of 1; pair; entry
+        bytes.fromhex("0000 0101 00 0000")
+        + b"\x01\x02EH"
+        + bytes.fromhex("0000 00 00"),  # map of 1; pair; entry
         b"\x01\x05\x01\x1e" + name + bytes.fromhex("0101 0102 0101"),  # class 5, tracked, version 2, object 1
         bytes.fromhex("00 0101 02d402 00 00 00 0101") + never + never,  # event_id, generation, timestamp
         bytes.fromhex("0101 0102 0102 00 0000 00 00"),  # properties: object 2, an empty map
@@ -336,7 +449,9 @@ def test_old_particles_of_type_zero_have_a_label():
 def test_a_step_has_the_fields_of_its_store_bits(bit):
     step = full_step()
     names = ["hit_id", "geom_id", "properties", *STEP_FIELDS]
-    step = {name: value for name, value in step.items() if name in ("store", names[bit])} | {"store": 1 << bit}
+    step = {name: value for name, value in step.items() if name in ("store", names[bit])} | {
+        "store": 1 << bit
+    }
     assert plain(decoded({"SD": simulated(gg=[step])})["SD"]["step_hits"]["gg"]) == [plain(step)]
 
 
@@ -383,7 +498,10 @@ def test_wanted_banks_that_are_missing_are_left_out():
 
 
 def test_a_newer_class_is_refused_with_file_entry_class_and_version(tmp_path):
-    good, bad = (record(event({"CD": calibrated_bank([calibrated(0, 1, 2, 3)])}, versions=v)) for v in ({}, {"geom_id": 2}))
+    good, bad = (
+        record(event({"CD": calibrated_bank([calibrated(0, 1, 2, 3)])}, versions=v))
+        for v in ({}, {"geom_id": 2})
+    )
     path = write_file(tmp_path / "new.brio", [good, good, good, bad])
     with pytest.raises(ValueError, match=r"new\.brio: entry 3: class geom_id version 2: .*0\.\.1 are known"):
         list(brio.iter_events(path))
@@ -418,18 +536,24 @@ def test_an_unknown_class_behind_the_labels_does_not_matter(tmp_path, recwarn):
 def test_an_unknown_class_before_the_labels_leaves_them_unknown_with_one_warning(tmp_path):
     good, bad = record(event(full_event())), with_another_pattern(full_event())
     path = write_file(tmp_path / "long.brio", [good, bad, good, bad])
-    with pytest.warns(UserWarning, match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known") as warned:
+    with pytest.warns(
+        UserWarning, match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known"
+    ) as warned:
         tables = list(brio.stream_details(path, chunk=1))
     assert len(warned) == 1
     assert [events.n_hits.tolist() for events, _ in tables] == [[5]] * 4
     assert [events.info["n_tracks"].tolist() for events, _ in tables] == [[2], [-1], [2], [-1]]
     for events, details in tables[1::2]:
-        assert set(events.hits["track"]) == set(events.hits["second_track"]) == set(details["cluster"]) == {-1}
+        assert (
+            set(events.hits["track"]) == set(events.hits["second_track"]) == set(details["cluster"]) == {-1}
+        )
         assert (events.info["run"], events.info["event"]) == ([724], [5])
 
 
 def test_labels_before_an_unknown_class_are_kept(tmp_path):
-    path = write_file(tmp_path / "new.brio", [record(event(full_event() | {"PTD": None}, versions={"tracker_cluster": 2}))])
+    path = write_file(
+        tmp_path / "new.brio", [record(event(full_event() | {"PTD": None}, versions={"tracker_cluster": 2}))]
+    )
     with pytest.warns(UserWarning, match=r"new\.brio: entry 0: class tracker_cluster version 2"):
         ((events, details),) = brio.stream_details(path)
     assert events.info["n_tracks"] == [2] and set(details["cluster"]) == {-1}
@@ -443,7 +567,11 @@ def test_without_truth_nobody_asks_for_labels(tmp_path, recwarn):
 
 @pytest.mark.parametrize(
     ("names", "versions"),
-    [("CD EH SD", {"calibrated_data": 2}), ("CD EH SD", {"event_header": 3}), ("EH SD UDD", {"unified_digitized_data": 1})],
+    [
+        ("CD EH SD", {"calibrated_data": 2}),
+        ("CD EH SD", {"event_header": 3}),
+        ("EH SD UDD", {"unified_digitized_data": 1}),
+    ],
 )
 def test_an_unknown_class_in_the_hits_or_the_header_is_an_error(tmp_path, names, versions):
     banks = {name: bank for name, bank in full_event().items() if name in names.split()}
@@ -454,7 +582,9 @@ def test_an_unknown_class_in_the_hits_or_the_header_is_an_error(tmp_path, names,
 
 def test_damage_before_the_labels_is_an_error(tmp_path):
     archive = event(full_event())
-    path = write_file(tmp_path / "short.brio", [record(archive[: archive.index(b"line_trajectory_pattern") + 99])])
+    path = write_file(
+        tmp_path / "short.brio", [record(archive[: archive.index(b"line_trajectory_pattern") + 99])]
+    )
     with pytest.raises(ValueError, match=r"short\.brio: entry 0: .*left"):
         brio.read(path)
 
@@ -473,7 +603,14 @@ def test_a_text_archive_is_refused():
 
 def test_a_record_of_something_else_is_refused():
     archive = event({"EH": header()})
-    for raw in (record(archive, "datatools::properties"), record(archive)[:-1], record(archive) + b"\0", b"", b"\0" * 9, b"\xff" * 30):
+    for raw in (
+        record(archive, "datatools::properties"),
+        record(archive)[:-1],
+        record(archive) + b"\0",
+        b"",
+        b"\0" * 9,
+        b"\xff" * 30,
+    ):
         with pytest.raises(ValueError, match="no record of datatools::things"):
             brio.decode(raw)
 
@@ -509,7 +646,12 @@ def test_archives_with_pieces_elsewhere_give_an_event_or_a_value_error():
     for _ in range(200):
         start, stop, at = rng.integers(len(archive), size=3)
         try:
-            use_everything(brio.decode(record(archive[:at] + archive[min(start, stop) : max(start, stop)] + archive[at:]), waveforms=True))
+            use_everything(
+                brio.decode(
+                    record(archive[:at] + archive[min(start, stop) : max(start, stop)] + archive[at:]),
+                    waveforms=True,
+                )
+            )
         except ValueError:
             refused += 1
     assert 150 < refused <= 200
@@ -530,7 +672,9 @@ def test_a_count_beyond_the_bytes_is_refused_at_once(n):
         brio.decode(record(few[:at] + b"\0\0" + integer(n) + few[at + 3 :]))
 
 
-@pytest.mark.parametrize(("number", "error"), [(-2, "is no calibrated_tracker_hit"), (0, "is no"), (2**40, "after .* objects")])
+@pytest.mark.parametrize(
+    ("number", "error"), [(-2, "is no calibrated_tracker_hit"), (0, "is no"), (2**40, "after .* objects")]
+)
 def test_an_object_number_that_cannot_be_is_an_error(number, error):
     kind, versions = boost_archive.record("calibrated_tracker_hit", 0), b"\1\1\0"
     with pytest.raises(ValueError, match=error):
@@ -564,14 +708,20 @@ def test_files_that_are_no_brio_files(tmp_path):
 
 
 def test_calibrated_hits_have_radius_and_owners_of_their_cells(make_file):
-    hits = [calibrated(0, 1, 0, 20, r=5.0), calibrated(1, 1, 1, 20, r=7.0), calibrated(2, 0, 8, 112, r=NAN, z=NAN)]
+    hits = [
+        calibrated(0, 1, 0, 20, r=5.0),
+        calibrated(1, 1, 1, 20, r=7.0),
+        calibrated(2, 0, 8, 112, r=NAN, z=NAN),
+    ]
     steps = [
         make_step(0, 1, 0, 20, away=(3, 4), track=12),
         make_step(1, 1, 0, 20, away=(1, 0), track=30),
         make_step(2, 1, 1, 20, track=12),
         make_step(3, 1, 2, 20, track=7),  # in a cell that did not fire
     ]
-    events = brio.read(make_file({"CD": calibrated_bank(hits), "EH": header(3, 4), "SD": simulated(gg=steps)}))
+    events = brio.read(
+        make_file({"CD": calibrated_bank(hits), "EH": header(3, 4), "SD": simulated(gg=steps)})
+    )
     assert {name: events.hits[name].tolist() for name in ("side", "layer", "column")} == {
         "side": [1, 1, 0],
         "layer": [0, 1, 8],
@@ -581,7 +731,11 @@ def test_calibrated_hits_have_radius_and_owners_of_their_cells(make_file):
     np.testing.assert_array_equal(events.hits["z_mm"], np.float32([100, 100, NAN]))
     assert events.hits["track"].tolist() == [2, 1, -1]
     assert events.hits["second_track"].tolist() == [1, -1, -1]
-    assert {name: values.tolist() for name, values in events.info.items()} == {"n_tracks": [3], "run": [3], "event": [4]}
+    assert {name: values.tolist() for name, values in events.info.items()} == {
+        "n_tracks": [3],
+        "run": [3],
+        "event": [4],
+    }
 
 
 @pytest.mark.parametrize(("missing", "z"), [(0, 40.0), (4, 40.0), (8, 40.0), (12, NAN)])
@@ -593,7 +747,10 @@ def test_a_calibrated_hit_without_both_cathodes_has_no_height(make_file, missing
 
 
 def test_true_steps_merge_in_their_cell_with_their_distance_to_the_wire(make_file):
-    steps = [make_step(0, 0, 4, 30, away=(3, -4), z=-70.0, track=2), make_step(1, 0, 4, 30, away=(0, 1), z=80.0, track=9)]
+    steps = [
+        make_step(0, 0, 4, 30, away=(3, -4), z=-70.0, track=2),
+        make_step(1, 0, 4, 30, away=(0, 1), z=80.0, track=9),
+    ]
     events = brio.read(make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=[])}, {"SD": simulated()}))
     np.testing.assert_allclose(events.hits["drift_radius_mm"], [1.0], rtol=1e-6)
     assert events.hits["z_mm"] == [80.0]
@@ -634,12 +791,21 @@ def test_height_of_a_digitized_hit_from_its_cathode_times(make_file, anode, bott
     if anode > 0 and min(bottom, top) >= anode:
         np.testing.assert_allclose(z, height_mm(anode, bottom, top), atol=1e-9)  # as from a file of TKEvent
     assert np.isnan(events.hits["drift_radius_mm"]).all()
-    assert {name: values.tolist() for name, values in events.info.items()} == {"n_tracks": [-1], "run": [724], "event": [9]}
+    assert {name: values.tolist() for name, values in events.info.items()} == {
+        "n_tracks": [-1],
+        "run": [724],
+        "event": [9],
+    }
     assert events.hits["track"].tolist() == [-1]
 
 
 def test_details_of_hits_go_with_the_hits_of_the_table(make_file):
-    hits = [fired(0, 1, 0, 5), fired(1, 1, 1, 5, anode=NEVER), fired(2, 1, 0, 5, anode=1500), fired(3, 0, 0, 7, anode=1600, top=NEVER)]
+    hits = [
+        fired(0, 1, 0, 5),
+        fired(1, 1, 1, 5, anode=NEVER),
+        fired(2, 1, 0, 5, anode=1500),
+        fired(3, 0, 0, 7, anode=1600, top=NEVER),
+    ]
     (events, details), *rest = brio.stream_details(make_file({"UDD": digitized(hits)}))
     assert not rest and events.hits["column"].tolist() == [5, 5, 7]  # one hit a cell, the first
     np.testing.assert_array_equal(details["anode_time_ns"], [12500, NAN, 20000])
@@ -647,24 +813,41 @@ def test_details_of_hits_go_with_the_hits_of_the_table(make_file):
     np.testing.assert_array_equal(details["top_time_ns"], [12500, NAN, NAN])
 
 
-def test_a_drift_model_gives_digitized_hits_the_radius_of_the_time_since_the_nearest_calorimeter_hit_before(make_file):
+def test_a_drift_model_gives_digitized_hits_the_radius_of_the_time_since_the_nearest_calorimeter_hit_before(
+    make_file,
+):
     def calo(number, address, ticks):
         return {**digitized_calo(number, address=address), "timestamp": ticks}
 
-    near, far, late = calo(0, (0, 1, 9, 6), 10_000), calo(1, (0, 1, 2, 6), 9_000), calo(2, (0, 1, 9, 7), 20_000)
-    ticks = [5000, 5100, 4300, 9000]  # of the tracker: twice as long; the third is before the near block, the last much later
+    near, far, late = (
+        calo(0, (0, 1, 9, 6), 10_000),
+        calo(1, (0, 1, 2, 6), 9_000),
+        calo(2, (0, 1, 9, 7), 20_000),
+    )
+    ticks = [
+        5000,
+        5100,
+        4300,
+        9000,
+    ]  # of the tracker: twice as long; the third is before the near block, the last much later
     hits = [fired(i, 1, i, 56, anode) for i, anode in enumerate(ticks)]
     path = make_file({"UDD": digitized(hits, [far, late, near])}, {"UDD": digitized(hits)})
     events = brio.read(path, drift_model="manchester")
     expected = drift.drift_radius_mm([275, 1525, np.nan, np.nan])
     np.testing.assert_allclose(events.hits["drift_radius_mm"][:4], expected, rtol=1e-5)
-    assert np.isnan(events.hits["drift_radius_mm"][4:]).all() and np.isnan(brio.read(path).hits["drift_radius_mm"]).all()
+    assert (
+        np.isnan(events.hits["drift_radius_mm"][4:]).all()
+        and np.isnan(brio.read(path).hits["drift_radius_mm"]).all()
+    )
     with pytest.raises(ValueError, match="no drift model prague"):
         next(brio.stream(path, drift_model="prague"))
 
 
 def test_of_the_times_of_a_digitized_hit_those_of_the_first_discharge_count():
-    late, first, without_anode = (fired(0, 1, 0, 5, *times)["times"][0] for times in [(9000, 12000, 11000), (1000,), (NEVER, 2500, 1200)])
+    late, first, without_anode = (
+        fired(0, 1, 0, 5, *times)["times"][0]
+        for times in [(9000, 12000, 11000), (1000,), (NEVER, 2500, 1200)]
+    )
     hit = {**fired(0, 1, 0, 5), "times": [without_anode, late, first]}
     hits, _ = brio.tracker_hits({"UDD": digitized([hit])})
     assert [hits[f"{name}_time_ns"].item() for name in ("anode", "bottom", "top")] == [12500, 25000, 12500]
@@ -673,7 +856,10 @@ def test_of_the_times_of_a_digitized_hit_those_of_the_first_discharge_count():
 
 
 def test_of_the_digitized_hits_of_a_cell_the_first_known_time_counts():
-    hits = [fired(i, 1, 0, 5, anode, anode + 2000, anode + 1000) for i, anode in enumerate((NEVER, 7000, 3000, 0, 5000))]
+    hits = [
+        fired(i, 1, 0, 5, anode, anode + 2000, anode + 1000)
+        for i, anode in enumerate((NEVER, 7000, 3000, 0, 5000))
+    ]
     for order in (hits, hits[::-1]):
         found, _ = brio.tracker_hits({"UDD": digitized(order)})
         assert (found["anode_time_ns"], found["bottom_time_ns"]) == ([37500], [25000])
@@ -686,7 +872,11 @@ def test_the_nearer_of_two_calibrated_hits_in_a_cell_keeps_its_details(make_file
     for order in ([far, near, unknown], [unknown, near, far]):
         ((events, details),) = brio.stream_details(make_file({"CD": calibrated_bank(order)}))
         assert events.hits["drift_radius_mm"] == [2.0]
-        assert (details["delayed_time_ns"], details["sigma_r_mm"], details["anode_time_ns"]) == ([77.0], [0.25], [250.0])
+        assert (details["delayed_time_ns"], details["sigma_r_mm"], details["anode_time_ns"]) == (
+            [77.0],
+            [0.25],
+            [250.0],
+        )
 
 
 def test_clusters_are_lists_of_cells_and_a_detail_of_the_hits(make_file):
@@ -698,7 +888,10 @@ def test_clusters_are_lists_of_cells_and_a_detail_of_the_hits(make_file):
 
 
 def test_a_file_comes_in_chunks_and_baskets_in_order(make_file):
-    events = [{"EH": header(1, i), "UDD": digitized([fired(0, 1, 2, column) for column in range(i)])} for i in range(7)]
+    events = [
+        {"EH": header(1, i), "UDD": digitized([fired(0, 1, 2, column) for column in range(i)])}
+        for i in range(7)
+    ]
     path = make_file(*events)
     tables = list(brio.stream(path, chunk=3))
     assert [len(table) for table in tables] == [3, 3, 1]
@@ -720,8 +913,14 @@ def test_files_without_events_or_without_tracker_hits(make_file):
         (calibrated(0, 1, 9, 5), "layer 9 outside 0..8"),
         (calibrated(0, 1, 2, 113), "row 113 outside 0..112"),
         (calibrated(0, 2, 2, 3), "side 2 outside 0..1"),
-        ({**calibrated(0, 1, 2, 3), "geom_id": {"type": 1204, "address": (0, 1, 2)}}, "tracker hit at geometry id"),
-        ({**calibrated(0, 1, 2, 3), "geom_id": {"type": 1302, "address": (0, 1, 2, 3)}}, "tracker hit at geometry id"),
+        (
+            {**calibrated(0, 1, 2, 3), "geom_id": {"type": 1204, "address": (0, 1, 2)}},
+            "tracker hit at geometry id",
+        ),
+        (
+            {**calibrated(0, 1, 2, 3), "geom_id": {"type": 1302, "address": (0, 1, 2, 3)}},
+            "tracker hit at geometry id",
+        ),
     ],
 )
 def test_a_hit_out_of_range_names_file_entry_and_value(make_file, hit, error):
@@ -733,10 +932,17 @@ def test_a_hit_out_of_range_names_file_entry_and_value(make_file, hit, error):
 
 @pytest.mark.parametrize(
     ("r", "z", "known"),
-    [(51.0, 100.0, [False, True]), (-1.0, 100.0, [False, True]), (math.inf, 1e300, [False, False]), (0.0, -2001.0, [True, False])],
+    [
+        (51.0, 100.0, [False, True]),
+        (-1.0, 100.0, [False, True]),
+        (math.inf, 1e300, [False, False]),
+        (0.0, -2001.0, [True, False]),
+    ],
 )
 def test_a_measurement_that_cannot_be_is_unknown(make_file, r, z, known):
-    ((events, details),) = brio.stream_details(make_file({"CD": calibrated_bank([calibrated(0, 1, 2, 3, r=r, z=z)])}))
+    ((events, details),) = brio.stream_details(
+        make_file({"CD": calibrated_bank([calibrated(0, 1, 2, 3, r=r, z=z)])})
+    )
     values = np.array([events.hits["drift_radius_mm"], events.hits["z_mm"]])[:, 0]
     errors = np.array([details["sigma_r_mm"], details["sigma_z_mm"]])[:, 0]
     assert np.isfinite(values).tolist() == np.isfinite(errors).tolist() == known
@@ -748,7 +954,11 @@ def test_a_true_step_far_from_its_wire_is_an_error(make_file):
 
 
 def test_calorimeter_hits_of_each_bank():
-    calibrated_hits = [calibrated_calo(0), calibrated_calo(1, 1232, (0, 1, 0, 1, 15)), calibrated_calo(2, 1252, (0, 1, 1, 13))]
+    calibrated_hits = [
+        calibrated_calo(0),
+        calibrated_calo(1, 1232, (0, 1, 0, 1, 15)),
+        calibrated_calo(2, 1252, (0, 1, 1, 13)),
+    ]
     found = brio.calo_hits({"CD": calibrated_bank([], calibrated_hits)})
     assert found["calo_type"].tolist() == [MAIN_WALL, X_WALL, GAMMA_VETO]
     assert found["side"].tolist() == [1, 1, 1] and found["wall"].tolist() == [-1, 0, 1]
@@ -756,7 +966,9 @@ def test_calorimeter_hits_of_each_bank():
     assert found["energy_mev"].tolist() == [1.25] * 3 and found["sigma_time_ns"].tolist() == [0.2] * 3
 
     found = brio.calo_hits({"UDD": digitized([], [digitized_calo(0)])})
-    assert (found["column"], found["row"], found["time_ns"]) == ([5], [8], [12500.0]) and np.isnan(found["energy_mev"]).all()
+    assert (found["column"], found["row"], found["time_ns"]) == ([5], [8], [12500.0]) and np.isnan(
+        found["energy_mev"]
+    ).all()
 
     main, veto = calo_step(0, 1302, 0, 1, 3, 5, 0, time=4.0), calo_step(1, 1252, 0, 1, 1, 13, energy=0.0)
     found = brio.calo_hits({"SD": simulated(calo=[main, calo_step(2, 1302, 0, 1, 3, 5, 1)], gveto=[veto])})
@@ -782,7 +994,11 @@ def real():
 @pytest.mark.real
 def test_real_files_hold_these_banks(real):
     names = {path: {tuple(banks) for banks in events} for path, events in real.items()}
-    assert names == {RUN_724: {("EH", "UDD")}, SIMULATED: {("SD",)}, RECONSTRUCTED: {("CD", "PTD", "SD", "TCD", "TTD")}}
+    assert names == {
+        RUN_724: {("EH", "UDD")},
+        SIMULATED: {("SD",)},
+        RECONSTRUCTED: {("CD", "PTD", "SD", "TCD", "TTD")},
+    }
     assert [len(events) for events in real.values()] == [10, 3, 10]
     assert [len(brio.metadata(path)) for path in real] == [4, 12, 4]
 
@@ -802,7 +1018,9 @@ def test_drift_times_of_run_724_are_those_of_cells(real, model):
     radius = brio.read(RUN_724, drift_model=model).hits["drift_radius_mm"]
     known = radius[np.isfinite(radius)]
     assert len(known) > 130 and (known < 22).mean() > 0.8
-    shares = np.histogram(known, [0, 11, 22])[0] / len(known)  # a track passes a wire at any distance: as many near as far
+    shares = np.histogram(known, [0, 11, 22])[0] / len(
+        known
+    )  # a track passes a wire at any distance: as many near as far
     assert (shares > 0.3).all()
 
 
@@ -815,14 +1033,18 @@ def test_run_724_has_161_hits_98_of_them_with_both_cathodes():
     assert set(events.info["run"]) == {724} and events.info["event"].tolist() == list(range(10))
     assert np.isfinite(details["anode_time_ns"]).sum() == 159
     crossing = (details["bottom_time_ns"] + details["top_time_ns"])[np.isfinite(events.hits["z_mm"])]
-    assert crossing.min() > 3e4 and crossing.max() < 1e5  # the plasma runs along the whole wire in about 50 us
+    assert (
+        crossing.min() > 3e4 and crossing.max() < 1e5
+    )  # the plasma runs along the whole wire in about 50 us
 
 
 @pytest.mark.real
 def test_waveforms_of_run_724_have_1024_samples_and_do_not_change_the_rest(real):
     for banks, stepped_over in zip(brio.iter_events(RUN_724, waveforms=True), real[RUN_724], strict=True):
         for hit in banks["UDD"]["calorimeter_hits"]:
-            assert hit["waveform"].shape == (1024,) and 0 < hit["waveform"].min() < hit["waveform"].max() < 4096
+            assert (
+                hit["waveform"].shape == (1024,) and 0 < hit["waveform"].min() < hit["waveform"].max() < 4096
+            )
             hit["waveform"] = None
         for hit in stepped_over["UDD"]["calorimeter_hits"]:
             hit["waveform"] = None
@@ -831,7 +1053,12 @@ def test_waveforms_of_run_724_have_1024_samples_and_do_not_change_the_rest(real)
 
 @pytest.mark.real
 def test_true_steps_lie_in_their_cell_around_their_wire(real):
-    steps = [step for path in (SIMULATED, RECONSTRUCTED) for banks in real[path] for step in banks["SD"]["step_hits"]["gg"]]
+    steps = [
+        step
+        for path in (SIMULATED, RECONSTRUCTED)
+        for banks in real[path]
+        for step in banks["SD"]["step_hits"]["gg"]
+    ]
     assert len(steps) == 420
     _, side, layer, column = np.array([step["geom_id"]["address"] for step in steps]).T
     wire = np.stack([np.where(side == 0, -1, 1) * (53 + 44 * layer), (column - 56) * 44], 1)
@@ -871,8 +1098,12 @@ def test_clusters_of_the_cellular_automaton_consist_of_calibrated_hits(real):
         hits, _ = brio.tracker_hits(banks)
         cells = list(zip(hits["side"], hits["layer"], hits["column"], strict=True))
         found = [set(map(tuple, cluster)) for cluster in brio.clusters(banks)]
-        assert {cell for cell, label in zip(cells, hits["cluster"], strict=True) if label >= 0} == set().union(*found)
-        assert all(cell in found[label] for cell, label in zip(cells, hits["cluster"], strict=True) if label >= 0)
+        assert {
+            cell for cell, label in zip(cells, hits["cluster"], strict=True) if label >= 0
+        } == set().union(*found)
+        assert all(
+            cell in found[label] for cell, label in zip(cells, hits["cluster"], strict=True) if label >= 0
+        )
         assert (hits["cluster"] < 0).sum() == len(banks["TCD"]["default"]["unclustered"])
         n_shared += sum(map(len, found)) - len(set().union(*found))
     assert n_shared == 4  # the automaton lets clusters share hits

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from architectures.track_finder import track_finder
-from datasets import clustering, hit_tree
+from datasets import clustering
 from datasets.clustering import MAX_HITS, MAX_SEGMENTS, NO_HIT
 from datasets.events import concatenate, make_events
+from datasets.readers import hit_tree
 from my_generator import realistic
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -19,7 +20,9 @@ NAN = np.nan
 
 
 def random_events(seed, n_hits, sides=(1,)):
-    """Events with these numbers of hits in random cells, every one with other values; owners are tracks 0 to 3, or none."""
+    """Events with these numbers of hits in random cells, every one with other values; owners are tracks 0 to
+    3, or none.
+    """
     rng = np.random.default_rng(seed)
     n_hits = np.asarray(n_hits)
     cell = np.concatenate([np.zeros(0, int), *(rng.permutation(N_SIDE * len(sides))[:n] for n in n_hits)])
@@ -41,7 +44,7 @@ def random_events(seed, n_hits, sides=(1,)):
     return make_events(hits, offsets, tracks, 4 * np.arange(len(n_hits) + 1), info)
 
 
-# What the network takes ------------------------------------------------------------------------------------------------------------
+# What the network takes -------------------------------------------------------------------------------------
 
 
 def test_inputs_of_two_hits_worked_by_hand():
@@ -68,23 +71,36 @@ def test_every_hit_is_there_once_in_order_and_the_rest_is_padding(seed, n_hits):
     assert mask.shape == (len(events), max([1, *n_hits]))  # padded to the longest event
     np.testing.assert_array_equal(mask.sum(1), n_hits)
     np.testing.assert_array_equal(mask, np.sort(mask)[:, ::-1])  # hits come first
-    np.testing.assert_array_equal(made["cell"][mask], events.hits["column"].astype(int) * 9 + events.hits["layer"])
+    np.testing.assert_array_equal(
+        made["cell"][mask], events.hits["column"].astype(int) * 9 + events.hits["layer"]
+    )
     np.testing.assert_allclose(made["hits"][mask][:, 3] * 1550, np.nan_to_num(events.hits["z_mm"]), rtol=1e-6)
     np.testing.assert_array_equal(made["hits"][mask][:, 4] == 1, np.isfinite(events.hits["drift_radius_mm"]))
     assert (made["hits"][~mask] == 0).all() and (made["cell"][~mask] == 0).all()
-    np.testing.assert_array_equal(wanted["track"][mask], np.stack([events.hits["track"], events.hits["second_track"]], 1))
+    np.testing.assert_array_equal(
+        wanted["track"][mask], np.stack([events.hits["track"], events.hits["second_track"]], 1)
+    )
     assert (wanted["track"][~mask] == NO_HIT).all()
     np.testing.assert_array_equal(wanted["n_tracks"], events.info["n_tracks"])
 
 
 def test_targets_of_a_cell_that_two_tracks_share_name_both():
     # track 1 is nearer in the shared cell (3, 7), which comes last; a noise hit stands before it
-    hits = {"layer": [0, 3, 5, 3], "column": [7, 7, 90, 7], "drift_radius_mm": [5, 9, 1, 2], "track": [0, 0, -1, 1]}
+    hits = {
+        "layer": [0, 3, 5, 3],
+        "column": [7, 7, 90, 7],
+        "drift_radius_mm": [5, 9, 1, 2],
+        "track": [0, 0, -1, 1],
+    }
     events = make_events(hits, [0, 4], {"n_segments": [2, 1]}, [0, 2], {"n_tracks": [2]})
     wanted = clustering.targets(events, max_hits=4)
     assert wanted["track"].tolist() == [[[0, -1], [-1, -1], [1, 0], [NO_HIT, NO_HIT]]]
     assert wanted["n_tracks"].tolist() == [2] and wanted["n_segments"].tolist() == [3]
-    assert {name: values.dtype.name for name, values in wanted.items()} == {"track": "int8", "n_tracks": "int32", "n_segments": "int32"}
+    assert {name: values.dtype.name for name, values in wanted.items()} == {
+        "track": "int8",
+        "n_tracks": "int32",
+        "n_segments": "int32",
+    }
 
 
 def test_more_segments_than_can_be_counted_are_the_most_that_can():
@@ -98,12 +114,14 @@ def test_hits_beyond_the_most_are_dropped_from_inputs_and_targets_alike():
     made, wanted = clustering.inputs(events), clustering.targets(events)
     assert made["mask"].shape == wanted["track"].shape[:2] == (2, MAX_HITS)
     assert made["mask"].sum(1).tolist() == [MAX_HITS, 3]
-    np.testing.assert_array_equal(made["cell"][0], (events.hits["column"].astype(int) * 9 + events.hits["layer"])[:MAX_HITS])
+    np.testing.assert_array_equal(
+        made["cell"][0], (events.hits["column"].astype(int) * 9 + events.hits["layer"])[:MAX_HITS]
+    )
     np.testing.assert_array_equal(wanted["track"][0, :, 0], events.hits["track"][:MAX_HITS])
     np.testing.assert_array_equal(wanted["track"][1, :3, 0], events.hits["track"][-3:])
 
 
-# Batches ---------------------------------------------------------------------------------------------------------------------------
+# Batches ----------------------------------------------------------------------------------------------------
 
 
 def contents(inputs, targets):
@@ -134,7 +152,8 @@ def test_events_of_a_batch_are_of_like_length():
 def test_batches_come_in_another_order_with_another_random_generator():
     events = random_events(0, np.arange(1, 60))
     first, again, other = (
-        [inputs["mask"].sum() for inputs, _ in clustering.batches(events, 4, np.random.default_rng(s))] for s in (0, 0, 1)
+        [inputs["mask"].sum() for inputs, _ in clustering.batches(events, 4, np.random.default_rng(s))]
+        for s in (0, 0, 1)
     )
     assert first == again != other
 
@@ -151,7 +170,9 @@ def recording(asked):
 
 def test_datasets_give_batches_of_their_declared_types_and_fresh_events():
     asked = []
-    data = clustering.load(recording(asked), batch_size=8, seed=5, first_event=100, n_val=20, n_test=10, block=32)
+    data = clustering.load(
+        recording(asked), batch_size=8, seed=5, first_event=100, n_val=20, n_test=10, block=32
+    )
     assert asked == [(20, (5, 1), 0), (10, (5, 2), 0)]  # validation and test events have seeds of their own
     assert int(data.val.cardinality()) == 3 == len(list(data.val))
     assert sum(len(inputs["mask"]) for inputs, _ in data.val) == 20
@@ -191,7 +212,7 @@ def test_files_to_test_on_without_labels_are_refused(tmp_path):
             clustering.load(recording([]), n_val=8, n_test=8, test_paths=[f"{tmp_path}/{name}.root"])
 
 
-# What the network says, hit by hit -------------------------------------------------------------------------------------------------
+# What the network says, hit by hit --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +256,10 @@ def test_probabilities_of_each_hit_are_those_of_its_side_alone(model, events):
 
 def test_a_table_is_answered_as_its_events_one_by_one(model, events):
     parts = [clustering.predict(model, events[i]) for i in range(len(events))]
-    assert_same(clustering.predict(model, events), {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    assert_same(
+        clustering.predict(model, events),
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -247,7 +271,11 @@ def test_the_order_of_events_does_not_matter(model, events):
     order = np.random.default_rng(0).permutation(len(events))
     found = clustering.predict(model, events)
     hit = np.concatenate([np.arange(*events.hit_offsets[i : i + 2]) for i in order])
-    expected = {"track": found["track"][hit], "n_tracks": found["n_tracks"][order], "n_segments": found["n_segments"][order]}
+    expected = {
+        "track": found["track"][hit],
+        "n_tracks": found["n_tracks"][order],
+        "n_segments": found["n_segments"][order],
+    }
     assert_same(clustering.predict(model, events[order]), expected)
 
 
@@ -255,7 +283,11 @@ def test_exchanged_sides_have_exchanged_answers(model, events):
     found = clustering.predict(model, events)
     exchanged = concatenate([events])
     exchanged.hits["side"] = 1 - events.hits["side"]
-    expected = {"track": found["track"], "n_tracks": found["n_tracks"][:, ::-1], "n_segments": found["n_segments"][:, ::-1]}
+    expected = {
+        "track": found["track"],
+        "n_tracks": found["n_tracks"][:, ::-1],
+        "n_segments": found["n_segments"][:, ::-1],
+    }
     assert_same(clustering.predict(model, exchanged), expected)
 
 
@@ -288,7 +320,9 @@ def test_hits_beyond_the_most_belong_to_no_track_and_the_others_are_looked_at(mo
     for event, side in np.ndindex(3, 2):
         first[np.flatnonzero((events.hit_event == event) & (events.hits["side"] == side))[:MAX_HITS]] = True
     assert (~first).sum() >= 40
-    np.testing.assert_array_equal(found["track"][~first], np.broadcast_to([0, 0, 0, 0, 1], ((~first).sum(), 5)))
+    np.testing.assert_array_equal(
+        found["track"][~first], np.broadcast_to([0, 0, 0, 0, 1], ((~first).sum(), 5))
+    )
     shorter = clustering.predict(model, events.keep_hits(first))
     assert_same({**found, "track": found["track"][first]}, shorter)
 

@@ -11,15 +11,28 @@ from sklearn.metrics import adjusted_rand_score
 import metrics
 
 slow_at_times = settings(deadline=None, max_examples=60)
-GOOD = ("efficiency", "efficiency_loose", "efficiency_90", "hit_accuracy", "noise_rejected", "signal_kept", "count_right", "perfect")
+GOOD = (
+    "efficiency",
+    "efficiency_loose",
+    "efficiency_90",
+    "hit_accuracy",
+    "noise_rejected",
+    "signal_kept",
+    "count_right",
+    "perfect",
+)
 BAD = ("fake", "fake_loose", "duplicate", "duplicate_loose")
 
 
 @st.composite
 def tables(draw, shared=True):
-    """Arguments of `clustering`: events of up to 14 hits, some without any, of up to four true and four found tracks and noise."""
+    """Arguments of `clustering`: events of up to 14 hits, some without any, of up to four true and four found
+    tracks and noise.
+    """
     n_hits = draw(st.lists(st.integers(0, 14), min_size=1, max_size=6))
-    labels = st.lists(st.integers(-1, 3), min_size=sum(n_hits), max_size=sum(n_hits)).map(lambda values: np.array(values, int))
+    labels = st.lists(st.integers(-1, 3), min_size=sum(n_hits), max_size=sum(n_hits)).map(
+        lambda values: np.array(values, int)
+    )
     track, second, found = draw(labels), draw(labels), draw(labels)
     second = np.where((track >= 0) & (second != track) & shared, second, -1)
     n_tracks = draw(st.lists(st.integers(1, 4), min_size=len(n_hits), max_size=len(n_hits)))
@@ -27,7 +40,10 @@ def tables(draw, shared=True):
 
 
 def one_event(track, found, second=None, n_tracks=None):
-    """Figure -> value of one event. A letter a hit: which track it is of; a dot is noise, left out or no second owner."""
+    """Figure -> value of one event.
+
+    A letter a hit: which track it is of; a dot is noise, left out or no second owner.
+    """
     number = lambda word: np.array([".abcdefgh".index(letter) - 1 for letter in word], int)  # noqa: E731
     track, found, second = number(track), number(found), number(second or "." * len(track))
     n_tracks = len(set(track[track >= 0])) if n_tracks is None else n_tracks
@@ -36,7 +52,9 @@ def one_event(track, found, second=None, n_tracks=None):
 
 
 def by_hand(track, second, found, n_tracks):
-    """Figure -> (counted, of) of one event, by sets of hits and every way to pair tracks; the adjusted Rand index is not among them."""
+    """Figure -> (counted, of) of one event, by sets of hits and every way to pair tracks; the adjusted Rand
+    index is not among them.
+    """
     hits = range(len(track))
     owners = [{owner for owner in (track[i], second[i]) if owner >= 0} for i in hits]
     true_tracks = [{i for i in hits if t in owners[i]} for t in set().union(*owners)]
@@ -53,9 +71,13 @@ def by_hand(track, second, found, n_tracks):
         def rest(weights, free):
             if not weights:
                 return 0
-            return max([rest(weights[1:], free), *(weights[0][t] + rest(weights[1:], free - {t}) for t in free)])
+            return max(
+                [rest(weights[1:], free), *(weights[0][t] + rest(weights[1:], free - {t}) for t in free)]
+            )
 
-        return rest([[weight(f, t) for t in true_tracks] for f in found_tracks], frozenset(range(len(true_tracks))))
+        return rest(
+            [[weight(f, t) for t in true_tracks] for f in found_tracks], frozenset(range(len(true_tracks)))
+        )
 
     expected = {}
     for name, rule in rules.items():
@@ -85,7 +107,9 @@ def test_every_figure_is_what_sets_of_hits_and_all_pairings_give(table):
     for i, (start, stop) in enumerate(itertools.pairwise(offsets)):
         expected = by_hand(track[start:stop], second[start:stop], found[start:stop], n_tracks[i])
         assert {
-            figure: (int(counts[figure][0][i]), int(counts[figure][1][i])) for figure in counts if figure != "adjusted_rand"
+            figure: (int(counts[figure][0][i]), int(counts[figure][1][i]))
+            for figure in counts
+            if figure != "adjusted_rand"
         } == expected
 
 
@@ -95,7 +119,9 @@ def test_adjusted_rand_index_is_that_of_scikit_learn(table):
     offsets, track, _, found, _ = table
     index, has_hits = metrics.clustering_by_event(*table)["adjusted_rand"]
     np.testing.assert_array_equal(has_hits, np.diff(offsets) > 0)
-    expected = [adjusted_rand_score(track[i:j], found[i:j]) if j > i else 0 for i, j in itertools.pairwise(offsets)]
+    expected = [
+        adjusted_rand_score(track[i:j], found[i:j]) if j > i else 0 for i, j in itertools.pairwise(offsets)
+    ]
     np.testing.assert_allclose(index, expected, atol=1e-12)
 
 
@@ -105,7 +131,9 @@ def test_names_of_found_tracks_and_the_order_of_hits_do_not_matter(table, random
     offsets, track, second, found, n_tracks = table
     other, order = found.copy(), np.arange(len(found))
     for start, stop in itertools.pairwise(offsets):
-        names = np.array([*random.sample([0, 3, 8, 77, 2**62], 4), random.choice([-1, -9])])  # -1 takes the last, below 0 too
+        names = np.array(
+            [*random.sample([0, 3, 8, 77, 2**62], 4), random.choice([-1, -9])]
+        )  # -1 takes the last, below 0 too
         other[start:stop] = names[found[start:stop]]
         order[start:stop] = random.sample(range(start, stop), int(stop - start))
     expected = metrics.clustering_by_event(*table)
@@ -131,7 +159,14 @@ def test_a_perfect_finder_has_hundred_percent_of_everything(table):
 def test_who_finds_nothing_has_no_efficiency_and_no_fakes(table):
     offsets, track, second, _, n_tracks = table
     counts = metrics.clustering_by_event(offsets, track, second, np.full_like(track, -1), n_tracks)
-    for figure in ("efficiency", "efficiency_loose", "efficiency_90", "signal_kept", "count_right", "perfect"):
+    for figure in (
+        "efficiency",
+        "efficiency_loose",
+        "efficiency_90",
+        "signal_kept",
+        "count_right",
+        "perfect",
+    ):
         assert not counts[figure][0].any()
     for figure in BAD:
         assert not np.any(counts[figure])
@@ -145,7 +180,9 @@ def test_found_tracks_are_matched_doubled_or_fake_and_none_is_doubled_under_doub
     counts = {figure: counted for figure, (counted, _) in metrics.clustering_by_event(*table).items()}
     n_found = metrics.clustering_by_event(*table)["fake"][1]
     for kind in ("", "_loose"):
-        np.testing.assert_array_equal(counts[f"efficiency{kind}"] + counts[f"fake{kind}"] + counts[f"duplicate{kind}"], n_found)
+        np.testing.assert_array_equal(
+            counts[f"efficiency{kind}"] + counts[f"fake{kind}"] + counts[f"duplicate{kind}"], n_found
+        )
     assert not counts["duplicate"].any()
     assert (counts["efficiency_90"] <= counts["efficiency"]).all()
 
@@ -162,25 +199,61 @@ def test_a_split_track_is_found_once_and_doubled_only_for_belle_ii():
 
 def test_two_tracks_merged_into_one_are_one_match_at_most():
     scores = one_event("aaaaaaabbb", "aaaaaaaaaa")
-    check(scores, efficiency=0.5, fake=0, efficiency_loose=0.5, fake_loose=0, hit_accuracy=0.7, count_right=0, perfect=0)
+    check(
+        scores,
+        efficiency=0.5,
+        fake=0,
+        efficiency_loose=0.5,
+        fake_loose=0,
+        hit_accuracy=0.7,
+        count_right=0,
+        perfect=0,
+    )
     scores = one_event("aaaaaabbbb", "aaaaaaaaaa")  # 60 % is not enough for Belle II
     check(scores, efficiency=0.5, fake=0, efficiency_loose=0, fake_loose=1, hit_accuracy=0.6)
 
 
 def test_swapped_hits_cost_accuracy_and_perfection_but_no_track():
     scores = one_event("aaaaabbbbb", "bbbbaaaaab")
-    check(scores, efficiency=1, fake=0, efficiency_loose=1, efficiency_90=0, hit_accuracy=0.8, count_right=1, perfect=0)
+    check(
+        scores,
+        efficiency=1,
+        fake=0,
+        efficiency_loose=1,
+        efficiency_90=0,
+        hit_accuracy=0.8,
+        count_right=1,
+        perfect=0,
+    )
 
 
 def test_kept_noise_costs_purity():
     scores = one_event("aaaaaaaaa.", "aaaaaaaaaa")
-    check(scores, efficiency=1, efficiency_90=1, noise_rejected=0, signal_kept=1, hit_accuracy=0.9, count_right=1, perfect=0)
+    check(
+        scores,
+        efficiency=1,
+        efficiency_90=1,
+        noise_rejected=0,
+        signal_kept=1,
+        hit_accuracy=0.9,
+        count_right=1,
+        perfect=0,
+    )
     check(one_event("aaaaaaaa.", "aaaaaaaaa"), efficiency=1, efficiency_90=0)  # 8 of 9 is below 90 %
 
 
 def test_a_track_of_noise_is_a_fake():
     scores = one_event("aaaa...", "aaaabb.")
-    check(scores, efficiency=1, fake=0.5, fake_loose=0.5, noise_rejected=1 / 3, hit_accuracy=5 / 7, count_right=0, perfect=0)
+    check(
+        scores,
+        efficiency=1,
+        fake=0.5,
+        fake_loose=0.5,
+        noise_rejected=1 / 3,
+        hit_accuracy=5 / 7,
+        count_right=0,
+        perfect=0,
+    )
 
 
 def test_exactly_half_is_no_match():
@@ -199,7 +272,9 @@ def test_belle_ii_wants_more_than_two_thirds_and_more_than_a_twentieth():
 @pytest.mark.parametrize("found", ["aaaabbb", "aaabbbb"])
 def test_a_hit_of_two_tracks_is_right_on_either(found):
     scores = one_event("aaaabbb", found, second="...b...")
-    check(scores, efficiency=1, fake=0, hit_accuracy=1, count_right=1, perfect=1, efficiency_90=0.5)  # of four hits one track has three
+    check(
+        scores, efficiency=1, fake=0, hit_accuracy=1, count_right=1, perfect=1, efficiency_90=0.5
+    )  # of four hits one track has three
 
 
 def test_the_same_owner_twice_is_one_owner():
@@ -231,8 +306,15 @@ def test_a_track_without_hits_is_missed_in_the_count_only():
 
 def test_events_without_hits_count():
     scores = metrics.clustering([0, 0, 0, 2], [0, 0], [-1, -1], [5, 5], [1, 0, 1])["all"]
-    assert scores["count_right"]["value"] == scores["perfect"]["value"] == pytest.approx(2 / 3)  # none found is wrong for one track
-    assert [scores[figure]["n"] for figure in ("perfect", "efficiency", "hit_accuracy", "adjusted_rand")] == [3, 1, 2, 1]
+    assert (
+        scores["count_right"]["value"] == scores["perfect"]["value"] == pytest.approx(2 / 3)
+    )  # none found is wrong for one track
+    assert [scores[figure]["n"] for figure in ("perfect", "efficiency", "hit_accuracy", "adjusted_rand")] == [
+        3,
+        1,
+        2,
+        1,
+    ]
     assert np.isnan(scores["noise_rejected"]["value"]) and scores["noise_rejected"]["interval"] == [0, 1]
 
 
@@ -258,20 +340,37 @@ def test_classes_are_apart_and_ready_for_json():
     n_events = {name: score["count_right"]["n"] for name, score in scores.items()}
     assert n_events == {"1": 2, "2": 2, "all": 4, "noisy": 2, "kinked": 2, "clean": 1}
     efficiency = {name: score["efficiency"]["value"] for name, score in scores.items()}
-    assert efficiency == pytest.approx({"1": 1, "2": 3 / 4, "all": 5 / 6, "noisy": 2 / 3, "kinked": 3 / 4, "clean": 1})
+    assert efficiency == pytest.approx(
+        {"1": 1, "2": 3 / 4, "all": 5 / 6, "noisy": 2 / 3, "kinked": 3 / 4, "clean": 1}
+    )
     assert "clean" not in metrics.clustering(**FOUR_EVENTS | {"kinked": None})
 
 
 def test_intervals_are_binomial_and_that_of_a_mean_its_standard_error():
     scores = metrics.clustering(**FOUR_EVENTS)
-    assert scores["all"]["efficiency"] == {"value": 5 / 6, "interval": list(metrics.binomial_interval(5, 6)), "n": 6}
-    # the last event: true clusters of 2, 2 and 1 hits, found ones of 2 and 3; 2 pairs of 10 in both, 2 in the true, 4 in the found ones:
-    # (2 - 2 4 / 10) / ((2 + 4) / 2 - 2 4 / 10)
+    assert scores["all"]["efficiency"] == {
+        "value": 5 / 6,
+        "interval": list(metrics.binomial_interval(5, 6)),
+        "n": 6,
+    }
+    # the last event: true clusters of 2, 2 and 1 hits, found ones of 2 and 3; 2 pairs of 10 in both, 2 in the
+    # true, 4 in the found ones: (2 - 2 4 / 10) / ((2 + 4) / 2 - 2 4 / 10)
     last = 1.2 / 2.2
-    mean, error = (3 + last) / 4, (1 - last) / 4  # of three ones and the last the standard deviation is half the distance
+    mean, error = (
+        (3 + last) / 4,
+        (1 - last) / 4,
+    )  # of three ones and the last the standard deviation is half the distance
     score = scores["all"]["adjusted_rand"]
-    assert score["value"] == pytest.approx(mean) and score["interval"] == pytest.approx([mean - error, mean + error]) and score["n"] == 4
-    assert scores["clean"]["adjusted_rand"] == {"value": 1, "interval": [-0.5, 1], "n": 1}  # one event has no spread
+    assert (
+        score["value"] == pytest.approx(mean)
+        and score["interval"] == pytest.approx([mean - error, mean + error])
+        and score["n"] == 4
+    )
+    assert scores["clean"]["adjusted_rand"] == {
+        "value": 1,
+        "interval": [-0.5, 1],
+        "n": 1,
+    }  # one event has no spread
 
 
 def test_arrays_of_other_events_are_refused():
@@ -289,7 +388,14 @@ def test_table_has_a_row_a_figure_and_a_column_a_class():
     assert lines[0].split()[3:] == ["1", "2", "all", "noisy", "kinked", "clean"]
     assert lines[1].split() == ["events", "2", "2", "4", "2", "2", "1"]
     assert [line.split()[0] for line in lines[2:]] == list(scores["all"])
-    assert [lines[2][i : i + 7].strip() for i in range(17, len(lines[2]), 15)] == ["100.00", "75.00", "83.33", "66.67", "75.00", "100.00"]
+    assert [lines[2][i : i + 7].strip() for i in range(17, len(lines[2]), 15)] == [
+        "100.00",
+        "75.00",
+        "83.33",
+        "66.67",
+        "75.00",
+        "100.00",
+    ]
     assert len({len(line) for line in lines}) == 1
     noise = next(line for line in lines if line.startswith("noise_rejected"))
     assert noise.split()[-1] == "-"  # no noise in clean events

@@ -4,13 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from datasets.drift import BETSY_BREAK_US, MODELS, drift_radius_mm, drift_time_ns, height_mm, possible_radius_mm, sigma_radius_mm
+from datasets.drift import (
+    BETSY_BREAK_US,
+    MODELS,
+    drift_radius_mm,
+    drift_time_ns,
+    height_mm,
+    possible_radius_mm,
+    sigma_radius_mm,
+)
 
 
 def test_radii_worked_by_hand():
     # Manchester at 1 us: u = 10, 10^0.580148 = 3.803193, 5.70947153 / (3.803193 + 1.656748) = 1.045702 cm
     assert drift_radius_mm(1000) == pytest.approx(10.45702, abs=1e-4)
-    # Betsy at 1 us: (1 / 0.828)^(1 / 1.907) = exp(0.188742 / 1.907) = 1.104037 cm; at 5 us (5 / 0.402)^(1 / 2.955) = 2.346776 cm
+    # Betsy at 1 us: (1 / 0.828)^(1 / 1.907) = exp(0.188742 / 1.907) = 1.104037 cm; at 5 us (5 / 0.402)^(1 /
+    # 2.955) = 2.346776 cm
     assert drift_radius_mm(1000, "betsy") == pytest.approx(11.04037, abs=1e-4)
     assert drift_radius_mm(5000, "betsy") == pytest.approx(23.46776, abs=1e-4)
 
@@ -77,18 +86,24 @@ def test_a_height_needs_three_times():
 
 def test_a_cathode_that_fired_before_the_anode_gives_no_height():
     # 2770 x -50 / 1900 - 1385 = -1458 mm would be beyond the end of the wire
-    np.testing.assert_array_equal(height_mm(100, [50, 2050, 50, 100], [2050, 50, 60, 2050]), [np.nan, np.nan, np.nan, -1385])
+    np.testing.assert_array_equal(
+        height_mm(100, [50, 2050, 50, 100], [2050, 50, 60, 2050]), [np.nan, np.nan, np.nan, -1385]
+    )
 
 
 def test_long_timestamps_keep_their_last_tick():
     start = 2**60
-    assert height_mm(np.int64(start), np.int64(start + 1000), np.int64(start + 1001)) == pytest.approx(2770 * 1000 / 2001 - 1385, abs=1e-9)
+    assert height_mm(np.int64(start), np.int64(start + 1000), np.int64(start + 1001)) == pytest.approx(
+        2770 * 1000 / 2001 - 1385, abs=1e-9
+    )
 
 
 def test_mirrored_cathode_times_give_the_mirrored_height():
     rng = np.random.default_rng(0)
     anode, up, down = rng.integers(0, 10**6, 100), rng.integers(1, 4000, 100), rng.integers(1, 4000, 100)
-    np.testing.assert_allclose(height_mm(anode, anode + up, anode + down), -height_mm(anode, anode + down, anode + up), atol=1e-9)
+    np.testing.assert_allclose(
+        height_mm(anode, anode + up, anode + down), -height_mm(anode, anode + down, anode + up), atol=1e-9
+    )
 
 
 def test_resolution_is_best_at_12_25_mm_and_worse_at_the_wire():

@@ -34,13 +34,17 @@ def hits_of(events):
 
 
 def merge_slowly(event):
-    """What merging means: the hit with the smallest radius stays where it was; owners in order of radius, tracks only."""
+    """What merging means: the hit with the smallest radius stays where it was; owners in order of radius,
+    tracks only.
+    """
     cells = {}
     for place, hit in enumerate(event):
         cells.setdefault(hit[:3], []).append((place, hit))
     kept = []
     for sharing in cells.values():
-        sharing.sort(key=lambda item: math.inf if math.isnan(item[1][3]) else item[1][3])  # stable: of equals the first
+        sharing.sort(
+            key=lambda item: math.inf if math.isnan(item[1][3]) else item[1][3]
+        )  # stable: of equals the first
         place, hit = sharing[0]
         if len(sharing) > 1:
             owners = [owner for _, other in sharing for owner in other[5:] if owner >= 0]
@@ -50,7 +54,7 @@ def merge_slowly(event):
     return [tuple(None if value != value else value for value in hit) for _, hit in sorted(kept)]
 
 
-# Merging by hand -------------------------------------------------------------------------------------------------------------------
+# Merging by hand --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,10 @@ def merge_slowly(event):
         ([(5, 1, 0, -1), (3, 2, 1, -1)], (3, 2, 1, 0)),
         ([(3, 1, 0, -1), (5, 2, 1, -1)], (3, 1, 0, 1)),
         ([(3, 1, 0, -1), (3, 2, 1, -1)], (3, 1, 0, 1)),  # equal radii: the first stays
-        ([(3, 1, -1, -1), (5, 2, 4, -1)], (3, 1, 4, -1)),  # noise nearer to the wire: its hit stays, the track owns it
+        (
+            [(3, 1, -1, -1), (5, 2, 4, -1)],
+            (3, 1, 4, -1),
+        ),  # noise nearer to the wire: its hit stays, the track owns it
         ([(5, 1, -1, -1), (3, 2, 4, -1)], (3, 2, 4, -1)),
         ([(5, 1, -1, -1), (3, 2, -1, -1)], (3, 2, -1, -1)),
         ([(NAN, 1, 0, -1), (9, 2, 1, -1)], (9, 2, 1, 0)),  # an unknown radius is not the smallest
@@ -90,7 +97,12 @@ def test_neighbouring_cells_the_other_side_and_other_events_do_not_merge():
 
 
 def test_a_merged_hit_stays_at_its_place_among_the_others():
-    event = [(0, 0, 5, 9.0, 1.0, 0, -1), (0, 1, 5, 1.0, 2.0, 0, -1), (0, 0, 5, 3.0, 3.0, 1, -1), (0, 2, 5, 1.0, 4.0, 1, -1)]
+    event = [
+        (0, 0, 5, 9.0, 1.0, 0, -1),
+        (0, 1, 5, 1.0, 2.0, 0, -1),
+        (0, 0, 5, 3.0, 3.0, 1, -1),
+        (0, 2, 5, 1.0, 4.0, 1, -1),
+    ]
     assert hits_of(table([event])) == [[event[1], (0, 0, 5, 3.0, 3.0, 1, 0), event[3]]]
 
 
@@ -102,12 +114,14 @@ def test_merging_changes_nothing_in_the_arrays_it_was_given():
         np.testing.assert_array_equal(arrays[name], before[name])
 
 
-# Merging against the slow way ------------------------------------------------------------------------------------------------------
+# Merging against the slow way -------------------------------------------------------------------------------
 
 owner = st.integers(-1, 3)
 radius = st.one_of(st.just(NAN), st.sampled_from([0.0, 1.5, 22.0]), st.floats(0, 50, width=32))
 height = st.one_of(st.just(NAN), st.floats(-1500, 1500, width=32))
-hit = st.tuples(st.integers(0, 1), st.sampled_from([0, 8]), st.sampled_from([0, 1, 112]), radius, height, owner, owner)
+hit = st.tuples(
+    st.integers(0, 1), st.sampled_from([0, 8]), st.sampled_from([0, 1, 112]), radius, height, owner, owner
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -124,15 +138,22 @@ def test_thousands_of_events_merge_as_one_by_one_whatever_the_chunk(chunk):
     events = []
     for n in rng.integers(0, 8, 2500):
         cells = zip(rng.integers(0, 2, n), rng.integers(0, 9, n), rng.integers(0, 2, n), strict=True)
-        events.append([(*map(int, cell), float(rng.integers(0, 5)), NAN, int(rng.integers(-1, 3)), -1) for cell in cells])
+        events.append(
+            [
+                (*map(int, cell), float(rng.integers(0, 5)), NAN, int(rng.integers(-1, 3)), -1)
+                for cell in cells
+            ]
+        )
     hits, offsets = arrays_of(events)
     no_tracks = make_events({}, [0] * 2501)
-    merged = merge_cells(Events(hits, offsets, no_tracks.tracks, no_tracks.track_offsets, no_tracks.info), chunk)
+    merged = merge_cells(
+        Events(hits, offsets, no_tracks.tracks, no_tracks.track_offsets, no_tracks.info), chunk
+    )
     assert sum(map(len, events)) > len(merged.hits["side"])
     assert hits_of(merged) == [merge_slowly(event) for event in events]
 
 
-# What goes into a table ------------------------------------------------------------------------------------------------------------
+# What goes into a table -------------------------------------------------------------------------------------
 
 
 def test_fields_that_are_not_given_are_unknown():
@@ -142,7 +163,9 @@ def test_fields_that_are_not_given_are_unknown():
     assert math.isnan(hit["drift_radius_mm"]) and math.isnan(hit["z_mm"])
     assert track["side"] == 1 and track["kinked"] is False
     assert all(math.isnan(track[name]) for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
-    assert all(track[name] == -1 for name in ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row"))
+    assert all(
+        track[name] == -1 for name in ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
+    )
     assert info == [-1, -1, -1]
 
 
@@ -153,21 +176,39 @@ def test_a_height_that_was_not_measured_stays_nan():
 
 def test_a_table_has_the_documented_types():
     events = make_events({"layer": [3], "column": [7]}, [0, 1], {"calo_row": [2]}, [0, 1], {"run": [974]})
-    for name, kind in (("side", "i1"), ("layer", "i1"), ("column", "i1"), ("drift_radius_mm", "f4"), ("z_mm", "f4"), ("track", "i2")):
+    for name, kind in (
+        ("side", "i1"),
+        ("layer", "i1"),
+        ("column", "i1"),
+        ("drift_radius_mm", "f4"),
+        ("z_mm", "f4"),
+        ("track", "i2"),
+    ):
         assert events.hits[name].dtype == kind
     assert events.tracks["calo_row"].dtype == "i2" and events.tracks["kinked"].dtype == bool
     assert events.info["run"].dtype == "i8" and events.hit_offsets.dtype == "i8"
 
 
 GOOD = {
-    "hits": {"side": 1, "layer": 3, "column": 7, "drift_radius_mm": 5.0, "z_mm": 0.0, "track": 0, "second_track": -1},
+    "hits": {
+        "side": 1,
+        "layer": 3,
+        "column": 7,
+        "drift_radius_mm": 5.0,
+        "z_mm": 0.0,
+        "track": 0,
+        "second_track": -1,
+    },
     "tracks": {"side": 0, "calo_column": 1, "foil_y_mm": 0.0},
     "info": {"n_tracks": 1, "run": 974},
 }
 
 
 def with_one_bad(group, name, value):
-    """Events of 2, 0 and 2 hits, of 2, 0 and 2 tracks: the first value of the last event is bad. Arguments of make_events."""
+    """Events of 2, 0 and 2 hits, of 2, 0 and 2 tracks: the first value of the last event is bad.
+
+    Arguments of make_events.
+    """
     arrays = {g: {k: np.array([v] * (3 if g == "info" else 4)) for k, v in GOOD[g].items()} for g in GOOD}
     arrays["hits"]["column"] = np.arange(4)
     bad = arrays[group].get(name, np.zeros(3 if group == "info" else 4, int))
@@ -231,7 +272,12 @@ def test_sides_of_hits_and_of_tracks_have_branches_of_their_own():
 
 
 def test_the_limits_themselves_are_allowed():
-    for group, name, value in (("hits", "layer", 8), ("hits", "column", 112), ("hits", "drift_radius_mm", 50), ("hits", "z_mm", -2000)):
+    for group, name, value in (
+        ("hits", "layer", 8),
+        ("hits", "column", 112),
+        ("hits", "drift_radius_mm", 50),
+        ("hits", "z_mm", -2000),
+    ):
         make_events(*with_one_bad(group, name, value))
     make_events(*with_one_bad("info", "event", 2**62))
     make_events(*with_one_bad("tracks", "kinked", 1))
@@ -265,7 +311,7 @@ def test_arrays_that_do_not_fit_together_are_refused():
             make_events(hits, offsets, source="f.root")
 
 
-# Picking events --------------------------------------------------------------------------------------------------------------------
+# Picking events ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -294,8 +340,23 @@ def test_the_event_of_each_hit_and_track_is_where_the_offsets_say(events):
 
 @pytest.mark.parametrize(
     "which",
-    [slice(3, 9), slice(None), slice(20, 3, -4), slice(5, 5), slice(28, 99), [4, 4, 0, -1], [], np.array([], int), np.arange(30) % 3 == 0]
-    + [np.zeros(30, bool), np.ones(30, bool), np.random.default_rng(0).permutation(30), np.array([7], np.uint8)],
+    [
+        slice(3, 9),
+        slice(None),
+        slice(20, 3, -4),
+        slice(5, 5),
+        slice(28, 99),
+        [4, 4, 0, -1],
+        [],
+        np.array([], int),
+        np.arange(30) % 3 == 0,
+    ]
+    + [
+        np.zeros(30, bool),
+        np.ones(30, bool),
+        np.random.default_rng(0).permutation(30),
+        np.array([7], np.uint8),
+    ],
     ids=str,
 )
 def test_events_are_picked_by_slice_mask_and_index_in_that_order(events, which):
@@ -331,7 +392,9 @@ def test_kept_hits_are_those_of_the_mask_and_labels_stay(events):
     mask = np.random.default_rng(1).random(len(events.hits["layer"])) < 0.3
     kept = events.keep_hits(mask)
     flags = iter(mask.tolist())
-    expected = [{**one, "hits": [h for h in one["hits"] if next(flags)]} for one in events.to_awkward().to_list()]
+    expected = [
+        {**one, "hits": [h for h in one["hits"] if next(flags)]} for one in events.to_awkward().to_list()
+    ]
     assert kept.to_awkward().to_list() == expected
     assert kept.hit_offsets.dtype == np.int64
 

@@ -5,8 +5,8 @@ import pytest
 from conftest import assert_same
 from scipy.spatial import cKDTree
 
-from datasets import hit_tree, open_events
 from datasets.geometry import GAMMA_VETO, MAIN_WALL, N_COLUMNS, N_LAYERS, X_WALL, wire_x_mm, wire_y_mm
+from datasets.readers import hit_tree, open_events
 from my_generator import __main__ as cli
 from my_generator import blocks, family, helices, lines, toyhaystack
 from my_generator.response import PRESETS
@@ -32,11 +32,13 @@ def at(arrays, i):
     return {name: values[i] for name, values in arrays.items()}
 
 
-# Trajectories in small steps --------------------------------------------------------------------------------------------------------
+# Trajectories in small steps --------------------------------------------------------------------------------
 
 
 def walk(start, velocities):
-    """(point, 3) of (|x|, y, z): from the start in steps of STEP_MM in the top view along (step, 3) velocities."""
+    """(point, 3) of (|x|, y, z): from the start in steps of STEP_MM in the top view along (step, 3)
+    velocities.
+    """
     return start + STEP_MM * np.concatenate([np.zeros((1, 3)), np.cumsum(velocities, 0)])
 
 
@@ -51,7 +53,9 @@ def walk_helix(track, way_mm=6500):
     steps = np.arange(int(way_mm / STEP_MM)) + 0.5
     heading = np.arctan(track["slope_y"]) + track["mirror"] * STEP_MM / track["radius_mm"] * steps
     climb = track["slope_z"] / np.hypot(1, track["slope_y"])
-    return walk(foil_point(track), np.stack([np.cos(heading), np.sin(heading), np.full(len(steps), climb)], 1))
+    return walk(
+        foil_point(track), np.stack([np.cos(heading), np.sin(heading), np.full(len(steps), climb)], 1)
+    )
 
 
 def foil_point(track):
@@ -84,31 +88,50 @@ def trajectory(kind, truth, track, i):
     kink = foil_point(first) + x * np.array([1, first["slope_y"], first["slope_z"]])
     rest = walk_line(kink, second, away=1 if kind == "scatter" else -1)
     beyond = over(rest)
-    stop = beyond[int(track["calo_type"])] if kind == "scatter" else beyond[-1] | beyond[X_WALL] | beyond[GAMMA_VETO]
+    stop = (
+        beyond[int(track["calo_type"])]
+        if kind == "scatter"
+        else beyond[-1] | beyond[X_WALL] | beyond[GAMMA_VETO]
+    )
     return np.concatenate([points, until(rest, stop)])
 
 
 def recorded(monkeypatch, module, name):
     """The arguments of every call of a function from now on."""
     calls, function = [], getattr(module, name)
-    monkeypatch.setattr(module, name, lambda *args, **options: calls.append(args) or function(*args, **options))
+    monkeypatch.setattr(
+        module, name, lambda *args, **options: calls.append(args) or function(*args, **options)
+    )
     return calls
 
 
 @pytest.fixture(scope="module", params=family.KINDS)
 def truth_of_tracks(request):
-    """kind, its events, and for each track: its points, its labels and its hits before they merge with those of others."""
+    """kind, its events, and for each track: its points, its labels and its hits before they merge with those
+    of others.
+    """
     kind = request.param
     with pytest.MonkeyPatch.context() as monkeypatch:
         of_hits = recorded(monkeypatch, toyhaystack, "events_of_hits")
-        of_tracks = recorded(monkeypatch, helices, "find_hits") if kind in HELICES else recorded(monkeypatch, lines, "kinked_events")
+        of_tracks = (
+            recorded(monkeypatch, helices, "find_hits")
+            if kind in HELICES
+            else recorded(monkeypatch, lines, "kinked_events")
+        )
         events = family.KINDS[kind][0](50, np.random.default_rng(8))
     hits, n_hits, tracks, _ = of_hits[0]
     ends = np.cumsum(n_hits)
-    own = [{name: values[end - n : end] for name, values in hits.items()} for n, end in zip(n_hits, ends, strict=True)]
+    own = [
+        {name: values[end - n : end] for name, values in hits.items()}
+        for n, end in zip(n_hits, ends, strict=True)
+    ]
     labels = [at(tracks, i) for i in range(len(n_hits))]
     truth = of_tracks[0] if of_tracks else None
-    return kind, events, [(trajectory(kind, truth, track, i), track, own[i]) for i, track in enumerate(labels)]
+    return (
+        kind,
+        events,
+        [(trajectory(kind, truth, track, i), track, own[i]) for i, track in enumerate(labels)],
+    )
 
 
 def test_hits_are_exactly_the_cells_near_the_trajectory_with_their_distance_and_height(truth_of_tracks):
@@ -116,7 +139,9 @@ def test_hits_are_exactly_the_cells_near_the_trajectory_with_their_distance_and_
     assert len(tracks) > 25
     for points, track, hits in tracks:
         assert (hits["side"] == track["side"]).all()
-        order = np.argsort(-hits["drift_radius_mm"])  # a kinked track may have two hits in a cell; the smaller radius is written last
+        order = np.argsort(
+            -hits["drift_radius_mm"]
+        )  # a kinked track may have two hits in a cell; the smaller radius is written last
         cell = (hits["layer"] * N_COLUMNS + hits["column"])[order]
         radius, z = np.full((2, len(WIRES)), np.nan)
         radius[cell], z[cell] = hits["drift_radius_mm"][order], hits["z_mm"][order]
@@ -133,7 +158,14 @@ def test_hits_are_exactly_the_cells_near_the_trajectory_with_their_distance_and_
         off = np.flatnonzero(fired)[np.abs(z[fired] - points[nearest[fired], 2]) > tolerance]
         for wire in off:  # allowed where the track comes as near a second time
             along = np.hypot(*(points[:, :2] - WIRES[wire]).T)
-            lowest = np.flatnonzero((along[1:-1] <= along[:-2]) & (along[1:-1] <= along[2:]) & (along[1:-1] < radius[wire] + 0.03)) + 1
+            lowest = (
+                np.flatnonzero(
+                    (along[1:-1] <= along[:-2])
+                    & (along[1:-1] <= along[2:])
+                    & (along[1:-1] < radius[wire] + 0.03)
+                )
+                + 1
+            )
             assert np.abs(points[lowest, 2] - z[wire]).min() <= tolerance
         assert len(off) <= 2
 
@@ -167,7 +199,7 @@ def test_the_block_is_where_the_trajectory_first_meets_a_wall(truth_of_tracks):
         assert (points[:-3][before[GAMMA_VETO], 0] > 295.9).all()  # where no veto is
 
 
-# Kinds --------------------------------------------------------------------------------------------------------------------------------
+# Kinds ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=family.KINDS)
@@ -178,7 +210,9 @@ def kind_and_events(request):
 def test_kinds_have_their_number_of_tracks_and_every_track_enough_cells(kind_and_events):
     kind, events = kind_and_events
     assert len(events) == 2500
-    assert set(np.diff(events.track_offsets)) == set(events.info["n_tracks"].tolist()) == {family.KINDS[kind][1]}
+    assert (
+        set(np.diff(events.track_offsets)) == set(events.info["n_tracks"].tolist()) == {family.KINDS[kind][1]}
+    )
     assert family.cells_crossed(events).min() >= family.MIN_HITS == 3
     assert set(events.tracks["kinked"].tolist()) == {kind in KINKED + HELICES}
 
@@ -218,11 +252,15 @@ def test_same_seed_gives_same_events_and_any_event_can_be_made_again_alone(kind_
     kind, events = kind_and_events
     start = blocks.BLOCK - 2
     assert_same(events[start : start + 5], family.generate(kind, 5, seed=5, first_event=start))
-    assert not np.array_equal(family.generate(kind, 20, seed=6).tracks["slope_y"], events[:20].tracks["slope_y"])
+    assert not np.array_equal(
+        family.generate(kind, 20, seed=6).tracks["slope_y"], events[:20].tracks["slope_y"]
+    )
 
 
 def test_kinds_of_one_seed_are_independent():
-    a, b = (family.generate(kind, 500, seed=1).tracks["foil_y_mm"] for kind in ("single_line", "single_helix"))
+    a, b = (
+        family.generate(kind, 500, seed=1).tracks["foil_y_mm"] for kind in ("single_line", "single_helix")
+    )
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.2
 
 
@@ -235,11 +273,12 @@ def test_single_lines_are_those_of_the_haystack_with_enough_cells():
         np.testing.assert_allclose(*quantiles, atol=0.06 * np.ptp(quantiles[0]))
 
 
-# Kinks --------------------------------------------------------------------------------------------------------------------------------
+# Kinks ------------------------------------------------------------------------------------------------------
 
 
 def test_a_line_that_turns_on_its_way_worked_out_by_hand():
-    # straight away from the foil at y = 5, 5 mm from the wires of column 56, until 20 mm before the wire of layer 3; then 45 degrees
+    # straight away from the foil at y = 5, 5 mm from the wires of column 56, until 20 mm before the wire of
+    # layer 3; then 45 degrees
     first = foil_line(foil_y_mm=5, foil_z_mm=10)
     x = np.array([53 + 3 * 44 - 20.0])
     second = lines.line_through(first, x, np.array([1.0]), np.array([0.5]))
@@ -247,16 +286,20 @@ def test_a_line_that_turns_on_its_way_worked_out_by_hand():
     cells = list(zip(*(events.hits[name].tolist() for name in ("layer", "column")), strict=True))
     assert cells[:3] == [(0, 56), (1, 56), (2, 56)]
     np.testing.assert_allclose(events.hits["drift_radius_mm"][:3], 5)
-    # the wire of layer 3, column 56, is 20 further in x and 5 lower: 25 / sqrt 2 from the line, closest 7.5 mm after the kink in x
+    # the wire of layer 3, column 56, is 20 further in x and 5 lower: 25 / sqrt 2 from the line, closest 7.5
+    # mm after the kink in x
     third = cells.index((3, 56))
     assert events.hits["drift_radius_mm"][third] == pytest.approx(25 / np.sqrt(2), abs=1e-3)
     assert events.hits["z_mm"][third] == pytest.approx(10 + 0.5 * 7.5, abs=1e-3)
     assert events.tracks["kinked"].tolist() == [True]
-    assert events.tracks["calo_column"].tolist() == [11]  # y = 5 + 435 - 165 = 275; (275 + 2590) / 259 = 11.06
+    assert events.tracks["calo_column"].tolist() == [
+        11
+    ]  # y = 5 + 435 - 165 = 275; (275 + 2590) / 259 = 11.06
 
 
 def test_a_cell_outside_a_kink_fires_by_its_corner():
-    # from +45 to -45 degrees, 10 mm below the wire of layer 4, column 60 at (229, 176): its feet on both lines lie beyond the kink
+    # from +45 to -45 degrees, 10 mm below the wire of layer 4, column 60 at (229, 176): its feet on both
+    # lines lie beyond the kink
     first = foil_line(foil_y_mm=166 - 229, slope_y=1)
     x = np.array([229.0])
     second = lines.line_through(first, x, np.array([-1.0]), np.array([0.0]))
@@ -272,7 +315,9 @@ def test_the_angle_of_a_scattering_has_its_standard_deviation(monkeypatch, degre
     lines.scatter(20_000, np.random.default_rng(3), degrees)
     first, second, x = calls[0]
     angle = np.degrees(np.arccos((lines.directions(first) * lines.directions(second)).sum(1).clip(-1, 1)))
-    assert np.sqrt((angle**2).mean() / 2) == pytest.approx(degrees, rel=0.05)  # two projected angles; a few large ones miss the walls
+    assert np.sqrt((angle**2).mean() / 2) == pytest.approx(
+        degrees, rel=0.05
+    )  # two projected angles; a few large ones miss the walls
     assert 75 < x.min() < 80 and 380 < x.max() < 383
 
 
@@ -285,19 +330,23 @@ def test_a_bounced_track_comes_back_through_three_layers(kind_and_events):
         assert n_outer.min() >= 4 and np.median(n_outer) > 8
 
 
-# Helices ------------------------------------------------------------------------------------------------------------------------------
+# Helices ----------------------------------------------------------------------------------------------------
 
 
 def test_momentum_and_radius_of_an_electron():
     assert helices.momentum_of(1.0) == pytest.approx(1.42197, abs=1e-5)  # sqrt(1 (1 + 1.02200))
     track = helices.from_lines(foil_line(), np.array([1.0]), np.array([-1]))
     assert track["radius_mm"].tolist() == pytest.approx([1334.26], abs=0.01)  # 1 / (0.299792458 * 0.0025)
-    tilted = helices.from_lines(foil_line(slope_y=1.0, slope_z=np.sqrt(2)), np.array([1.0]), np.array([-1]))  # 45 degrees out of the plane
+    tilted = helices.from_lines(
+        foil_line(slope_y=1.0, slope_z=np.sqrt(2)), np.array([1.0]), np.array([-1])
+    )  # 45 degrees out of the plane
     assert tilted["radius_mm"].tolist() == pytest.approx([1334.26 / np.sqrt(2)], abs=0.01)
     a, b, c = (np.array(helices.position(track, way))[:2, 0] for way in (0.0, 100.0, 300.0))
     sides = np.hypot(*(a - b)), np.hypot(*(b - c)), np.hypot(*(c - a))
     (ux, uy), (vx, vy) = b - a, c - a
-    assert np.prod(sides) / (2 * abs(ux * vy - uy * vx)) == pytest.approx(1334.26, abs=0.01)  # circumscribed circle
+    assert np.prod(sides) / (2 * abs(ux * vy - uy * vx)) == pytest.approx(
+        1334.26, abs=0.01
+    )  # circumscribed circle
 
 
 @pytest.mark.parametrize("side, charge, turn", [(1, -1, 1), (0, -1, -1), (1, 1, -1), (0, 1, 1)])
@@ -309,7 +358,9 @@ def test_the_force_turns_an_electron_on_side_1_towards_positive_y(side, charge, 
 
 @pytest.mark.parametrize("charge", [-1, 1])
 def test_a_slow_electron_comes_back_to_the_foil_after_half_a_circle(charge):
-    momentum = np.array([200 * 0.299792458 * 0.0025])  # a circle of 200 mm, its far side between layers 3 and 4
+    momentum = np.array(
+        [200 * 0.299792458 * 0.0025]
+    )  # a circle of 200 mm, its far side between layers 3 and 4
     track = helices.from_lines(foil_line(foil_y_mm=44.0), momentum, np.array([charge]))
     way, calo = helices.ends(track)
     assert way.tolist() == pytest.approx([200 * np.pi])
@@ -318,9 +369,11 @@ def test_a_slow_electron_comes_back_to_the_foil_after_half_a_circle(charge):
     assert hits["layer"].max() == 3 and n_hits[0] > 12
     end = -charge * 400 + 44
     np.testing.assert_allclose(
-        hits["drift_radius_mm"], np.abs(np.hypot(53 + 44 * hits["layer"], 44 * (hits["column"] - 56) - (44 + end) / 2) - 200)
+        hits["drift_radius_mm"],
+        np.abs(np.hypot(53 + 44 * hits["layer"], 44 * (hits["column"] - 56) - (44 + end) / 2) - 200),
     )
-    # layer 0, on both ways: the circle passes |x| = 53 at 200 - sqrt(200^2 - 53^2) = 7.15 from either end in y
+    # layer 0, on both ways: the circle passes |x| = 53 at 200 - sqrt(200^2 - 53^2) = 7.15 from either end in
+    # y
     columns = hits["column"][hits["layer"] == 0]
     assert set(columns.tolist()) >= {57, round(56 + (end + charge * 7.15) / 44)}
 
@@ -328,7 +381,9 @@ def test_a_slow_electron_comes_back_to_the_foil_after_half_a_circle(charge):
 @pytest.mark.parametrize("charge", [-1, 1])
 def test_a_very_fast_helix_is_a_line(charge):
     foil_lines = toyhaystack.draw_lines(4000, np.random.default_rng(6))
-    track = helices.from_lines(foil_lines, np.full(4000, 1e6), np.full(4000, charge))  # circles of 100 km and more
+    track = helices.from_lines(
+        foil_lines, np.full(4000, 1e6), np.full(4000, charge)
+    )  # circles of 100 km and more
     way, calo = helices.ends(track)
     line_calo = toyhaystack.calo_blocks(foil_lines, nearest=True)
     same = np.flatnonzero(calo["calo_type"] == line_calo["calo_type"])
@@ -337,11 +392,21 @@ def test_a_very_fast_helix_is_a_line(charge):
         np.testing.assert_array_equal(calo[name][same], line_calo[name][same])
     one = np.ones(len(same), int)
     foil_lines, calo = at(foil_lines, same), at(calo, same)
-    a = toyhaystack.events_of_hits(*toyhaystack.find_hits(foil_lines, calo["calo_type"]), {**foil_lines, **calo}, one)
-    b = toyhaystack.events_of_hits(*helices.find_hits(at(track, same), way[same]), {**foil_lines, **calo}, one)
-    cells = [((e.hit_event * 2 + e.hits["side"]) * N_LAYERS + e.hits["layer"]) * N_COLUMNS + e.hits["column"] for e in (a, b)]
+    a = toyhaystack.events_of_hits(
+        *toyhaystack.find_hits(foil_lines, calo["calo_type"]), {**foil_lines, **calo}, one
+    )
+    b = toyhaystack.events_of_hits(
+        *helices.find_hits(at(track, same), way[same]), {**foil_lines, **calo}, one
+    )
+    cells = [
+        ((e.hit_event * 2 + e.hits["side"]) * N_LAYERS + e.hits["layer"]) * N_COLUMNS + e.hits["column"]
+        for e in (a, b)
+    ]
     _, in_a, in_b = np.intersect1d(*cells, return_indices=True)
-    for events, matched in ((a, in_a), (b, in_b)):  # the sagitta of 0.02 mm may move a hit over the edge of its cell
+    for events, matched in (
+        (a, in_a),
+        (b, in_b),
+    ):  # the sagitta of 0.02 mm may move a hit over the edge of its cell
         alone = np.delete(events.hits["drift_radius_mm"], matched)
         assert len(matched) > 60_000 and (alone > REACH_MM - 0.02).all()
     np.testing.assert_allclose(a.hits["drift_radius_mm"][in_a], b.hits["drift_radius_mm"][in_b], atol=0.02)
@@ -358,7 +423,7 @@ def test_helices_are_drawn_with_kinetic_energies_of_0_3_to_3_5_mev_and_both_char
     assert abs(np.corrcoef(charge.T)[0, 1]) < 0.1
 
 
-# Signal-like --------------------------------------------------------------------------------------------------------------------------
+# Signal-like ------------------------------------------------------------------------------------------------
 
 
 def test_electrons_of_a_decay_share_its_energy(monkeypatch):
@@ -401,7 +466,7 @@ def test_unknown_paths_or_sides_are_refused():
         family.generate("signal_like", 1, paths="arcs")
 
 
-# Command line -------------------------------------------------------------------------------------------------------------------------
+# Command line -----------------------------------------------------------------------------------------------
 
 
 def test_the_command_line_writes_every_kind(tmp_path):
@@ -416,7 +481,20 @@ def test_the_command_line_writes_every_kind(tmp_path):
 
 
 def test_options_reach_their_kind_and_are_refused_by_others(tmp_path, capsys):
-    cli.main(["--kind", "signal_like", "--sides", "same", "--paths", "lines", "--events", "30", "--out", str(tmp_path)])
+    cli.main(
+        [
+            "--kind",
+            "signal_like",
+            "--sides",
+            "same",
+            "--paths",
+            "lines",
+            "--events",
+            "30",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     events = hit_tree.read(tmp_path / "signal_like_t2_0.root")
     assert (np.diff(events.tracks["side"].reshape(-1, 2)) == 0).all() and not events.tracks["kinked"].any()
     for wrong in (
@@ -440,16 +518,25 @@ def test_a_track_with_a_kink_is_two_segments_each_on_a_line_of_its_own(kind):
             if mine.sum() > 3:
                 layer, z = hits["layer"][mine], hits["z_mm"][mine]
                 n_seen += 1
-                n_flat += np.polyfit(layer, z, 1, full=True)[1].sum() < mine.sum() * 40**2 if len(set(layer)) > 1 else 1
+                n_flat += (
+                    np.polyfit(layer, z, 1, full=True)[1].sum() < mine.sum() * 40**2
+                    if len(set(layer)) > 1
+                    else 1
+                )
     assert n_seen > 250 and n_flat > 0.95 * n_seen
 
 
 @pytest.mark.parametrize("kind", family.KINDS)
 def test_a_response_keeps_the_truth_and_adds_noise_on_both_sides(kind):
-    ideal, data = family.generate(kind, 300, seed=4), family.generate(kind, 300, seed=4, response=PRESETS["data"])
+    ideal, data = (
+        family.generate(kind, 300, seed=4),
+        family.generate(kind, 300, seed=4, response=PRESETS["data"]),
+    )
     for name, values in ideal.tracks.items():
         np.testing.assert_array_equal(data.tracks[name], values)
     assert set(data.hits["side"][data.hits["track"] < 0]) == {0, 1}
-    assert (data.hits["track"] >= 0).sum() < (ideal.hits["track"] >= 0).sum() and np.isnan(data.hits["z_mm"]).any()
+    assert (data.hits["track"] >= 0).sum() < (ideal.hits["track"] >= 0).sum() and np.isnan(
+        data.hits["z_mm"]
+    ).any()
     unchanged = family.generate(kind, 300, seed=4, response=PRESETS["ideal"])
     np.testing.assert_array_equal(unchanged.hits["drift_radius_mm"], ideal.hits["drift_radius_mm"])

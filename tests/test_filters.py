@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from datasets import drift, filters
 from datasets.events import make_events
 
-CELLS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 112)), max_size=12, unique=True)
+CELLS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 112)), max_size=12, unique=True
+)
 
 
 def table(events):
@@ -19,13 +21,22 @@ def table(events):
 @given(st.lists(CELLS, max_size=4), st.data())
 def test_neighbours_are_those_an_obvious_loop_finds(events, data):
     def near(cell, other):
-        return other != cell and other[0] == cell[0] and abs(other[1] - cell[1]) <= 1 and abs(other[2] - cell[2]) <= 1
+        return (
+            other != cell
+            and other[0] == cell[0]
+            and abs(other[1] - cell[1]) <= 1
+            and abs(other[2] - cell[2]) <= 1
+        )
 
     hits = [(event, cell) for event, cells in enumerate(events) for cell in cells]
     counted = data.draw(st.lists(st.booleans(), min_size=len(hits), max_size=len(hits)))
     found, counted_alone = [], []
     for event, cell in hits:
-        around = [of for (its_event, other), of in zip(hits, counted, strict=True) if its_event == event and near(cell, other)]
+        around = [
+            of
+            for (its_event, other), of in zip(hits, counted, strict=True)
+            if its_event == event and near(cell, other)
+        ]
         found.append(len(around))
         counted_alone.append(sum(around))
     assert filters.neighbours(table(events), chunk=2).tolist() == found
@@ -74,12 +85,19 @@ def test_the_window_is_that_with_most_hits_whatever_the_order(times):
         return max(windows, key=sum) if windows else [False] * len(some)  # of equal ones the first
 
     events = table([[(0, layer, 1) for layer in range(len(some))] for some in times])
-    assert filters.in_time([t for some in times for t in some], events, 10).tolist() == [b for some in times for b in expected(some)]
+    assert filters.in_time([t for some in times for t in some], events, 10).tolist() == [
+        b for some in times for b in expected(some)
+    ]
 
 
 def test_a_lone_hit_long_before_the_others_does_not_open_the_window():
     events = table([[(0, layer, 1) for layer in range(4)]])
-    assert filters.in_time([125e9 - 66e3, 125e9 + 10, 125e9 + 5_000, 125e9], events).tolist() == [False, True, True, True]
+    assert filters.in_time([125e9 - 66e3, 125e9 + 10, 125e9 + 5_000, 125e9], events).tolist() == [
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("function", [filters.isolated, filters.usable])

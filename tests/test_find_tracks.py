@@ -12,22 +12,31 @@ from hypothesis import strategies as st
 import lib
 import plotting
 from architectures.track_finder import track_finder
-from datasets import geometry, hit_tree, open_events
+from datasets import geometry
 from datasets.clustering import predict
 from datasets.events import concatenate, make_events
-from fitting import line, refit
-from fitting.foil import foil_rule
-from fitting.tracks import count_tracks, group_of_hits
+from datasets.readers import hit_tree, open_events
+from finding import refit
+from finding.foil import foil_rule
+from finding.labels import count_tracks, group_of_hits
+from fitting import line
 from my_generator import realistic
 from scripts import find_tracks
 
 REAL_FILES = [f"root/{kind}_t{n}_0.root" for kind in ("my_generator", "toyhaystack") for n in (1, 2, 3, 4)]
-REAL_FILES += ["root/tkevent_sample.root", "brio/flsim2.brio", "brio/flsim_flrec_cd_tcd.brio", "brio/snemo_run-724_udd-10events.brio"]
+REAL_FILES += [
+    "root/tkevent_sample.root",
+    "brio/flsim2.brio",
+    "brio/flsim_flrec_cd_tcd.brio",
+    "brio/snemo_run-724_udd-10events.brio",
+]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Path of a small network that was never trained, but whose zeros are not zero any more: its tracks are arbitrary, and several."""
+    """Path of a small network that was never trained, but whose zeros are not zero any more: its tracks are
+    arbitrary, and several.
+    """
     keras.utils.set_random_seed(0)
     model = track_finder(filters=8, width=8, n_heads=2)
     rng = np.random.default_rng(0)
@@ -39,15 +48,27 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory):
-    """A file of events on both sides without any label; the first, one in the middle and the last have no hits."""
+    """A file of events on both sides without any label; the first, one in the middle and the last have no
+    hits.
+    """
     path = tmp_path_factory.mktemp("files") / "unlabelled.root"
     events = realistic.generate(9, preset="data", seed=4, kind="toyhaystack")
     empty = make_events({}, [0, 0])
     events = concatenate([empty, events[:4], empty, events[4:], empty])
     jagged = events.to_awkward().hits
-    names = {"side": "grid_side", "layer": "grid_layer", "column": "grid_column", "drift_radius_mm": "radius", "z_mm": "wirez"}
+    names = {
+        "side": "grid_side",
+        "layer": "grid_layer",
+        "column": "grid_column",
+        "drift_radius_mm": "radius",
+        "z_mm": "wirez",
+    }
     with uproot.recreate(path) as file:
-        file.mktree("hit_tree", {branch: f"var * {events.hits[name].dtype}" for name, branch in names.items()}, "toyhaystack")
+        file.mktree(
+            "hit_tree",
+            {branch: f"var * {events.hits[name].dtype}" for name, branch in names.items()},
+            "toyhaystack",
+        )
         file["hit_tree"].extend({branch: jagged[name] for name, branch in names.items()})
     return path
 
@@ -60,7 +81,11 @@ def find(model, out, *flags):
         arrays = file["found"].arrays()
     per_hit = ("side", "layer", "column", "track", "probability")
     found = {name: np.concatenate([np.zeros(0, int), *map(np.asarray, arrays[name])]) for name in per_hit}
-    return found | {name: np.asarray(arrays[name]) for name in ("n_tracks", "run", "event")} | {"n_hits": np.asarray(arrays["size_hits"])}
+    return (
+        found
+        | {name: np.asarray(arrays[name]) for name in ("n_tracks", "run", "event")}
+        | {"n_hits": np.asarray(arrays["size_hits"])}
+    )
 
 
 def assert_belongs(found, events):
@@ -72,11 +97,15 @@ def assert_belongs(found, events):
         np.testing.assert_array_equal(found[name], events.info[name], err_msg=name)
     np.testing.assert_array_equal(found["n_tracks"], count_tracks(events, found["track"]))
     assert ((found["probability"] >= 0) & (found["probability"] <= 1 + 1e-5)).all()
-    numbers = {(event, track) for event, track in zip(events.hit_event, found["track"], strict=True) if track >= 0}
-    assert numbers == {(event, track) for event, n in enumerate(found["n_tracks"]) for track in range(n)}  # none is left out
+    numbers = {
+        (event, track) for event, track in zip(events.hit_event, found["track"], strict=True) if track >= 0
+    }
+    assert numbers == {
+        (event, track) for event, n in enumerate(found["n_tracks"]) for track in range(n)
+    }  # none is left out
 
 
-# The file --------------------------------------------------------------------------------------------------------------------------
+# The file ---------------------------------------------------------------------------------------------------
 
 
 def test_labelled_events_are_written_in_order_with_what_the_network_says(model, toy_file, tmp_path):
@@ -99,12 +128,16 @@ def test_labels_of_a_file_are_not_looked_at(model, toy_file, tmp_path):
     events = open_events.read(toy_file)
     events.hits["track"][:], events.hits["second_track"][:] = 0, -1
     hit_tree.write(tmp_path / "other.root", events)  # of one owner, so the hits stay in their order
-    found, other = (find(model, tmp_path / "found.root", path) for path in (toy_file, tmp_path / "other.root"))
+    found, other = (
+        find(model, tmp_path / "found.root", path) for path in (toy_file, tmp_path / "other.root")
+    )
     for name, values in found.items():
         np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
-def test_files_of_several_kinds_follow_each_other_each_with_its_geometry(model, toy_file, haystack_file, tmp_path):
+def test_files_of_several_kinds_follow_each_other_each_with_its_geometry(
+    model, toy_file, haystack_file, tmp_path
+):
     both = find(model, tmp_path / "found.root", haystack_file, toy_file)
     assert_belongs(both, open_events.read([haystack_file, toy_file]))
     alone = [find(model, tmp_path / "found.root", path) for path in (haystack_file, toy_file)]
@@ -120,7 +153,9 @@ def test_lines_are_fitted_in_the_geometry_of_the_file(model, haystack_file, tmp_
     labels = refit.find(events, seen["track"], seen["n_tracks"], first_wire_mm=geometry.FIRST_WIRE_MM)
     if flags:
         labels = foil_rule(events, labels, first_wire_mm=geometry.FIRST_WIRE_MM)
-    np.testing.assert_array_equal(find(model, tmp_path / "found.root", haystack_file, *flags)["track"], labels)
+    np.testing.assert_array_equal(
+        find(model, tmp_path / "found.root", haystack_file, *flags)["track"], labels
+    )
 
 
 def test_blocks_of_any_size_give_the_same(model, unlabelled, toy_file, tmp_path, monkeypatch):
@@ -142,7 +177,13 @@ def test_branches_have_the_types_that_root_programs_expect(model, toy_file, tmp_
     with uproot.open(tmp_path / "found.root") as file:
         types = {branch.name: branch.typename for branch in file["found"].branches}
     jagged = dict.fromkeys(("side", "layer", "column", "track"), "int32_t[]") | {"probability": "float[]"}
-    assert types == {"size_hits": "int32_t", **jagged, "n_tracks": "int32_t", "run": "int64_t", "event": "int64_t"}
+    assert types == {
+        "size_hits": "int32_t",
+        **jagged,
+        "n_tracks": "int32_t",
+        "run": "int64_t",
+        "event": "int64_t",
+    }
 
 
 def test_the_first_events_are_drawn_and_the_speed_is_said(model, haystack_file, tmp_path, capsys):
@@ -151,7 +192,9 @@ def test_the_first_events_are_drawn_and_the_speed_is_said(model, haystack_file, 
     find(model, tmp_path / "found.root", tmp_path / "toy.root", haystack_file, *flags)
     said = capsys.readouterr().out
     assert "43 events in " in said and " events/s; " in said
-    assert re.search(r"(?m)^\d+ hits: \d+ on tracks, \d+ on none but next to a hit of one, \d+ elsewhere$", said)
+    assert re.search(
+        r"(?m)^\d+ hits: \d+ on tracks, \d+ on none but next to a hit of one, \d+ elsewhere$", said
+    )
     assert "first 5 events drawn" in said
     assert (tmp_path / "found.pdf").read_bytes().startswith(b"%PDF")
 
@@ -171,12 +214,14 @@ def test_displays_show_found_tracks_in_the_geometry_of_each_file(model, unlabell
     ((events, which, _, titles, geometry),) = drawn
     assert geometry == {"first_wire_mm": (22.0, 22.0, 53.0, 53.0, 53.0)} and list(which) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(events.hits["track"], found["track"][: len(events.hits["track"])])
-    np.testing.assert_array_equal(events.info["n_tracks"], found["n_tracks"][:5])  # so that what was left out is drawn as such
+    np.testing.assert_array_equal(
+        events.info["n_tracks"], found["n_tracks"][:5]
+    )  # so that what was left out is drawn as such
     assert titles[0].startswith("toy.root: event 0: ") and titles[0].endswith(" found, true 2")
     assert titles[2] == "unlabelled.root: event 0: 0 tracks found"
 
 
-# When it fails ---------------------------------------------------------------------------------------------------------------------
+# When it fails ----------------------------------------------------------------------------------------------
 
 
 def test_a_damaged_file_leaves_no_output(model, toy_file, tmp_path):
@@ -211,7 +256,9 @@ def test_a_file_that_is_read_is_not_overwritten(model, toy_file):
     assert toy_file.read_bytes() == before
 
 
-@pytest.mark.parametrize("flags", [["--displays", "found"], ["--displays", "found.svgg"], ["--n-displays", "0"]])
+@pytest.mark.parametrize(
+    "flags", [["--displays", "found"], ["--displays", "found.svgg"], ["--n-displays", "0"]]
+)
 def test_wrong_displays_are_refused_at_once(flags, tmp_path):
     with pytest.raises(SystemExit):
         find_tracks.main(["nothing.root", "--out", str(tmp_path / "found.root"), *flags])
@@ -223,18 +270,23 @@ def test_an_unknown_model_is_refused_and_leaves_no_output(toy_file, tmp_path):
     assert not (tmp_path / "found.root").exists()
 
 
-# Probability of the chosen ---------------------------------------------------------------------------------------------------------
+# Probability of the chosen ----------------------------------------------------------------------------------
 
 # four hits on side 1 and two on side 0; the network has two columns, and none
 SIX = make_events({"side": [1, 1, 1, 1, 0, 0], "layer": range(6), "column": range(6)}, [0, 6])
-TWO_COLUMNS = np.array([[0.7, 0.2, 0.1], [0.6, 0.1, 0.3], [0.3, 0.5, 0.2], [0.2, 0.45, 0.35], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]])
+TWO_COLUMNS = np.array(
+    [[0.7, 0.2, 0.1], [0.6, 0.1, 0.3], [0.3, 0.5, 0.2], [0.2, 0.45, 0.35], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]]
+)
 
 
 @pytest.mark.parametrize(
     "labels, expected",
     [
         ([0, 0, 1, 1, 2, -1], [0.7, 0.6, 0.5, 0.45, 0.8, 0.5]),  # as the network has it
-        ([0, 0, 1, 0, 2, 2], [0.9, 0.7, 0.5, 0.65, 0.8, 0.3]),  # a tie: one hit of column 1 each, so track 0 stands for that as well
+        (
+            [0, 0, 1, 0, 2, 2],
+            [0.9, 0.7, 0.5, 0.65, 0.8, 0.3],
+        ),  # a tie: one hit of column 1 each, so track 0 stands for that as well
         ([0, 0, 0, 0, -1, -1], [0.9, 0.7, 0.8, 0.65, 0.1, 0.5]),  # lines joined the columns of side 1
         ([0, 1, 2, 2, -1, -1], [0.7, 0.6, 0.5, 0.45, 0.1, 0.5]),  # and parted one
         ([0, 0, -1, -1, -1, -1], [0.7, 0.6, 0.2, 0.35, 0.1, 0.5]),
@@ -255,17 +307,25 @@ def test_the_network_alone_chooses_what_it_finds_most_probable(seed):
     hits = {"side": cell // (9 * 113), "layer": cell % 9, "column": cell // 9 % 113}
     events = make_events(hits, np.concatenate([[0], np.cumsum(n_hits)]))
     track = rng.dirichlet(np.ones(5), len(cell))
-    np.testing.assert_allclose(find_tracks.chosen_probability(events, refit.labels_of(events, track), track), track.max(1))
+    np.testing.assert_allclose(
+        find_tracks.chosen_probability(events, refit.labels_of(events, track), track), track.max(1)
+    )
 
 
-# Files of the original programs ----------------------------------------------------------------------------------------------------
+# Files of the original programs -----------------------------------------------------------------------------
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_tracks_are_found_in_real_files_of_every_kind(model, real_data, tmp_path, name):
-    for flags in (["--no-refit"], [], ["--foil-rule", "--displays", tmp_path / "found.pdf", "--n-displays", "3"]):
-        assert_belongs(find(model, tmp_path / "found.root", real_data / name, *flags), open_events.read(real_data / name))
+    for flags in (
+        ["--no-refit"],
+        [],
+        ["--foil-rule", "--displays", tmp_path / "found.pdf", "--n-displays", "3"],
+    ):
+        assert_belongs(
+            find(model, tmp_path / "found.root", real_data / name, *flags), open_events.read(real_data / name)
+        )
     assert (tmp_path / "found.pdf").stat().st_size > 0
 
 
@@ -276,10 +336,14 @@ def test_tracks_of_run_724_pass_its_wires_at_the_drift_radii(real_data):
     labels = refit.find(events, said["track"], said["n_tracks"], first_wire_mm=geometry.FIRST_WIRE_MM)
     assert count_tracks(events, labels).tolist() == [2, 1, 1, 1, 1, 2, 1, 1, 2, 1]  # as the eye sees them
     hits = events.hits
-    known = (labels >= 0) & (hits["drift_radius_mm"] < geometry.CELL_RADIUS_MM)  # larger ones are of a corner, or late
+    known = (labels >= 0) & (
+        hits["drift_radius_mm"] < geometry.CELL_RADIUS_MM
+    )  # larger ones are of a corner, or late
     track = np.where(known, group_of_hits(events) * 10 + labels, -1)
     x, y = geometry.wire_x_mm(hits["side"], hits["layer"]), geometry.wire_y_mm(hits["column"])
-    lines = line.fit(track, track.max() + 1, x, y, hits["drift_radius_mm"], hits["z_mm"], 2.0, 17.0, clip_sigma=5.0)
+    lines = line.fit(
+        track, track.max() + 1, x, y, hits["drift_radius_mm"], hits["z_mm"], 2.0, 17.0, clip_sigma=5.0
+    )
     assert lines.used[known].mean() > 0.9
     away = np.abs(lines.distance_mm(track, x, y)) - hits["drift_radius_mm"]
     assert np.median(np.abs(away[lines.used])) < 2  # mm; TKEvent takes a resolution of 2 mm for real hits

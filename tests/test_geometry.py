@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets import geometry, tkevent
+from datasets import geometry
 from datasets.geometry import (
     N_OPTICAL_MODULES,
     TKEVENT_FIRST_WIRE_MM,
@@ -12,6 +12,7 @@ from datasets.geometry import (
     optical_module,
     optical_module_address,
 )
+from datasets.readers import tkevent
 from my_generator import toyhaystack
 
 
@@ -27,7 +28,9 @@ def test_wires_are_where_falaise_puts_them():
 
 def test_first_wire_is_nearer_in_tkevent_and_in_the_toy():
     assert geometry.wire_x_mm(0, 1, TKEVENT_FIRST_WIRE_MM) == -95
-    np.testing.assert_array_equal(geometry.wire_x_mm(1, np.arange(9), TOY_FIRST_WIRE_MM), (np.arange(9) + 0.5) * 44)
+    np.testing.assert_array_equal(
+        geometry.wire_x_mm(1, np.arange(9), TOY_FIRST_WIRE_MM), (np.arange(9) + 0.5) * 44
+    )
 
 
 def test_positions_of_the_tables_small_integers_do_not_overflow():
@@ -90,7 +93,18 @@ def test_a_number_of_no_optical_module_is_refused(number):
 
 @pytest.mark.parametrize(
     "z, expected",
-    [(-2000, 0), (-1550, 0), (-1500, 0), (-1400.5, 0), (-1400, 1), (-0.5, 14), (0, 15), (99.5, 15), (100, 16), (1399.5, 28)]
+    [
+        (-2000, 0),
+        (-1550, 0),
+        (-1500, 0),
+        (-1400.5, 0),
+        (-1400, 1),
+        (-0.5, 14),
+        (0, 15),
+        (99.5, 15),
+        (100, 16),
+        (1399.5, 28),
+    ]
     + [(1400, 29), (1490, 29), (1499, 29), (1500, 29), (1550, 29), (2000, 29)],
 )
 def test_heights_fall_into_bins_of_100_mm(z, expected):
@@ -141,7 +155,9 @@ def test_toy_calo_blocks_are_those_of_the_macro():
     ],
 )
 def test_faces_of_blocks_at_the_corners_of_the_walls(calo_type, side, wall, column, row, place):
-    np.testing.assert_allclose(geometry.block_face_mm(*np.array([[calo_type, side, wall, column, row]]).T), [place])
+    np.testing.assert_allclose(
+        geometry.block_face_mm(*np.array([[calo_type, side, wall, column, row]]).T), [place]
+    )
 
 
 def test_a_line_to_the_middle_of_a_face_hits_that_block():

@@ -1,4 +1,6 @@
-"""Reading and writing `hit_tree` files: round trips, files with less in them, broken files, and the originals."""
+"""Reading and writing `hit_tree` files: round trips, files with less in them, broken files, and the
+originals.
+"""
 
 import random
 import struct
@@ -11,9 +13,9 @@ from conftest import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import files, hit_tree
 from datasets.events import concatenate, make_events
 from datasets.geometry import wire_x_mm, wire_y_mm
+from datasets.readers import files, hit_tree
 from my_generator import straight_lines, toyhaystack
 
 GENERATORS = [straight_lines, toyhaystack]
@@ -34,7 +36,9 @@ def write_branches(path, **branches):
     """A `hit_tree` as other programs might write it: every branch has the numbers and the lengths given."""
     arrays = {name: ak.Array(values) for name, values in branches.items()}
     # uproot has no type for lists that are all empty
-    arrays = {name: ak.values_astype(a, np.int32) if "unknown" in str(a.type) else a for name, a in arrays.items()}
+    arrays = {
+        name: ak.values_astype(a, np.int32) if "unknown" in str(a.type) else a for name, a in arrays.items()
+    }
     with uproot.recreate(path) as file:
         file.mktree("hit_tree", {name: array.type.content for name, array in arrays.items()}).extend(arrays)
     return path
@@ -49,7 +53,7 @@ def refusal(path, **kwargs):
     return str(error.value).removeprefix(f"{path}: ")
 
 
-# Round trips -----------------------------------------------------------------------------------------------------------------------
+# Round trips ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
@@ -108,7 +112,9 @@ def test_track_split_alone_says_the_same_as_the_owner_of_each_hit(tmp_path, gene
     events.hits["track"][noise], events.hits["second_track"][noise] = -1, -1
     hit_tree.write(tmp_path / "a.root", events)
     with uproot.open(tmp_path / "a.root") as file:
-        tree = file["hit_tree"].arrays(["grid_side", "grid_layer", "grid_column", "radius", "wirez", "track_split"])
+        tree = file["hit_tree"].arrays(
+            ["grid_side", "grid_layer", "grid_column", "radius", "wirez", "track_split"]
+        )
     write_branches(tmp_path / "b.root", **{name: tree[name] for name in tree.fields})
     both, alone = hit_tree.read(tmp_path / "a.root"), hit_tree.read(tmp_path / "b.root")
     np.testing.assert_array_equal(alone.hits["track"], both.hits["track"])
@@ -120,7 +126,10 @@ def test_branches_have_the_types_that_root_programs_expect(toy_file):
     with uproot.open(toy_file) as file:
         tree = file["hit_tree"]
         types = {branch.name: branch.typename for branch in tree.branches}
-    assert {types[name] for name in ("grid_side", "grid_layer", "grid_column", "track_split", "calo_column", "track")} == {"int32_t[]"}
+    assert {
+        types[name]
+        for name in ("grid_side", "grid_layer", "grid_column", "track_split", "calo_column", "track")
+    } == {"int32_t[]"}
     assert {types[name] for name in ("radius", "wirez", "foil_y")} == {"float[]"}
     assert types["n_tracks"] == "int64_t"
 
@@ -164,20 +173,24 @@ def test_any_table_reads_back_when_its_hits_are_in_order(tmp_path_factory, data)
     for n in n_tracks:
         tracks = st.integers(-1, n - 1)
         number = st.floats(0, 50, width=32) | st.just(NAN)
-        cells = st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 112), number, number, tracks, tracks)
+        cells = st.tuples(
+            st.integers(0, 1), st.integers(0, 8), st.integers(0, 112), number, number, tracks, tracks
+        )
         event = data.draw(st.lists(cells, max_size=6, unique_by=lambda hit: hit[:3]))
         hits += sorted(event, key=lambda hit: hit[5] if hit[5] >= 0 else 99)
         n_hits.append(len(event))
     names = ("side", "layer", "column", "drift_radius_mm", "z_mm", "track", "second_track")
     columns = dict(zip(names, np.array(hits).reshape(-1, 7).T, strict=True))
     offsets = [np.concatenate([[0], np.cumsum(n)]).astype(int) for n in (n_hits, n_tracks)]
-    events = make_events(columns, offsets[0], {}, offsets[1], {"n_tracks": n_tracks, "event": np.arange(len(n_tracks))})
+    events = make_events(
+        columns, offsets[0], {}, offsets[1], {"n_tracks": n_tracks, "event": np.arange(len(n_tracks))}
+    )
     path = tmp_path_factory.mktemp("any") / "a.root"
     hit_tree.write(path, events)
     assert_same(hit_tree.read(path), events)
 
 
-# Names of files --------------------------------------------------------------------------------------------------------------------
+# Names of files ---------------------------------------------------------------------------------------------
 
 
 def test_files_are_read_in_order_from_a_glob_or_a_list(tmp_path):
@@ -188,7 +201,9 @@ def test_files_are_read_in_order_from_a_glob_or_a_list(tmp_path):
     assert_same(hit_tree.read(tmp_path / "part_*.root"), concatenate(parts))
     assert_same(hit_tree.read(str(tmp_path / "part_?.root")), concatenate(parts))
     assert_same(hit_tree.read([paths[2], str(paths[0])]), concatenate([parts[2], parts[0]]))
-    assert_same(hit_tree.read([tmp_path / "part_[12].root", paths[0]]), concatenate([parts[1], parts[2], parts[0]]))
+    assert_same(
+        hit_tree.read([tmp_path / "part_[12].root", paths[0]]), concatenate([parts[1], parts[2], parts[0]])
+    )
 
 
 @pytest.mark.parametrize("name", ["run[1].root", "a:b.root", "a*.root", "with space.root", "no_suffix"])
@@ -202,11 +217,16 @@ def test_a_file_with_a_strange_name_is_written_and_read(tmp_path, name):
 
 def test_checksums_are_those_of_sha256sum(tmp_path):
     (tmp_path / "a.root").write_bytes(b"abc")
-    assert files.checksums(tmp_path / "*.root") == {"a.root": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
+    assert files.checksums(tmp_path / "*.root") == {
+        "a.root": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    }
 
 
 def test_the_progress_bar_changes_nothing(haystack_file):
-    assert_same(hit_tree.read([haystack_file, haystack_file], progress=True), hit_tree.read([haystack_file, haystack_file]))
+    assert_same(
+        hit_tree.read([haystack_file, haystack_file], progress=True),
+        hit_tree.read([haystack_file, haystack_file]),
+    )
 
 
 def test_reading_can_be_left_in_the_middle(haystack_file):
@@ -221,7 +241,7 @@ def test_an_error_of_the_one_who_reads_is_not_blamed_on_the_file(haystack_file):
             raise KeyError("mine")
 
 
-# Files with less in them -----------------------------------------------------------------------------------------------------------
+# Files with less in them ------------------------------------------------------------------------------------
 
 
 def test_a_file_without_any_label_has_hits_of_unknown_owners(tmp_path):
@@ -238,7 +258,9 @@ def test_a_file_without_any_label_has_hits_of_unknown_owners(tmp_path):
 
 def test_track_split_gives_owners_and_numbers_of_tracks(tmp_path):
     events = hit_tree.read(write_branches(tmp_path / "a.root", **PLAIN, **SPLIT))
-    assert events.hits["track"].tolist() == TRACK  # the last hit of the first event is beyond its tracks: noise
+    assert (
+        events.hits["track"].tolist() == TRACK
+    )  # the last hit of the first event is beyond its tracks: noise
     assert events.info["n_tracks"].tolist() == [2, 0, 1]
     assert events.track_offsets.tolist() == [0, 2, 2, 3]
 
@@ -265,15 +287,23 @@ def test_the_owner_of_each_hit_comes_before_track_split(tmp_path):
 
 
 def test_calorimeter_blocks_are_read_without_track_split(tmp_path):
-    path = write_branches(tmp_path / "a.root", **PLAIN, calo_column=[[3, 4], [], [5]], calo_row=[[1, 2], [], [0]])
+    path = write_branches(
+        tmp_path / "a.root", **PLAIN, calo_column=[[3, 4], [], [5]], calo_row=[[1, 2], [], [0]]
+    )
     events = hit_tree.read(path)
-    assert events.tracks["calo_column"].tolist() == [3, 4, 5] and events.tracks["calo_row"].tolist() == [1, 2, 0]
+    assert events.tracks["calo_column"].tolist() == [3, 4, 5] and events.tracks["calo_row"].tolist() == [
+        1,
+        2,
+        0,
+    ]
     assert events.info["n_tracks"].tolist() == [-1, -1, -1]
 
 
 def test_branches_left_empty_as_by_the_original_are_unknown(tmp_path):
     empty = [[], [], []]
-    path = write_branches(tmp_path / "a.root", **PLAIN, **SPLIT, grid_side=empty, calo_side=empty, calo_column=[[1, 2], [], [3]])
+    path = write_branches(
+        tmp_path / "a.root", **PLAIN, **SPLIT, grid_side=empty, calo_side=empty, calo_column=[[1, 2], [], [3]]
+    )
     events = hit_tree.read(path)
     assert set(events.hits["side"]) == {1}
     assert set(events.tracks["side"]) == {1} and set(events.tracks["calo_side"]) == {-1}
@@ -281,7 +311,9 @@ def test_branches_left_empty_as_by_the_original_are_unknown(tmp_path):
 
 
 def test_files_of_both_generators_merged_into_one_read_as_both(tmp_path):
-    path = write_branches(tmp_path / "a.root", **PLAIN, **SPLIT, grid_side=[[], [], [0, 0]], calo_side=[[], [], [0]])
+    path = write_branches(
+        tmp_path / "a.root", **PLAIN, **SPLIT, grid_side=[[], [], [0, 0]], calo_side=[[], [], [0]]
+    )
     events = hit_tree.read(path)
     assert events.hits["side"].tolist() == [1] * 5 + [0, 0]
     assert events.tracks["side"].tolist() == [1, 1, 0] and events.tracks["calo_side"].tolist() == [-1, -1, 0]
@@ -296,16 +328,39 @@ def test_branches_may_have_any_type_of_number(tmp_path):
 
 
 def test_two_hits_of_a_cell_are_one_hit_with_two_owners(tmp_path):
-    hits = {"grid_layer": [[3, 3]], "grid_column": [[7, 7]], "radius": [[5.0, 4.0]], "wirez": [[1.0, 2.0]], "track_split": [[1, 2]]}
+    hits = {
+        "grid_layer": [[3, 3]],
+        "grid_column": [[7, 7]],
+        "radius": [[5.0, 4.0]],
+        "wirez": [[1.0, 2.0]],
+        "track_split": [[1, 2]],
+    }
     events = hit_tree.read(write_branches(tmp_path / "a.root", **hits))
-    assert [events.hits[name].tolist() for name in ("drift_radius_mm", "z_mm", "track", "second_track")] == [[4], [2], [1], [0]]
+    assert [events.hits[name].tolist() for name in ("drift_radius_mm", "z_mm", "track", "second_track")] == [
+        [4],
+        [2],
+        [1],
+        [0],
+    ]
     assert events.info["n_tracks"].tolist() == [2]
 
 
 def test_haystack_lines_are_those_through_the_point_on_the_wall(tmp_path):
-    # from foil point (0, 10, 20): to x = 400 with slopes 0.5 and -0.25, and to x = -200 with dy/dx = 2, so -2 per |x|
-    wall = {"pointx": [[400.0, -200.0], [], [100.0]], "pointy": [[210.0, -390.0], [], [0.0]], "pointz": [[-80.0, 20.0], [], [0.0]]}
-    path = write_branches(tmp_path / "a.root", **PLAIN, **SPLIT, **wall, diry=[[0.5, 2.0], [], [0.0]], dirz=[[-0.25, 0.0], [], [0.0]])
+    # from foil point (0, 10, 20): to x = 400 with slopes 0.5 and -0.25, and to x = -200 with dy/dx = 2, so -2
+    # per |x|
+    wall = {
+        "pointx": [[400.0, -200.0], [], [100.0]],
+        "pointy": [[210.0, -390.0], [], [0.0]],
+        "pointz": [[-80.0, 20.0], [], [0.0]],
+    }
+    path = write_branches(
+        tmp_path / "a.root",
+        **PLAIN,
+        **SPLIT,
+        **wall,
+        diry=[[0.5, 2.0], [], [0.0]],
+        dirz=[[-0.25, 0.0], [], [0.0]],
+    )
     tracks = hit_tree.read(path).tracks
     assert tracks["foil_y_mm"].tolist() == [10, 10, 0] and tracks["foil_z_mm"].tolist() == [20, 20, 0]
     assert tracks["slope_y"].tolist() == [0.5, -2, 0] and tracks["slope_z"].tolist() == [-0.25, 0, 0]
@@ -313,16 +368,20 @@ def test_haystack_lines_are_those_through_the_point_on_the_wall(tmp_path):
 
 @pytest.mark.parametrize("labels", [SPLIT, {}], ids=["track_split", "no labels"])
 def test_points_on_the_wall_alone_are_no_line(tmp_path, labels):
-    path = write_branches(tmp_path / "a.root", **PLAIN, **labels, pointx=[[4.0, 4.0], [], [4.0]], diry=[[1.0, 1.0], [], [1.0]])
+    path = write_branches(
+        tmp_path / "a.root", **PLAIN, **labels, pointx=[[4.0, 4.0], [], [4.0]], diry=[[1.0, 1.0], [], [1.0]]
+    )
     assert np.isnan(hit_tree.read(path).tracks["foil_y_mm"]).all()
 
 
 def test_a_veto_has_no_row_whatever_the_file_says(tmp_path):
     calo = {"calo_type": [[0, 2], [], [1]], "calo_row": [[5, 1], [], [15]], "calo_column": [[1, 2], [], [0]]}
-    assert hit_tree.read(write_branches(tmp_path / "a.root", **PLAIN, **SPLIT, **calo)).tracks["calo_row"].tolist() == [5, -1, 15]
+    assert hit_tree.read(write_branches(tmp_path / "a.root", **PLAIN, **SPLIT, **calo)).tracks[
+        "calo_row"
+    ].tolist() == [5, -1, 15]
 
 
-# Broken files ----------------------------------------------------------------------------------------------------------------------
+# Broken files -----------------------------------------------------------------------------------------------
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -334,7 +393,9 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"r", b"root", b"x,y\n1,2\n" * 500, bytes(5000), b"root" + bytes(5000)], ids=lambda c: repr(c[:6])
+    "content",
+    [b"", b"r", b"root", b"x,y\n1,2\n" * 500, bytes(5000), b"root" + bytes(5000)],
+    ids=lambda c: repr(c[:6]),
 )
 def test_a_file_that_is_not_root_is_refused(tmp_path, content):
     (tmp_path / "a.root").write_bytes(content)
@@ -349,7 +410,11 @@ def test_a_folder_is_refused(tmp_path):
 def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, generator):
     hit_tree.write(tmp_path / "whole.root", generator.generate(30, seed=1))
     whole = (tmp_path / "whole.root").read_bytes()
-    lengths = random.Random(0).sample(range(len(whole)), 60) + list(range(len(whole) - 20, len(whole))) + list(range(0, 300, 10))
+    lengths = (
+        random.Random(0).sample(range(len(whole)), 60)
+        + list(range(len(whole) - 20, len(whole)))
+        + list(range(0, 300, 10))
+    )
     for length in lengths:
         (tmp_path / "a.root").write_bytes(whole[:length])
         refusal(tmp_path / "a.root")
@@ -381,7 +446,10 @@ def test_a_bit_flipped_in_the_data_never_gives_other_events(tmp_path):
     hit_tree.write(tmp_path / "whole.root", events)
     whole = (tmp_path / "whole.root").read_bytes()
     with uproot.open(tmp_path / "whole.root") as file:
-        baskets = [(branch.member("fBasketSeek")[0], branch.member("fBasketBytes")[0]) for branch in file["hit_tree"].branches]
+        baskets = [
+            (branch.member("fBasketSeek")[0], branch.member("fBasketBytes")[0])
+            for branch in file["hit_tree"].branches
+        ]
     rng = random.Random(0)
     for _ in range(200):
         start, size = rng.choice(baskets)
@@ -431,8 +499,22 @@ def test_a_branch_of_single_numbers_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("grid_layer", 9), ("grid_layer", -1), ("grid_layer", 1.5), ("grid_layer", NAN), ("grid_column", 113), ("grid_column", -1)]
-    + [("radius", -1.0), ("radius", 51.0), ("radius", np.inf), ("wirez", np.inf), ("wirez", -np.inf), ("wirez", 2001.0)]
+    [
+        ("grid_layer", 9),
+        ("grid_layer", -1),
+        ("grid_layer", 1.5),
+        ("grid_layer", NAN),
+        ("grid_column", 113),
+        ("grid_column", -1),
+    ]
+    + [
+        ("radius", -1.0),
+        ("radius", 51.0),
+        ("radius", np.inf),
+        ("wirez", np.inf),
+        ("wirez", -np.inf),
+        ("wirez", 2001.0),
+    ]
     + [("grid_side", 2), ("track", -2), ("second_owner", 1), ("track", 1)],
 )
 @pytest.mark.parametrize("chunk", [1, 1000])
@@ -450,7 +532,10 @@ def test_a_value_out_of_range_is_refused_with_its_entry_and_branch(tmp_path, nam
     assert refusal(path, chunk=chunk).startswith(f"entry 2: {name} {value} ")
 
 
-@pytest.mark.parametrize("name, value", [("calo_column", 22), ("calo_row", 16), ("calo_side", 2), ("calo_type", 3), ("track_side", 2)])
+@pytest.mark.parametrize(
+    "name, value",
+    [("calo_column", 22), ("calo_row", 16), ("calo_side", 2), ("calo_type", 3), ("track_side", 2)],
+)
 def test_a_block_out_of_range_is_refused_with_its_entry_and_branch(tmp_path, name, value):
     path = write_branches(tmp_path / "a.root", **PLAIN, **SPLIT, **{name: [[0, 1], [], [value]]})
     assert refusal(path).startswith(f"entry 2: {name} {value} ")
@@ -482,13 +567,17 @@ def test_a_track_split_that_does_not_fit_is_refused(tmp_path, split, entry, valu
     assert refusal(path, chunk=chunk).startswith(f"entry {entry}: track_split {value} ")
 
 
-@pytest.mark.parametrize("name", ["grid_column", "radius", "wirez", "grid_side", "track", "calo_column", "foil_y"])
+@pytest.mark.parametrize(
+    "name", ["grid_column", "radius", "wirez", "grid_side", "track", "calo_column", "foil_y"]
+)
 @pytest.mark.parametrize("chunk", [1, 1000])
 def test_branches_of_different_lengths_in_an_event_are_refused(tmp_path, name, chunk):
     per_track = name in ("calo_column", "foil_y")
     values = [[1, 1], [], [1, 1]] if per_track else [[1] * 5, [], [1]]
     path = write_branches(tmp_path / "a.root", **{**PLAIN, **SPLIT, name: values})
-    assert refusal(path, chunk=chunk).startswith(f"entry 2: branch {name} has {len(values[2])} values, others {1 if per_track else 2}")
+    assert refusal(path, chunk=chunk).startswith(
+        f"entry 2: branch {name} has {len(values[2])} values, others {1 if per_track else 2}"
+    )
 
 
 def test_hits_in_an_event_where_others_have_none_are_refused(tmp_path):
@@ -514,7 +603,7 @@ def test_an_error_in_the_second_file_names_the_second_file(tmp_path, toy_file):
     assert str(error.value).startswith(f"{path}: entry 0: grid_layer 9 ")
 
 
-# Writing that fails ----------------------------------------------------------------------------------------------------------------
+# Writing that fails -----------------------------------------------------------------------------------------
 
 
 def failing():
@@ -557,7 +646,7 @@ def test_folders_on_the_way_are_made(tmp_path):
     assert len(hit_tree.read(tmp_path / "new" / "folder" / "a.root")) == 2
 
 
-# The originals ---------------------------------------------------------------------------------------------------------------------
+# The originals ----------------------------------------------------------------------------------------------
 
 ORIGINALS = [(kind, n) for kind in ("my_generator", "toyhaystack") for n in (1, 2, 3, 4)]
 
@@ -577,14 +666,18 @@ def test_originals_have_their_events_and_tracks(real_data, kind, n_tracks):
     assert len(events) == len(raw) == n_events
     assert set(events.info["n_tracks"]) == set(np.diff(events.track_offsets)) == {n_tracks}
     assert events.info["event"].tolist() == list(range(n_events))
-    assert set(events.hits["side"]) == set(events.tracks["side"]) == ({1} if kind == "my_generator" else {0, 1})
+    assert (
+        set(events.hits["side"]) == set(events.tracks["side"]) == ({1} if kind == "my_generator" else {0, 1})
+    )
     assert not np.isnan(events.hits["z_mm"]).any() and not np.isnan(events.hits["drift_radius_mm"]).any()
     assert_same(concatenate(hit_tree.stream(path, 17)), events)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("kind, n_tracks", ORIGINALS)
-def test_hits_of_originals_are_the_raw_ones_less_the_duplicates_with_the_raw_labels(real_data, kind, n_tracks):
+def test_hits_of_originals_are_the_raw_ones_less_the_duplicates_with_the_raw_labels(
+    real_data, kind, n_tracks
+):
     path, raw, _ = original(real_data, kind, n_tracks)
     events = hit_tree.read(path)
     for i, entry in enumerate(raw.to_list()):
@@ -592,7 +685,11 @@ def test_hits_of_originals_are_the_raw_ones_less_the_duplicates_with_the_raw_lab
         owners = np.searchsorted(entry["track_split"], np.arange(len(sides)), side="right")
         cells = {}
         for cell, *hit in zip(
-            zip(sides, entry["grid_layer"], entry["grid_column"], strict=True), entry["radius"], entry["wirez"], owners, strict=True
+            zip(sides, entry["grid_layer"], entry["grid_column"], strict=True),
+            entry["radius"],
+            entry["wirez"],
+            owners,
+            strict=True,
         ):
             cells.setdefault(cell, []).append(hit)
         place = slice(events.hit_offsets[i], events.hit_offsets[i + 1])
@@ -628,7 +725,8 @@ def test_lines_of_haystack_originals_touch_the_drift_circles(real_data, n_tracks
     foil_y, slope = (events.tracks[name][owner].astype(float) for name in ("foil_y_mm", "slope_y"))
     x, y = np.abs(wire_x_mm(hits["side"], hits["layer"])), wire_y_mm(hits["column"])
     distance = np.abs(foil_y + slope * x - y) / np.sqrt(1 + slope**2)
-    # the original gives a cell that two tracks share to the first, with the radius of the nearer: then the line is further away
+    # the original gives a cell that two tracks share to the first, with the radius of the nearer: then the
+    # line is further away
     away = np.abs(distance - hits["drift_radius_mm"]) > 0.01
     assert away.mean() < {1: 0, 2: 0.02, 3: 0.04, 4: 0.06}[n_tracks] + 1e-9
     assert (distance[away] > hits["drift_radius_mm"][away]).all() and distance.max() <= 0.51 * 44 + 0.01

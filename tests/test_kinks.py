@@ -1,4 +1,6 @@
-"""Tracks with kinks: the broken lines themselves, their hits and their truth, and that events without kinks stay as they were."""
+"""Tracks with kinks: the broken lines themselves, their hits and their truth, and that events without kinks
+stay as they were.
+"""
 
 import hashlib
 from functools import partial
@@ -9,9 +11,9 @@ import uproot
 from conftest import assert_same
 from scipy import stats
 
-from datasets import hit_tree
 from datasets.events import concatenate, make_events
 from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, TOY_HALF_HEIGHT, toy_calo_block
+from datasets.readers import hit_tree
 from my_generator import blocks, straight_lines
 
 DEGREES, LAYERS = (5, 25), (3, 6)
@@ -39,26 +41,41 @@ def angles(lines):
 
 
 def kink_x(lines):
-    """Where the two lines of each track meet in the top view and in the side view, (track, 2) in cells from the foil."""
+    """Where the two lines of each track meet in the top view and in the side view, (track, 2) in cells from
+    the foil.
+    """
     slopes, starts = np.tan(lines[..., :2]), lines[..., 2:]
     return (starts[:, 0] - starts[:, 1]) / (slopes[:, 1] - slopes[:, 0])
 
 
-# Without kinks ---------------------------------------------------------------------------------------------------------------------
+# Without kinks ----------------------------------------------------------------------------------------------
 
 
 def test_events_without_kinks_are_those_that_models_were_trained_on():
     events = straight_lines.generate(3000, seed=[0, 0], first_event=1000)
     whole = [events.hit_offsets, *(events.hits[k] for k in ("layer", "column", "track", "second_track"))]
-    whole += [events.track_offsets, events.tracks["calo_column"], events.tracks["calo_row"], events.info["event"]]
-    rounded = [np.round(events.hits[k]) for k in ("drift_radius_mm", "z_mm")]  # sin and tan differ by a bit between machines
+    whole += [
+        events.track_offsets,
+        events.tracks["calo_column"],
+        events.tracks["calo_row"],
+        events.info["event"],
+    ]
+    rounded = [
+        np.round(events.hits[k]) for k in ("drift_radius_mm", "z_mm")
+    ]  # sin and tan differ by a bit between machines
     content = b"".join(values.astype("<i8").tobytes() for values in whole + rounded)
-    assert hashlib.sha256(content).hexdigest() == "0e9e9ff7648a3530ec34e6bd392f424043b99185c4ab4f409449a198f93c395e"
+    assert (
+        hashlib.sha256(content).hexdigest()
+        == "0e9e9ff7648a3530ec34e6bd392f424043b99185c4ab4f409449a198f93c395e"
+    )
 
 
 def test_no_kinks_and_no_kinks_asked_for_are_the_same():
     events = straight_lines.generate(3000, seed=5)
-    assert_same(straight_lines.generate(3000, seed=5, kink_probability=0.0, kink_degrees=(1, 2), kink_layers=(1, 8)), events)
+    assert_same(
+        straight_lines.generate(3000, seed=5, kink_probability=0.0, kink_degrees=(1, 2), kink_layers=(1, 8)),
+        events,
+    )
     assert not events.tracks["kinked"].any() and not events.hits["segment"].any()
     np.testing.assert_array_equal(events.n_segments, events.info["n_tracks"])
 
@@ -74,7 +91,7 @@ def test_tracks_that_get_no_kink_stay_as_they_were(events):
     assert_same(events[untouched], straight[untouched])
 
 
-# The broken lines ------------------------------------------------------------------------------------------------------------------
+# The broken lines -------------------------------------------------------------------------------------------
 
 
 def test_the_two_segments_meet_between_layers_three_and_six(kinked):
@@ -94,7 +111,9 @@ def test_both_views_turn_by_five_to_twenty_five_degrees_either_way(kinked):
 
 
 def test_turns_and_layers_are_drawn_uniformly():
-    lines, *_ = straight_lines._kinked(20_000, np.random.default_rng(11), DEGREES, LAYERS)  # before any is rejected
+    lines, *_ = straight_lines._kinked(
+        20_000, np.random.default_rng(11), DEGREES, LAYERS
+    )  # before any is rejected
     turn = np.abs(np.diff(angles(lines.transpose(2, 0, 1)), axis=1))[:, 0]
     for view in turn.T:
         assert stats.kstest(view, stats.uniform(5, 20).cdf).pvalue > 0.001
@@ -113,7 +132,8 @@ def test_turns_and_layers_are_those_asked_for(degrees, layers):
 
 
 def test_a_kink_by_hand():
-    # 45 degrees up from y = 10, level in z; at x = 4, y = 14 it turns to 60 degrees, and down to -20 degrees in z
+    # 45 degrees up from y = 10, level in z; at x = 4, y = 14 it turns to 60 degrees, and down to -20 degrees
+    # in z
     lines = np.array([[np.pi / 4], [0.0], [10.0], [2.0]])
     a, b, y0, z0 = straight_lines._beyond_kink(lines, np.array([4]), np.radians([[15.0], [-20.0]]))[:, 0]
     assert np.degrees([a, b]) == pytest.approx([60, -20])
@@ -121,7 +141,8 @@ def test_a_kink_by_hand():
 
 
 @pytest.mark.parametrize(
-    "angle, turn, expected", [(80, 20, 60), (100, -20, -60), (80, 5, 85), (95, -10, -75), (20, -25, -5), (170, 25, 15)]
+    "angle, turn, expected",
+    [(80, 20, 60), (100, -20, -60), (80, 5, 85), (95, -10, -75), (20, -25, -5), (170, 25, 15)],
 )
 def test_a_track_that_would_turn_back_to_the_foil_turns_the_other_way(angle, turn, expected):
     # 100 degrees in (0, 180), as angles are drawn, is -80 away from the foil
@@ -130,7 +151,7 @@ def test_a_track_that_would_turn_back_to_the_foil_turns_the_other_way(angle, tur
     assert np.degrees(turned[0, 0]) == pytest.approx(expected)
 
 
-# Their hits ------------------------------------------------------------------------------------------------------------------------
+# Their hits -------------------------------------------------------------------------------------------------
 
 
 def test_a_loop_over_all_cells_gives_the_hits_of_both_segments(kinked):
@@ -140,7 +161,9 @@ def test_a_loop_over_all_cells_gives_the_hits_of_both_segments(kinked):
 
     a, b, y0, z0 = np.moveaxis(lines, -1, 0)[..., None, None]
     x, y = np.arange(N_LAYERS)[:, None] + 0.5, np.arange(N_COLUMNS) + 0.5
-    along = (x + (y - y0) * np.tan(a)) * np.cos(a) ** 2  # x of the point closest to the wire, (track, segment, layer, column)
+    along = (x + (y - y0) * np.tan(a)) * np.cos(
+        a
+    ) ** 2  # x of the point closest to the wire, (track, segment, layer, column)
     dx, dy = along - x, y0 + np.tan(a) * along - y
     expected = (np.abs(dx) < 0.5) & (np.abs(dy) < 0.5) & (np.abs(z0 + np.tan(b) * along) < TOY_HALF_HEIGHT)
     # and that point is on the part of the line that is there
@@ -154,7 +177,11 @@ def test_every_hit_lies_on_its_segment(kinked):
     lines, first, count = kinked
     n = len(lines)
     events = straight_lines._to_events(
-        np.ones(n, int), np.ones(n, bool), lines.reshape(-1, 4).T, first.reshape(-1, N_LAYERS), count.reshape(-1, N_LAYERS)
+        np.ones(n, int),
+        np.ones(n, bool),
+        lines.reshape(-1, 4).T,
+        first.reshape(-1, N_LAYERS),
+        count.reshape(-1, N_LAYERS),
     )
     a, b, y0, z0 = lines[events.hit_event, events.hits["segment"]].T
     x, y = events.hits["layer"] + 0.5, events.hits["column"] + 0.5
@@ -167,7 +194,9 @@ def test_every_hit_lies_on_its_segment(kinked):
     assert (np.where(events.hits["segment"] == 0, along < kink + 1e-6, along > kink - 1e-6)).all()
 
     # foil point and slopes belong to the first segment, the block to the last
-    np.testing.assert_allclose(events.tracks["foil_y_mm"], (lines[:, 0, 2] - N_COLUMNS / 2) * CELL_MM, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(
+        events.tracks["foil_y_mm"], (lines[:, 0, 2] - N_COLUMNS / 2) * CELL_MM, rtol=1e-5, atol=1e-2
+    )
     np.testing.assert_allclose(events.tracks["slope_y"], np.tan(lines[:, 0, 0]), rtol=1e-5)
     end = lines[:, 1, 2:] + np.tan(lines[:, 1, :2]) * N_LAYERS
     np.testing.assert_array_equal(events.tracks["calo_column"], toy_calo_block(*end.T)[0])
@@ -187,7 +216,7 @@ def test_a_segment_has_three_hits_at_least_and_layers_of_its_own():
     assert (np.diff(events.hits["segment"])[np.diff(events.hit_event) == 0] >= 0).all()
 
 
-# Their truth -----------------------------------------------------------------------------------------------------------------------
+# Their truth ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("probability", [0.01, 0.15, 1.0])
@@ -202,7 +231,10 @@ def test_a_track_may_have_more_than_one_kink():
     events = straight_lines.generate(2048, seed=1, kink_probability=0.5, max_kinks=2)
     n_segments = np.bincount(events.tracks["n_segments"])
     assert stats.binomtest(int(n_segments[1]), int(n_segments.sum()), 0.5).pvalue > 0.001
-    assert stats.binomtest(int(n_segments[2]), int(n_segments[2:].sum()), 0.5).pvalue > 0.001 and len(n_segments) == 4
+    assert (
+        stats.binomtest(int(n_segments[2]), int(n_segments[2:].sum()), 0.5).pvalue > 0.001
+        and len(n_segments) == 4
+    )
     np.testing.assert_array_equal(events.tracks["kinked"], events.tracks["n_segments"] > 1)
     owner = events.track_offsets[events.hit_event] + events.hits["track"]
     own = events.hits["second_track"] < 0
@@ -210,12 +242,16 @@ def test_a_track_may_have_more_than_one_kink():
     np.add.at(of_segment, (owner[own], events.hits["segment"][own]), 1)
     assert ((of_segment > 0) <= (np.arange(3) < events.tracks["n_segments"][:, None])).all()
     alone = np.bincount(owner[~own], minlength=len(of_segment)) == 0
-    assert (of_segment[alone & (events.tracks["n_segments"] == 3)] >= straight_lines.MIN_SEGMENT_HITS).mean() > 0.98
+    assert (
+        of_segment[alone & (events.tracks["n_segments"] == 3)] >= straight_lines.MIN_SEGMENT_HITS
+    ).mean() > 0.98
 
 
 def test_lines_of_neighbouring_segments_meet():
     lines, _, count = straight_lines._draw_until(
-        500, np.random.default_rng(3), partial(straight_lines._kinked, degrees=DEGREES, layers=LAYERS, n_kinks=2)
+        500,
+        np.random.default_rng(3),
+        partial(straight_lines._kinked, degrees=DEGREES, layers=LAYERS, n_kinks=2),
     )
     layers = np.argmax(count > 0, 2)[:, 1:]  # a kink lies in front of the first layer of the segment after it
     for k in (0, 1):
@@ -226,7 +262,10 @@ def test_lines_of_neighbouring_segments_meet():
 
 
 def test_segments_of_an_event_are_counted_over_its_tracks(events):
-    expected = [events.tracks["n_segments"][a:b].sum() for a, b in zip(events.track_offsets[:-1], events.track_offsets[1:], strict=True)]
+    expected = [
+        events.tracks["n_segments"][a:b].sum()
+        for a, b in zip(events.track_offsets[:-1], events.track_offsets[1:], strict=True)
+    ]
     assert events.n_segments.tolist() == expected
     assert events.n_segments.dtype == np.int64 and (events.n_segments >= events.info["n_tracks"]).all()
     np.testing.assert_array_equal(events[[5, 3, 3]].n_segments, events.n_segments[[5, 3, 3]])
@@ -238,7 +277,9 @@ def test_the_segment_of_a_hit_is_one_of_its_track(events):
     assert (events.hits["segment"] < events.tracks["n_segments"][owner]).all()
     seen = np.zeros((len(events.tracks["kinked"]), 2), bool)
     seen[owner, events.hits["segment"]] = True
-    assert seen[events.tracks["kinked"]].all(1).mean() > 0.99  # other tracks may own all cells of a short segment
+    assert (
+        seen[events.tracks["kinked"]].all(1).mean() > 0.99
+    )  # other tracks may own all cells of a short segment
 
 
 @pytest.mark.parametrize(
@@ -248,7 +289,11 @@ def test_the_segment_of_a_hit_is_one_of_its_track(events):
         ([(5, 0, -1, 1), (3, 1, -1, 0)], 1, 0),
         ([(5, 0, -1, 0), (3, 1, -1, 1)], 1, 1),
         ([(3, 0, -1, 1), (5, 1, -1, 0)], 0, 1),
-        ([(3, -1, -1, 0), (5, 1, -1, 1)], 1, 1),  # noise nearer to the wire: the track owns it, with its segment
+        (
+            [(3, -1, -1, 0), (5, 1, -1, 1)],
+            1,
+            1,
+        ),  # noise nearer to the wire: the track owns it, with its segment
         ([(5, -1, -1, 0), (3, 1, -1, 1)], 1, 1),
         ([(5, -1, -1, 0), (3, -1, -1, 0)], -1, 0),
         ([(3, -1, -1, 0), (5, -1, 0, 1), (9, 1, -1, 1)], 0, 0),  # that of a second owner is not known
@@ -258,12 +303,20 @@ def test_the_segment_of_a_hit_is_one_of_its_track(events):
 )
 def test_in_a_shared_cell_the_segment_goes_with_its_track(hits, track, segment):
     radius, owner, second, segments = zip(*hits, strict=True)
-    columns = {"layer": [4] * len(hits), "column": [7] * len(hits), "drift_radius_mm": radius, "track": owner, "second_track": second}
+    columns = {
+        "layer": [4] * len(hits),
+        "column": [7] * len(hits),
+        "drift_radius_mm": radius,
+        "track": owner,
+        "second_track": second,
+    }
     events = make_events({**columns, "segment": segments}, [0, len(hits)])
     assert events.hits["track"].tolist() == [track] and events.hits["segment"].tolist() == [segment]
 
 
-@pytest.mark.parametrize("group, name, value", [("hits", "segment", -1), ("hits", "segment", 256), ("tracks", "n_segments", 0)])
+@pytest.mark.parametrize(
+    "group, name, value", [("hits", "segment", -1), ("hits", "segment", 256), ("tracks", "n_segments", 0)]
+)
 def test_segments_out_of_range_are_refused(group, name, value):
     arrays = {"hits": {"layer": [1], "column": [2]}, "tracks": {}}
     arrays[group][name] = [value]
@@ -271,7 +324,7 @@ def test_segments_out_of_range_are_refused(group, name, value):
         make_events(arrays["hits"], [0, 1], arrays["tracks"], [0, 1])
 
 
-# Seeds and files -------------------------------------------------------------------------------------------------------------------
+# Seeds and files --------------------------------------------------------------------------------------------
 
 
 def test_any_event_with_kinks_can_be_made_again_alone():
@@ -297,10 +350,16 @@ def test_segments_are_written_and_read_back(tmp_path, events):
 def test_files_without_segments_hold_tracks_of_one_segment(tmp_path, events):
     hit_tree.write(tmp_path / "a.root", events[:50])
     with uproot.open(tmp_path / "a.root") as file:
-        names = [b.name for b in file["hit_tree"].branches if "segment" not in b.name and not b.name.startswith("size")]
+        names = [
+            b.name
+            for b in file["hit_tree"].branches
+            if "segment" not in b.name and not b.name.startswith("size")
+        ]
         tree = file["hit_tree"].arrays(names)
     with uproot.recreate(tmp_path / "b.root") as file:
-        file.mktree("hit_tree", {name: tree[name].type.content for name in tree.fields}).extend({name: tree[name] for name in tree.fields})
+        file.mktree("hit_tree", {name: tree[name].type.content for name in tree.fields}).extend(
+            {name: tree[name] for name in tree.fields}
+        )
     old = hit_tree.read(tmp_path / "b.root")
     assert set(old.tracks["n_segments"]) == {1} and set(old.hits["segment"]) == {0}
     np.testing.assert_array_equal(old.n_segments, old.info["n_tracks"])

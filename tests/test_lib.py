@@ -18,7 +18,9 @@ import lib
 def model():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6,), name="top")
-    return keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Dense(5, activation="relu")(inputs)))
+    return keras.Model(
+        inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Dense(5, activation="relu")(inputs))
+    )
 
 
 def run(tmp_path, *flags):
@@ -37,13 +39,30 @@ def batches(n=64):
 
 def test_saved_run_has_a_model_and_a_card_that_tells_how_it_was_made(model, tmp_path):
     args = run(tmp_path, "--seed", "7")
-    lib.save_run(model, args, {"test": {"accuracy": 0.5}}, {"generator": "x"}, "what comes out", ["fails on empty events"])
+    lib.save_run(
+        model,
+        args,
+        {"test": {"accuracy": 0.5}},
+        {"generator": "x"},
+        "what comes out",
+        ["fails on empty events"],
+    )
     card = json.loads((tmp_path / "run" / "card.json").read_text())
     assert card["arguments"]["seed"] == 7
     assert card["parameters"] == model.count_params() == 6 * 5 + 5 + 5 * 4 + 4
     assert card["inputs"] == {"top": [6]}
     assert card["known_failures"] == ["fails on empty events"]
-    assert {"command", "commit", "dirty", "data", "outputs", "metrics", "packages", "device", "wall_time_s"} <= set(card)
+    assert {
+        "command",
+        "commit",
+        "dirty",
+        "data",
+        "outputs",
+        "metrics",
+        "packages",
+        "device",
+        "wall_time_s",
+    } <= set(card)
     assert not [path for path in (tmp_path / "run").iterdir() if "part" in path.name]
 
 
@@ -77,10 +96,15 @@ def test_a_model_trained_in_16_bits_is_saved_as_one_that_computes_in_float32(tmp
 def test_a_saved_model_holds_no_optimizer(tmp_path, precision):
     args = run(tmp_path, "--precision", precision)
     inputs = keras.Input((6,), name="top")
-    trained = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(keras.layers.Dense(5)(inputs)))
+    trained = keras.Model(
+        inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(keras.layers.Dense(5)(inputs))
+    )
     train(trained, args, epochs=1)
     lib.save_run(lib.in_float32(trained), args, {}, {}, "")
-    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
+    with (
+        zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
+    ):
         assert list(weights.get("optimizer/vars", [])) == []
 
 
@@ -121,7 +145,10 @@ def test_shipped_models_load_with_the_modules_of_their_layers():
     subprocess.run([sys.executable, "-c", program], check=True, cwd=lib.ROOT, timeout=300)
 
 
-@pytest.mark.parametrize("error, ends", [(ValueError("no such thing"), True), (OSError("no such file"), True), (KeyError("bug"), False)])
+@pytest.mark.parametrize(
+    "error, ends",
+    [(ValueError("no such thing"), True), (OSError("no such file"), True), (KeyError("bug"), False)],
+)
 def test_a_wrong_input_ends_a_script_with_a_sentence(error, ends):
     def main():
         raise error
@@ -148,7 +175,13 @@ def test_numbers_that_allow_no_training_are_refused_before_it(tmp_path, flags, s
 
 def train(model, args, epochs, extra=()):
     model.compile(lib.optimizer(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(batches().repeat(), epochs=epochs, steps_per_epoch=4, verbose=0, callbacks=[*lib.callbacks(args), *extra])
+    model.fit(
+        batches().repeat(),
+        epochs=epochs,
+        steps_per_epoch=4,
+        verbose=0,
+        callbacks=[*lib.callbacks(args), *extra],
+    )
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -206,24 +239,34 @@ def test_a_half_written_backup_goes_back_to_the_state_before_or_to_the_start(mod
 
 def test_strategies_are_what_the_flags_ask_for(tmp_path):
     assert isinstance(lib.choose_strategy(run(tmp_path)), type(tf.distribute.get_strategy()))
-    assert isinstance(lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "/cpu:0")), tf.distribute.OneDeviceStrategy)
+    assert isinstance(
+        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "/cpu:0")), tf.distribute.OneDeviceStrategy
+    )
     with pytest.raises(SystemExit):
         run(tmp_path, "--OneDeviceStrategy", "/cpu:0", "--MirroredStrategy", "/cpu:0")
 
 
-@pytest.mark.parametrize("flags", [["--OneDeviceStrategy", "/gpu:77"], ["--MirroredStrategy", "/cpu:0", "/gpu:77"]])
+@pytest.mark.parametrize(
+    "flags", [["--OneDeviceStrategy", "/gpu:77"], ["--MirroredStrategy", "/cpu:0", "/gpu:77"]]
+)
 def test_a_device_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path, flags):
     with pytest.raises(ValueError, match="no device /gpu:77: .*/cpu:0"):
         lib.choose_strategy(run(tmp_path, *flags))
 
 
-@pytest.mark.parametrize("name", ["/cpu:0", "cpu:0", "/CPU:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"])
+@pytest.mark.parametrize(
+    "name", ["/cpu:0", "cpu:0", "/CPU:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"]
+)
 def test_a_device_is_known_by_all_of_its_names(tmp_path, name):
-    assert isinstance(lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", name)), tf.distribute.OneDeviceStrategy)
+    assert isinstance(
+        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", name)), tf.distribute.OneDeviceStrategy
+    )
 
 
 def test_json_has_null_for_what_is_no_number(tmp_path):
-    lib.write_json(tmp_path / "out.json", {"a": [float("nan"), np.float64("inf"), 0.5], "b": {"c": (1, "x", None, True)}})
+    lib.write_json(
+        tmp_path / "out.json", {"a": [float("nan"), np.float64("inf"), 0.5], "b": {"c": (1, "x", None, True)}}
+    )
     assert json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail) == {
         "a": [None, None, 0.5],
         "b": {"c": [1, "x", None, True]},
@@ -246,7 +289,9 @@ def test_predict_gives_labels_and_outputs_in_order(model):
 
 
 def test_learning_rate_warms_up_and_decays():
-    schedule = keras.optimizers.schedules.deserialize(lib.optimizer(1e-3, 1000, warmup_steps=100).get_config()["learning_rate"])
+    schedule = keras.optimizers.schedules.deserialize(
+        lib.optimizer(1e-3, 1000, warmup_steps=100).get_config()["learning_rate"]
+    )
     assert float(schedule(0)) == 0
     assert float(schedule(100)) == pytest.approx(1e-3)
     assert float(schedule(1000)) == pytest.approx(5e-6, rel=0.01)
@@ -254,7 +299,13 @@ def test_learning_rate_warms_up_and_decays():
 
 @pytest.mark.parametrize(
     "shape, matrix",
-    [((3, 5, 16, 32), (240, 32)), ((48, 4, 12), (48, 48)), ((4, 12, 48), (48, 48)), ((96, 64), (96, 64)), ((48, 1), (48, 1))],
+    [
+        ((3, 5, 16, 32), (240, 32)),
+        ((48, 4, 12), (48, 48)),
+        ((4, 12, 48), (48, 48)),
+        ((96, 64), (96, 64)),
+        ((48, 1), (48, 1)),
+    ],
 )
 def test_muon_sees_a_kernel_as_the_matrix_from_its_inputs_to_its_outputs(shape, matrix):
     assert lib._as_matrix(shape) == matrix
@@ -278,7 +329,9 @@ def test_small_matrices_and_biases_are_stepped_by_adamw():
         start, gradient = rng.normal(size=(2, *shape)).astype("float32")
         one, other = keras.Variable(start), keras.Variable(start)
         lib.Muon(1e-2, adam_weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [one])
-        keras.optimizers.AdamW(1e-2, weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [other])
+        keras.optimizers.AdamW(1e-2, weight_decay=1e-4).apply(
+            [keras.ops.convert_to_tensor(gradient)], [other]
+        )
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
 
 

@@ -1,4 +1,6 @@
-"""The batched fit of straight lines: exact hits, statistics of smeared ones, symmetries, SciPy, degenerate input."""
+"""The batched fit of straight lines: exact hits, statistics of smeared ones, symmetries, SciPy, degenerate
+input.
+"""
 
 import numpy as np
 import pytest
@@ -20,7 +22,14 @@ def hit_arrays(events):
     hits = events.hits
     line = np.where(hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1)
     x, y = wire_x_mm(hits["side"], hits["layer"], TOY_FIRST_WIRE_MM), wire_y_mm(hits["column"])
-    return [line, len(events.tracks["side"]), x, y, hits["drift_radius_mm"].astype(float), hits["z_mm"].astype(float)]
+    return [
+        line,
+        len(events.tracks["side"]),
+        x,
+        y,
+        hits["drift_radius_mm"].astype(float),
+        hits["z_mm"].astype(float),
+    ]
 
 
 def fit(arrays, **options):
@@ -29,7 +38,9 @@ def fit(arrays, **options):
 
 def true_lines(events):
     """phi, d, z0, tan_dip of the tracks of an event table with hits on side 1."""
-    slope, foil_y, foil_z = (events.tracks[name].astype(float) for name in ("slope_y", "foil_y_mm", "foil_z_mm"))
+    slope, foil_y, foil_z = (
+        events.tracks[name].astype(float) for name in ("slope_y", "foil_y_mm", "foil_z_mm")
+    )
     phi = np.arctan2(-1, slope)
     dip = events.tracks["slope_z"] * -np.sin(phi)
     return phi, np.sin(phi) * foil_y, foil_z - dip * np.cos(phi) * foil_y, dip
@@ -37,7 +48,9 @@ def true_lines(events):
 
 @pytest.fixture(scope="module")
 def smeared():
-    """2000 single tracks with the errors of the preset `simulation`: events, arguments of `fit`, the fitted lines."""
+    """2000 single tracks with the errors of the preset `simulation`: events, arguments of `fit`, the fitted
+    lines.
+    """
     events = realistic.generate(2000, tracks=1, preset="simulation", seed=7)
     arrays = hit_arrays(events)
     return events, arrays, fit(arrays)
@@ -53,7 +66,8 @@ def some(arrays, n_lines):
 
 
 def test_a_line_worked_by_hand_is_found():
-    # y = 3/4 x, normal (4, -3) / 5 to the right of it or (-4, 3) / 5; wires at distances 8.8 and 17.6; z = 100 + 2 s
+    # y = 3/4 x, normal (4, -3) / 5 to the right of it or (-4, 3) / 5; wires at distances 8.8 and 17.6; z =
+    # 100 + 2 s
     x, y = np.array([44.0, 88, 88, 132]), np.array([44.0, 44, 88, 88])
     z = 100 + 2 * (4 * x + 3 * y) / 5
     lines = lines_of.fit(np.zeros(4, int), 1, x, y, np.array([8.8, 17.6, 17.6, 8.8]), z, 1.0, 10.0)
@@ -74,7 +88,9 @@ def test_exact_hits_lie_on_the_fitted_lines_and_give_the_true_ones():
     lines = fit(arrays)
     assert lines.valid.all()
     assert np.abs(np.abs(lines.distance_mm(line, x, y)) - radius).max() < 1e-3
-    assert np.abs(lines.z_at(line, x, y) - z).max() < 1e-2  # float32 heights of lines that hardly move along s
+    assert (
+        np.abs(lines.z_at(line, x, y) - z).max() < 1e-2
+    )  # float32 heights of lines that hardly move along s
     phi, d, *_ = true_lines(events)
     far = np.cos(phi)[line] * x + np.sin(phi)[line] * y - d[line]
     found = lines.distance_mm(line, x, y) * np.sign(np.cos(lines.phi_rad - phi))[line]
@@ -117,7 +133,9 @@ def test_p_values_are_flat(smeared):
 def test_pulls_have_unit_width(smeared):
     events, _, lines = smeared
     found = np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip])
-    errors = np.sqrt([*lines.covariance_phi_d[:, [0, 1], [0, 1]].T, *lines.covariance_z0_dip[:, [0, 1], [0, 1]].T])
+    errors = np.sqrt(
+        [*lines.covariance_phi_d[:, [0, 1], [0, 1]].T, *lines.covariance_z0_dip[:, [0, 1], [0, 1]].T]
+    )
     pulls = ((found - true_lines(events)) / errors)[:, ~lines.mirrored]
     assert np.abs(pulls.std(1) - 1).max() < 4 / np.sqrt(2 * 1900)
     assert np.abs(pulls.mean(1)).max() < 4 / np.sqrt(1900)
@@ -129,7 +147,9 @@ def test_correlations_are_those_of_the_errors(smeared):
     found, true = np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]), true_lines(events)
     for which, covariance in ((slice(0, 2), lines.covariance_phi_d), (slice(2, 4), lines.covariance_z0_dip)):
         difference = (found - true)[which].T
-        squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[~lines.mirrored]
+        squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[
+            ~lines.mirrored
+        ]
         assert abs(np.median(squares) - 2 * np.log(2)) < 0.15  # chi2 of two degrees; 0.045 expected
 
 
@@ -161,7 +181,9 @@ def test_heights_are_a_weighted_straight_line_fit():
     y = np.repeat([0.0, 44.0], 9)  # a line at y = 22 along x through the middle between two rows
     sigma_z = rng.uniform(5, 50, 18)
     z = 50 + 1.5 * x + sigma_z * rng.standard_normal(18)
-    lines = lines_of.fit(np.zeros(18, int), 1, x, y - 22, np.full(18, 22.0), z, 0.5, sigma_z)  # shifted: d = 0
+    lines = lines_of.fit(
+        np.zeros(18, int), 1, x, y - 22, np.full(18, 22.0), z, 0.5, sigma_z
+    )  # shifted: d = 0
     (slope, constant), covariance = np.polyfit(x, z, 1, w=1 / sigma_z, cov="unscaled")
     assert np.allclose([lines.z0_mm[0], lines.tan_dip[0]], [constant, slope])
     assert np.allclose(lines.covariance_z0_dip[0], covariance[::-1, ::-1])
@@ -183,7 +205,9 @@ def best_of_scipy(x, y, radius, sigma, n_starts=6):
     def residuals(line):
         return (np.abs(np.cos(line[0]) * x + np.sin(line[0]) * y - line[1]) - radius) / sigma
 
-    return min(2 * optimize.least_squares(residuals, (phi[i], d[j]), x_scale=(1 / length, 1)).cost for i, j in minima)
+    return min(
+        2 * optimize.least_squares(residuals, (phi[i], d[j]), x_scale=(1 / length, 1)).cost for i, j in minima
+    )
 
 
 @pytest.mark.parametrize(("preset", "scale"), [("simulation", 1.0), ("harsh", 2.0)])
@@ -223,13 +247,17 @@ def test_the_order_of_hits_and_lines_is_irrelevant(smeared, seed):
         "n_hits",
         "valid",
     ):
-        np.testing.assert_allclose(getattr(mixed, name)[new_name], getattr(lines, name), rtol=1e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(mixed, name)[new_name], getattr(lines, name), rtol=1e-6, atol=1e-6, err_msg=name
+        )
     np.testing.assert_array_equal(mixed.side, lines.side[order])
 
 
 @given(st.floats(-np.pi, np.pi), st.floats(-3000, 3000), st.floats(-3000, 3000), st.booleans())
 @settings(max_examples=30, deadline=None)
-def test_moved_turned_and_mirrored_hits_give_the_moved_turned_and_mirrored_lines(smeared, angle, dx, dy, mirror):
+def test_moved_turned_and_mirrored_hits_give_the_moved_turned_and_mirrored_lines(
+    smeared, angle, dx, dy, mirror
+):
     line, n_lines, x, y, radius, z = arrays = some(smeared[1], 60)
     cos, sin = np.cos(angle), np.sin(angle)
     y_in = -y if mirror else y
@@ -240,7 +268,9 @@ def test_moved_turned_and_mirrored_hits_give_the_moved_turned_and_mirrored_lines
     assert ((moved.phi_rad >= -np.pi) & (moved.phi_rad <= 0)).all()
     np.testing.assert_array_equal(moved.mirrored, lines.mirrored)
     one = ~lines.mirrored  # the others have two solutions as good
-    turned = 2 * (moved.phi_rad - (-lines.phi_rad if mirror else lines.phi_rad) - angle)[one]  # phi is a line's: modulo pi
+    turned = (
+        2 * (moved.phi_rad - (-lines.phi_rad if mirror else lines.phi_rad) - angle)[one]
+    )  # phi is a line's: modulo pi
     np.testing.assert_allclose(np.abs(np.angle(np.exp(1j * turned))), 0, atol=1e-5)
     there = np.abs(moved.distance_mm(line, cos * x - sin * y_in + dx, sin * x + cos * y_in + dy))
     np.testing.assert_allclose((there - np.abs(lines.distance_mm(line, x, y)))[one[line]], 0, atol=1e-3)
@@ -262,7 +292,10 @@ def test_chi2_is_that_of_the_sides_and_residuals(smeared):
     chi2 = np.bincount(line, ((distance - lines.side * radius) / sigma_radius_mm(radius)) ** 2, n_lines)
     np.testing.assert_allclose(chi2, lines.chi2_radius, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(
-        np.bincount(line, ((lines.z_at(line, x, y) - z) / SIGMA_Z_MM) ** 2, n_lines), lines.chi2_z, rtol=1e-6, atol=1e-6
+        np.bincount(line, ((lines.z_at(line, x, y) - z) / SIGMA_Z_MM) ** 2, n_lines),
+        lines.chi2_z,
+        rtol=1e-6,
+        atol=1e-6,
     )
 
 
@@ -275,14 +308,18 @@ def test_a_start_is_used_and_its_gaps_are_not(smeared):
     started = fit(arrays, start=(phi, d))
     assert (started.chi2_radius <= lines.chi2_radius + 1e-4).all()
     unknown = np.full(len(phi), np.nan)
-    np.testing.assert_allclose(fit(arrays, start=(unknown, unknown)).chi2_radius, lines.chi2_radius, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        fit(arrays, start=(unknown, unknown)).chi2_radius, lines.chi2_radius, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_a_start_alone_leads_to_its_line():
     # two cells: four lines touch both drift circles, and the start says which of them is meant
     x, y, radius = np.array([0.0, 100]), np.zeros(2), np.array([10.0, 10])
     for side in (-1, 1):
-        lines = lines_of.fit([0, 0], 1, x, y, radius, np.full(2, np.nan), 1.0, 10.0, start=([-np.pi / 2], [10.0 * side]))
+        lines = lines_of.fit(
+            [0, 0], 1, x, y, radius, np.full(2, np.nan), 1.0, 10.0, start=([-np.pi / 2], [10.0 * side])
+        )
         assert np.isclose(lines.d_mm[0], 10 * side)
 
 
@@ -291,7 +328,13 @@ def test_wrong_hits_are_left_out(smeared):
     line, n_lines, x, y, radius, z = arrays
     rng = np.random.default_rng(2)
     where = rng.integers(0, len(line), 1000)  # cells two further along the foil than one of the track
-    strange = [line[where], x[where], y[where] + 88, rng.uniform(0, CELL_RADIUS_MM, 1000), rng.uniform(-1500, 1500, 1000)]
+    strange = [
+        line[where],
+        x[where],
+        y[where] + 88,
+        rng.uniform(0, CELL_RADIUS_MM, 1000),
+        rng.uniform(-1500, 1500, 1000),
+    ]
     more = [np.concatenate(pair) for pair in zip([line, x, y, radius, z], strange, strict=True)]
     with_wrong = [more[0], n_lines, *more[1:]]
     robust = fit(with_wrong, clip_sigma=5)
@@ -319,7 +362,9 @@ def test_clipping_leaves_good_hits_alone(smeared):
     clipped = fit(arrays, clip_sigma=8)
     assert clipped.used.mean() > 0.9995
     all_used = clipped.n_hits == lines.n_hits
-    np.testing.assert_allclose(clipped.chi2_radius[all_used], lines.chi2_radius[all_used], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        clipped.chi2_radius[all_used], lines.chi2_radius[all_used], rtol=1e-5, atol=1e-5
+    )
 
 
 # little and degenerate input
@@ -333,7 +378,9 @@ def test_too_few_hits_give_nan_and_leave_the_other_lines_alone():
     assert lines.n_hits.tolist() == [0, 1, 0, 3, 1, 0]
     assert lines.n_z.tolist() == [0, 1, 0, 3, 1, 0]
     assert lines.side[[0, 4, 5]].tolist() == [0, 0, 0] and not lines.used[[0, 4, 5]].any()
-    assert np.isfinite(lines.phi_rad).tolist() == np.isfinite(lines.chi2_radius).tolist() == lines.valid.tolist()
+    assert (
+        np.isfinite(lines.phi_rad).tolist() == np.isfinite(lines.chi2_radius).tolist() == lines.valid.tolist()
+    )
     assert np.isnan(lines.p_value()).tolist() == (~lines.valid).tolist()
 
 
@@ -353,13 +400,22 @@ def test_two_hits_are_touched_exactly():
 
 def test_hits_on_one_wire_have_no_direction():
     lines = lines_of.fit([0, 0, 0], 1, [22.0] * 3, [44.0] * 3, [5.0, 6, 7], [0.0, 1, 2], 0.5, 10.0)
-    assert not lines.valid.any() and np.isnan(lines.phi_rad).all() and np.isnan(lines.chi2_radius).all() and np.isnan(lines.z0_mm).all()
+    assert (
+        not lines.valid.any()
+        and np.isnan(lines.phi_rad).all()
+        and np.isnan(lines.chi2_radius).all()
+        and np.isnan(lines.z0_mm).all()
+    )
 
 
 def test_a_line_along_the_foil_is_regular():
     y = 44.0 * np.arange(8)
     lines = lines_of.fit(np.zeros(8, int), 1, np.full(8, 22.0), y, np.full(8, 10.0), 100 + 0.5 * y, 0.5, 10.0)
-    assert lines.valid.all() and np.isfinite(lines.covariance_phi_d).all() and np.isfinite(lines.covariance_z0_dip).all()
+    assert (
+        lines.valid.all()
+        and np.isfinite(lines.covariance_phi_d).all()
+        and np.isfinite(lines.covariance_z0_dip).all()
+    )
     assert np.isclose(np.abs(lines.d_mm[0]), 32) or np.isclose(np.abs(lines.d_mm[0]), 12)
     assert np.isclose(np.abs(lines.tan_dip[0]), 0.5)
     assert np.abs(lines.slopes()[0][0]) > 1e9
@@ -372,13 +428,21 @@ def test_without_heights_only_the_top_view_is_fitted():
     x = 22 + 44.0 * np.arange(5)
     z = np.full(5, np.nan)
     lines = lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0)
-    assert lines.valid.all() and np.isnan(lines.z0_mm).all() and np.isnan(lines.tan_dip).all() and np.isnan(lines.covariance_z0_dip).all()
+    assert (
+        lines.valid.all()
+        and np.isnan(lines.z0_mm).all()
+        and np.isnan(lines.tan_dip).all()
+        and np.isnan(lines.covariance_z0_dip).all()
+    )
     assert lines.chi2_z[0] == 0 and np.isfinite(lines.p_value()[0]) and np.isnan(lines.slopes()[1][0])
     z[2] = 70
     one = lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0)
     assert np.isnan(one.z0_mm).all() and one.n_z[0] == 1 and one.chi2_z[0] == 0
     z[4] = 90
-    assert np.isclose(lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0).slopes()[1][0], 20 / 88)
+    assert np.isclose(
+        lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0).slopes()[1][0],
+        20 / 88,
+    )
 
 
 def test_unknown_radii_count_as_hits_somewhere_in_the_cell():
@@ -392,7 +456,11 @@ def test_unknown_radii_count_as_hits_somewhere_in_the_cell():
     radius = unknown.copy()
     radius[:2] = 5.0
     sharper = lines_of.fit(np.zeros(6, int), 1, x, y, radius, np.zeros(6), 0.01, 10.0)
-    assert np.abs(np.abs(sharper.distance_mm(0, x[:2], y[:2])) - 5).max() < 0.01 < np.abs(np.abs(distance[:2]) - 5).min()
+    assert (
+        np.abs(np.abs(sharper.distance_mm(0, x[:2], y[:2])) - 5).max()
+        < 0.01
+        < np.abs(np.abs(distance[:2]) - 5).min()
+    )
 
 
 cells = st.tuples(
@@ -407,8 +475,12 @@ cells = st.tuples(
 @given(st.lists(cells, max_size=25), st.sampled_from([None, 3.0]))
 @settings(max_examples=150, deadline=None)
 def test_any_hits_at_all_give_numbers_or_nan(hits, clip):
-    line, layer, column, radius, z = (np.array(values) for values in zip(*hits, strict=True)) if hits else np.zeros((5, 0))
-    lines = lines_of.fit(line.astype(int), 4, wire_x_mm(1, layer), wire_y_mm(column), radius, z, 0.5, 10.0, clip_sigma=clip)
+    line, layer, column, radius, z = (
+        (np.array(values) for values in zip(*hits, strict=True)) if hits else np.zeros((5, 0))
+    )
+    lines = lines_of.fit(
+        line.astype(int), 4, wire_x_mm(1, layer), wire_y_mm(column), radius, z, 0.5, 10.0, clip_sigma=clip
+    )
     determined = np.isfinite(lines.phi_rad)
     assert (determined >= lines.valid).all()
     assert np.isfinite(lines.d_mm[determined]).all() and np.isfinite(lines.covariance_phi_d[determined]).all()

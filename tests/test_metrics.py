@@ -8,7 +8,9 @@ from scipy.stats import binom, binomtest
 
 import metrics
 
-pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=50).map(lambda p: np.array(p, int).reshape(-1, 2).T)
+pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=50).map(
+    lambda p: np.array(p, int).reshape(-1, 2).T
+)
 
 
 def test_no_success_in_ten_trials_is_the_formula_on_paper():
@@ -25,7 +27,9 @@ def test_no_trial_says_nothing():
 def test_interval_is_that_of_scipy(successes, trials, level):
     successes = min(successes, trials)
     expected = binomtest(successes, trials).proportion_ci(level, "exact")
-    np.testing.assert_allclose(metrics.binomial_interval(successes, trials, level), (expected.low, expected.high), atol=1e-9)
+    np.testing.assert_allclose(
+        metrics.binomial_interval(successes, trials, level), (expected.low, expected.high), atol=1e-9
+    )
 
 
 @given(st.integers(1, 60), st.floats(1e-6, 1 - 1e-6))
@@ -99,9 +103,12 @@ def test_calibrated_probabilities_have_no_error():
 
 
 def test_calibration_error_worked_by_hand():
-    # Bin (0.8, 0.9]: one of two right at 0.85 and 0.9; bin (0.6, 0.7]: one right at 0.7. (|1 - 1.75| + |1 - 0.7|) / 3
+    # Bin (0.8, 0.9]: one of two right at 0.85 and 0.9; bin (0.6, 0.7]: one right at 0.7. (|1 - 1.75| + |1 -
+    # 0.7|) / 3
     probabilities = [[0.85, 0.15], [0.1, 0.9], [0.7, 0.3]]
-    assert metrics.expected_calibration_error([0, 0, 0], probabilities, n_bins=10) == pytest.approx((0.75 + 0.3) / 3)
+    assert metrics.expected_calibration_error([0, 0, 0], probabilities, n_bins=10) == pytest.approx(
+        (0.75 + 0.3) / 3
+    )
 
 
 def test_sure_and_wrong_is_the_largest_error():
@@ -129,12 +136,21 @@ def test_logits_are_refused_as_probabilities(bad):
 
 def test_failures_tell_the_frequent_confusions_worst_first():
     scores = {"labels": [1, 2, 3], "confusion": [[998, 2, 0], [10, 989, 1], [0, 80, 920]]}
-    assert metrics.failures(scores) == ["3 counted as 2: 8.0% of 1000 test events", "2 counted as 1: 1.0% of 1000 test events"]
+    assert metrics.failures(scores) == [
+        "3 counted as 2: 8.0% of 1000 test events",
+        "2 counted as 1: 1.0% of 1000 test events",
+    ]
     assert metrics.failures({"labels": [1, 2], "confusion": [[5, 0], [0, 0]]}) == []
 
 
 def test_six_segments_are_six_or_more():
-    scores = {"n_events": 10, "accuracy": 0.9, "interval": [0.8, 0.95], "labels": [5, 6], "confusion": [[4, 1], [0, 5]]}
+    scores = {
+        "n_events": 10,
+        "accuracy": 0.9,
+        "interval": [0.8, 0.95],
+        "labels": [5, 6],
+        "confusion": [[4, 1], [0, 5]],
+    }
     assert metrics.failures(scores, what="segments") == ["5 counted as 6+: 20.0% of 5 test events"]
     assert metrics.describe(scores, "segments").splitlines()[1:] == [
         "true \\ predicted        5      6+",

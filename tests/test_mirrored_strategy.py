@@ -1,4 +1,7 @@
-"""Several devices must compute what one does. Logical devices have to be made before TensorFlow starts, so this runs by itself."""
+"""Several devices must compute what one does.
+
+Logical devices have to be made before TensorFlow starts, so this runs by itself.
+"""
 
 import subprocess
 import sys
@@ -32,7 +35,8 @@ for flags in (["--OneDeviceStrategy", "/cpu:0"], ["--MirroredStrategy", "/cpu:0"
             model = top_view_cnn(stem_filters=4, stages=((8, (1, 2), 1),), n_hidden=8)
         model.compile(lib.Muon(1e-3), **objective(model, 1.0))
     history = model.fit(data.train, validation_data=data.val, epochs=1, steps_per_epoch=10, verbose=0)
-    # attention does not depend on the bias of its keys: its gradient is rounding, of which AdamW makes full steps
+    # attention does not depend on the bias of its keys: its gradient is rounding, of which AdamW makes full
+    # steps
     moved = [w.numpy() for w in model.weights if not w.path.endswith("key/bias")]
     weights.append((moved, history.history["val_loss"][0]))
 (one, loss), (two, mirrored_loss) = weights
@@ -45,5 +49,7 @@ print("same")
 
 @pytest.mark.parametrize("network", ["cnn", "transformer"])
 def test_mirrored_strategy_on_two_devices_trains_as_one_device_does(network, tmp_path):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path), network], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), network], capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.strip().endswith("same"), done.stderr[-3000:]

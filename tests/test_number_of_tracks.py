@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from datasets import hit_tree, number_of_tracks, number_of_tracks3D, views
+from datasets import number_of_tracks, number_of_tracks3D, views
 from datasets.events import make_events
+from datasets.readers import hit_tree
 from my_generator import realistic, straight_lines, toyhaystack
 
 
@@ -15,7 +16,9 @@ def first_batches(dataset, n):
 
 
 def load(**kwargs):
-    return number_of_tracks.load(generate=straight_lines.generate, n_val=100, n_test=100, batch_size=32, **kwargs)
+    return number_of_tracks.load(
+        generate=straight_lines.generate, n_val=100, n_test=100, batch_size=32, **kwargs
+    )
 
 
 def test_generator_gives_fresh_events_that_a_seed_repeats():
@@ -46,9 +49,14 @@ def test_images_and_classes_are_those_of_the_events():
 
 
 def test_several_views_come_as_a_dictionary_and_sides_as_channels():
-    data = number_of_tracks.load(("top", "front"), generate=toyhaystack.generate, n_channels=2, n_val=10, n_test=10, batch_size=8)
+    data = number_of_tracks.load(
+        ("top", "front"), generate=toyhaystack.generate, n_channels=2, n_val=10, n_test=10, batch_size=8
+    )
     images, _ = first_batches(data.val, 1)[0]
-    assert {name: tuple(image.shape) for name, image in images.items()} == {"top": (8, 9, 113, 2), "front": (8, 30, 9, 2)}
+    assert {name: tuple(image.shape) for name, image in images.items()} == {
+        "top": (8, 9, 113, 2),
+        "front": (8, 30, 9, 2),
+    }
 
 
 def test_realistic_events_of_a_preset_are_loaded_by_the_same_means():
@@ -66,10 +74,14 @@ def test_validation_events_come_once_each():
 
 def test_owners_come_with_the_images_they_belong_to():
     events = realistic.generate(70, preset="data", seed=2)
-    batches = list(number_of_tracks.from_events(events, ("side",), batch_size=32, owners_in=4).as_numpy_iterator())
+    batches = list(
+        number_of_tracks.from_events(events, ("side",), batch_size=32, owners_in=4).as_numpy_iterator()
+    )
     assert sorted(len(images) for images, _ in batches) == [6, 32, 32]
     images = np.concatenate([images for images, _ in batches])
-    owners, classes = (np.concatenate([labels[name] for _, labels in batches]) for name in ("owners", "n_tracks"))
+    owners, classes = (
+        np.concatenate([labels[name] for _, labels in batches]) for name in ("owners", "n_tracks")
+    )
     expected = {image.tobytes(): i for i, image in enumerate(views.side_view(events))}
     order = [expected[image.tobytes()] for image in images]
     assert sorted(order) == list(range(70))
@@ -81,15 +93,22 @@ def test_owners_come_with_the_images_they_belong_to():
 
 def test_owners_of_segments_come_with_numbers_of_segments():
     events = realistic.generate(32, preset="data", seed=2, kinks=0.5)
-    ((_, labels),) = number_of_tracks.from_events(events, batch_size=32, owners_in=4, target="segments").as_numpy_iterator()
+    ((_, labels),) = number_of_tracks.from_events(
+        events, batch_size=32, owners_in=4, target="segments"
+    ).as_numpy_iterator()
     assert labels["owners"].shape[-1] == 9
-    n_told = labels["owners"][..., :8].any((1, 2)).sum()  # a segment may have lost all of its hits, or share them
+    n_told = (
+        labels["owners"][..., :8].any((1, 2)).sum()
+    )  # a segment may have lost all of its hits, or share them
     assert 0.9 * events.n_segments.sum() < n_told <= events.n_segments.sum()
 
 
 def test_a_resumed_run_with_owners_gets_the_events_that_come_next():
     settings = {"seed": 3, "names": ("front",), "owners_in": 1, "block": 64}
-    whole, resumed = first_labels(load(**settings).train, 4), first_labels(load(**settings, first_event=64).train, 2)
+    whole, resumed = (
+        first_labels(load(**settings).train, 4),
+        first_labels(load(**settings, first_event=64).train, 2),
+    )
     assert sorted(whole[2:].ravel()) == sorted(resumed.ravel())
 
 
@@ -108,10 +127,14 @@ def test_voxels_are_loaded_by_the_same_means():
     assert first_batches(data.train, 1)[0][0].shape == (8, 9, 113, 30, 1)
 
 
-@pytest.mark.parametrize("strategy", [tf.distribute.get_strategy(), tf.distribute.OneDeviceStrategy("/cpu:0")])
+@pytest.mark.parametrize(
+    "strategy", [tf.distribute.get_strategy(), tf.distribute.OneDeviceStrategy("/cpu:0")]
+)
 @pytest.mark.parametrize("batch_size", [7, 64, 5000])
 def test_batches_have_the_size_asked_for_under_every_strategy(strategy, batch_size):
-    data = number_of_tracks.load(generate=straight_lines.generate, batch_size=batch_size, n_val=2100, n_test=1)
+    data = number_of_tracks.load(
+        generate=straight_lines.generate, batch_size=batch_size, n_val=2100, n_test=1
+    )
     distributed = strategy.experimental_distribute_dataset(data.train)
     assert [len(y) for _, (_, y) in zip(range(3), distributed, strict=False)] == [batch_size] * 3
     sizes = [len(y) for _, y in strategy.experimental_distribute_dataset(data.val)]
@@ -132,7 +155,9 @@ def test_files_are_split_whole_and_every_series_is_in_each_split(series):
     names = {name: sorted(path.name for path in paths) for name, paths in split.items()}
     assert {name: len(paths) for name, paths in names.items()} == {"train": 4, "val": 2, "test": 2}
     assert len({path for paths in names.values() for path in paths}) == 8
-    assert all({path[:15] for path in paths} == {"my_generator_t1", "my_generator_t2"} for paths in names.values())
+    assert all(
+        {path[:15] for path in paths} == {"my_generator_t1", "my_generator_t2"} for paths in names.values()
+    )
 
 
 def test_files_are_shuffled_anew_each_time_round(series):
@@ -164,7 +189,12 @@ def haystack_series(tmp_path):
 
 def test_the_straight_line_generators_files_have_one_side_and_others_two(series, haystack_series):
     assert number_of_tracks.sides_of_files(f"{series}/my_generator_*.root") == 1
-    assert number_of_tracks.sides_of_files([f"{series}/my_generator_*.root", f"{haystack_series}/toyhaystack_0.root"]) == 2
+    assert (
+        number_of_tracks.sides_of_files(
+            [f"{series}/my_generator_*.root", f"{haystack_series}/toyhaystack_0.root"]
+        )
+        == 2
+    )
 
 
 def test_events_on_both_sides_need_two_channels(haystack_series):
@@ -222,7 +252,9 @@ def certain_model(n_channels, n_classes=4):
     """A model that says what it counts: half the number of lit cells, from 1."""
     inputs = keras.Input((9, 113, n_channels), name="top")
     n = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=(1, 2, 3)) / 2 - 1)(inputs)
-    return keras.Model(inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), n_classes))(n))
+    return keras.Model(
+        inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), n_classes))(n)
+    )
 
 
 def events_with_cells(cells):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import uproot
 
-from datasets import open_events, root_objects, tkevent
+from datasets.readers import open_events, root_objects, tkevent
 from tests.conftest import assert_same
 
 KINDS = {
@@ -26,7 +26,11 @@ def test_generated_files_of_both_kinds_are_told_apart(toy_file, haystack_file):
 
 def test_files_of_several_kinds_are_read_in_order_and_announced(toy_file, haystack_file):
     announced = []
-    tables = list(open_events.stream([toy_file, haystack_file], on_file=lambda path, kind: announced.append((path, kind))))
+    tables = list(
+        open_events.stream(
+            [toy_file, haystack_file], on_file=lambda path, kind: announced.append((path, kind))
+        )
+    )
     assert announced == [(toy_file, "my_generator"), (haystack_file, "toyhaystack")]
     assert_same(tables[0], open_events.read(toy_file))
     assert sum(map(len, tables)) == len(open_events.read([toy_file, haystack_file]))
@@ -74,7 +78,9 @@ def test_wrong_trees_are_one_clear_error(tmp_path, trees):
                 if rng.random() < 0.1:
                     file[tree] = rng.choice(["no tree", np.histogram([1, 2, 3])])
                 else:
-                    file.mktree(tree, {name: values.type.content for name, values in arrays.items()}).extend(arrays)
+                    file.mktree(tree, {name: values.type.content for name, values in arrays.items()}).extend(
+                        arrays
+                    )
         with pytest.raises(ValueError) as error:
             open_events.read(path)
         assert str(error.value).startswith(f"{path}: ")
@@ -90,8 +96,13 @@ def test_what_is_no_tree_is_refused_by_any_name(tmp_path, tree):
         tkevent.read(tmp_path / "wrong.root")
 
 
-def test_a_drift_model_is_of_no_use_to_files_that_hold_radii_and_a_wrong_one_is_said_at_once(toy_file, haystack_file):
-    assert_same(open_events.read([toy_file, haystack_file], drift_model="betsy"), open_events.read([toy_file, haystack_file]))
+def test_a_drift_model_is_of_no_use_to_files_that_hold_radii_and_a_wrong_one_is_said_at_once(
+    toy_file, haystack_file
+):
+    assert_same(
+        open_events.read([toy_file, haystack_file], drift_model="betsy"),
+        open_events.read([toy_file, haystack_file]),
+    )
     with pytest.raises(ValueError, match="^no drift model prague"):
         next(open_events.stream(toy_file, drift_model="prague"))
 
@@ -111,7 +122,9 @@ def test_a_tkevent_file_of_timestamps_alone_opens_with_a_drift_model(real_data, 
         open_events.read(path)
     assert_same(open_events.read(path, drift_model="manchester"), whole)
     betsy = open_events.read(path, drift_model="betsy").hits["drift_radius_mm"]
-    assert np.isnan(betsy).all()  # this law gives 35 mm after 16 us, and the modules of this file fired 9 ms earlier
+    assert np.isnan(
+        betsy
+    ).all()  # this law gives 35 mm after 16 us, and the modules of this file fired 9 ms earlier
 
 
 @pytest.mark.real
@@ -127,7 +140,9 @@ def uproot_classes():
 
 def test_a_damaged_file_leaves_no_classes_behind_for_the_next(toy_file, tmp_path):
     whole, expected, damaged = toy_file.read_bytes(), open_events.read(toy_file), tmp_path / "damaged.root"
-    versions = list(re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL))  # a byte count and the version 12 or 13 of a branch
+    versions = list(
+        re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL)
+    )  # a byte count and the version 12 or 13 of a branch
     assert len(versions) > 5
     classes = uproot_classes()
     for version in versions:

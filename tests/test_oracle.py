@@ -5,16 +5,16 @@ import pytest
 
 import metrics
 from datasets.events import make_events
-from fitting import oracle
+from finding import oracle
 from my_generator import realistic, straight_lines, toyhaystack
 from my_generator.response import PRESETS
 
 
 def score(events, labels, figure="perfect"):
     hits = events.hits
-    return metrics.clustering(events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"])["all"][figure][
-        "value"
-    ]
+    return metrics.clustering(
+        events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"]
+    )["all"][figure]["value"]
 
 
 def one_event(extra=(), track=(), length=9):
@@ -27,11 +27,19 @@ def one_event(extra=(), track=(), length=9):
     track = [0] * length + list(track or [-1] * len(extra))
     names = ("layer", "column", "drift_radius_mm", "z_mm")
     table = dict(zip(names, hits.T, strict=True)) | {"track": track}
-    return make_events(table, [0, len(hits)], {"side": [1] * (max(track) + 1)}, [0, max(track) + 1], {"n_tracks": [max(track) + 1]})
+    return make_events(
+        table,
+        [0, len(hits)],
+        {"side": [1] * (max(track) + 1)},
+        [0, max(track) + 1],
+        {"n_tracks": [max(track) + 1]},
+    )
 
 
 @pytest.mark.parametrize(
-    "make", [straight_lines.generate, lambda n: straight_lines.generate(n, kink_probability=0.5)], ids=("straight", "kinked")
+    "make",
+    [straight_lines.generate, lambda n: straight_lines.generate(n, kink_probability=0.5)],
+    ids=("straight", "kinked"),
 )
 def test_exact_events_are_right_hit_for_hit(make):
     events = make(400)
@@ -48,14 +56,20 @@ def test_both_tracker_sides_are_looked_at():
 def test_where_the_foil_is_does_not_matter():
     """All wires moved by the same way along x are the same events."""
     events = straight_lines.generate(100, seed=3)
-    np.testing.assert_array_equal(oracle.find(events, 0.1, 1.0), oracle.find(events, 0.1, 1.0, first_wire_mm=53.0))
+    np.testing.assert_array_equal(
+        oracle.find(events, 0.1, 1.0), oracle.find(events, 0.1, 1.0, first_wire_mm=53.0)
+    )
 
 
 @pytest.mark.parametrize(
     ("hit", "plain", "covered"),
     [
         ((8, 56, 8.0, 100.0), 0, 0),
-        ((8, 56, 12.0, 100.0), -1, -1),  # farther from the wire than the line, which would have fired the cell before
+        (
+            (8, 56, 12.0, 100.0),
+            -1,
+            -1,
+        ),  # farther from the wire than the line, which would have fired the cell before
         ((8, 56, 3.0, 100.0), -1, 0),  # nearer: it covers the track's
         ((8, 56, 8.0, 160.0), -1, -1),  # its height is another
         ((8, 56, 3.0, 160.0), -1, 0),
@@ -95,8 +109,13 @@ def test_events_without_hits_and_no_events_at_all_are_no_problem():
 
 @pytest.mark.parametrize("preset", ("data", "harsh"))
 def test_covered_hits_are_worth_keeping(preset):
-    """A cell fires once, so where noise comes nearer the track's hit has the noise's radius; labels give it to the track."""
+    """A cell fires once, so where noise comes nearer the track's hit has the noise's radius; labels give it
+    to the track.
+    """
     events = realistic.generate(400, preset=preset, seed=5)
     errors = 1.2 if preset == "data" else 2.0, PRESETS[preset].height_sigma_mm
-    kept = [score(events, oracle.find(events, *errors, covered=covered), "signal_kept") for covered in (False, True)]
+    kept = [
+        score(events, oracle.find(events, *errors, covered=covered), "signal_kept")
+        for covered in (False, True)
+    ]
     assert kept[0] < kept[1] and kept[1] > 0.995

@@ -11,15 +11,25 @@ import lib
 import plotting
 from my_generator import straight_lines
 
-HISTORY = {"loss": [1.2, 0.6, 0.4], "accuracy": [0.5, 0.8, 0.9], "val_loss": [1.1, 0.7, 0.8], "val_accuracy": [0.6, 0.8, 0.7]}
+HISTORY = {
+    "loss": [1.2, 0.6, 0.4],
+    "accuracy": [0.5, 0.8, 0.9],
+    "val_loss": [1.1, 0.7, 0.8],
+    "val_accuracy": [0.6, 0.8, 0.7],
+}
 MATRIX = [[8, 2, 0, 0], [1, 9, 0, 0], [0, 0, 5, 5], [0, 0, 0, 0]]
 MAGIC = {".png": b"\x89PNG", ".pdf": b"%PDF"}
 
 
-def hits(column=(56, 57), side=(0, 1), layer=(0, 8), z_mm=(100, -200), radius=(5, 20), track=(0, 1), second=(-1, 0)):
+def hits(
+    column=(56, 57), side=(0, 1), layer=(0, 8), z_mm=(100, -200), radius=(5, 20), track=(0, 1), second=(-1, 0)
+):
     """Two hits with the names and types of the event table."""
     floats = {"drift_radius_mm": np.array(radius, np.float32), "z_mm": np.array(z_mm, np.float32)}
-    cells = {name: np.array(values, np.int8) for name, values in (("side", side), ("layer", layer), ("column", column))}
+    cells = {
+        name: np.array(values, np.int8)
+        for name, values in (("side", side), ("layer", layer), ("column", column))
+    }
     return cells | floats | {"track": np.array(track, np.int16), "second_track": np.array(second, np.int16)}
 
 
@@ -49,7 +59,9 @@ def test_each_figure_is_written_whole_in_the_format_of_its_suffix(tmp_path, even
         "history": lambda path: plotting.history(HISTORY, path),
         "confusion": lambda path: plotting.confusion(MATRIX, path, title="test"),
         "event": lambda path: plotting.event_display(hits(), path, "event 0", n_sides=2),
-        "page": lambda path: plotting.page_of_events(events, [3, 1], path, ["event 3", "event 1"], first_wire_mm=22),
+        "page": lambda path: plotting.page_of_events(
+            events, [3, 1], path, ["event 3", "event 1"], first_wire_mm=22
+        ),
     }
     for name, function in draw.items():
         function(folder / f"{name}{suffix}")
@@ -80,7 +92,9 @@ def test_same_events_give_the_same_pdf(tmp_path):
 @pytest.mark.parametrize(("n_events", "n_pages"), [(0, 1), (5, 1), (8, 2)])
 def test_a_pdf_has_as_many_pages_as_the_events_need(tmp_path, events, n_events, n_pages):
     path = tmp_path / "events.pdf"
-    plotting.page_of_events(events, range(n_events), path, [f"event {i}" for i in range(n_events)], first_wire_mm=22)
+    plotting.page_of_events(
+        events, range(n_events), path, [f"event {i}" for i in range(n_events)], first_wire_mm=22
+    )
     assert len(re.findall(rb"/Type /Page\b", path.read_bytes())) == n_pages
 
 
@@ -117,7 +131,12 @@ def test_one_side_lays_both_on_top_of_each_other():
 
 def test_drift_circles_are_to_scale():
     top = plotting.event_display(hits(), n_sides=2).axes[0]
-    extents = [path.get_extents() for collection in top.collections for path in collection.get_paths() if len(path) > 5]
+    extents = [
+        path.get_extents()
+        for collection in top.collections
+        for path in collection.get_paths()
+        if len(path) > 5
+    ]
     boxes = sorted((box.x0, box.y0, box.width, box.height) for box in extents if box.width < 44)
     np.testing.assert_allclose(boxes, [(-5, -58, 10, 10), (24, 385, 40, 40)], atol=1e-3)
     assert top.get_aspect() == 1
@@ -129,7 +148,10 @@ def test_hits_without_z_are_counted_and_only_in_the_top_view():
     assert markers(side) == [(44, -200)] and len(markers(front)) == 1
 
 
-@pytest.mark.parametrize("changes", [{"z_mm": (np.nan, np.nan)}, {"radius": (np.nan, np.nan)}, {"track": (-1, -1), "second": (-1, -1)}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"z_mm": (np.nan, np.nan)}, {"radius": (np.nan, np.nan)}, {"track": (-1, -1), "second": (-1, -1)}],
+)
 def test_events_without_z_or_radius_or_labels_can_be_drawn(tmp_path, changes):
     plotting.event_display(hits(**changes), tmp_path / "event.png")
     assert (tmp_path / "event.png").exists()
@@ -171,12 +193,18 @@ def test_a_matrix_that_does_not_fit_its_labels_is_refused():
 
 
 def test_history_has_a_panel_a_metric_and_marks_the_best_epoch(saved):
-    columns = {"epoch": ["0", "1", "2"]} | {name: [str(v) for v in values] for name, values in HISTORY.items()}  # as a CSV gives them
+    columns = {"epoch": ["0", "1", "2"]} | {
+        name: [str(v) for v in values] for name, values in HISTORY.items()
+    }  # as a CSV gives them
     plotting.history(columns, "history.pdf")
     loss, accuracy = saved[0].axes
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
-    assert loss.get_legend_handles_labels()[1] == ["training", "validation", "lowest validation loss (epoch 2)"]
+    assert loss.get_legend_handles_labels()[1] == [
+        "training",
+        "validation",
+        "lowest validation loss (epoch 2)",
+    ]
 
 
 def test_history_without_validation_and_with_a_failed_epoch_is_drawn(tmp_path):
@@ -185,7 +213,9 @@ def test_history_without_validation_and_with_a_failed_epoch_is_drawn(tmp_path):
 
 
 def test_found_tracks_have_the_colours_of_the_true_ones_they_are_made_of():
-    """Two true tracks and a noise hit; the finder calls them 7 and 3, takes the noise, leaves out one hit and splits another off."""
+    """Two true tracks and a noise hit; the finder calls them 7 and 3, takes the noise, leaves out one hit and
+    splits another off.
+    """
     track, second = np.array([0, 0, 0, 0, 1, 1, 1, -1]), np.array([-1, 1, -1, -1, -1, -1, -1, -1])
     found = np.array([7, 7, 7, -1, 3, 3, 5, 3])
     shown = plotting.as_found({"track": track, "second_track": second}, found)
@@ -203,19 +233,25 @@ def test_the_hit_of_two_tracks_is_right_on_either():
 
 @pytest.mark.parametrize("found", [[-1, -1], [0, 0], [5, -4]])
 def test_whatever_is_found_among_noise_is_wrong(found):
-    shown = plotting.as_found({"track": np.array([-1, -1]), "second_track": np.array([-1, -1])}, np.array(found))
+    shown = plotting.as_found(
+        {"track": np.array([-1, -1]), "second_track": np.array([-1, -1])}, np.array(found)
+    )
     assert shown["wrong"].tolist() == [label >= 0 for label in found]
     assert (shown["track"] >= 0).tolist() == [label >= 0 for label in found]
 
 
 def test_found_and_true_tracks_are_rows_of_one_page(saved, events):
     found = np.where(np.arange(len(events.hits["track"])) % 5, events.hits["track"], -1)
-    plotting.page_of_events(events, [2, 5, 1], "events.pdf", ["a", "b", "c"], first_wire_mm=22, found=found, finder="mine")
+    plotting.page_of_events(
+        events, [2, 5, 1], "events.pdf", ["a", "b", "c"], first_wire_mm=22, found=found, finder="mine"
+    )
     pages = list(saved[0])
     titles = [[ax.get_title(loc="left") for ax in page.axes[::3]] for page in pages]
     assert titles == [["a · mine", "truth", "b · mine", "truth"], ["c · mine", "truth"]]
     assert pages[0].legends[0].get_texts()[-1].get_text() == "wrong hit"
-    n_rings = [[len(c.get_offsets()) for c in ax.collections if c.get_zorder() == 5] for ax in pages[0].axes[::3]]
+    n_rings = [
+        [len(c.get_offsets()) for c in ax.collections if c.get_zorder() == 5] for ax in pages[0].axes[::3]
+    ]
     n_wrong = [int((np.arange(*events.hit_offsets[[event, event + 1]]) % 5 == 0).sum()) for event in (2, 5)]
     assert n_rings == [[n_wrong[0]], [], [n_wrong[1]], []]
 
@@ -238,13 +274,18 @@ def test_the_legend_lists_what_is_drawn():
 
 
 def test_hits_of_unknown_tracks_are_no_noise(saved, events):
-    """Of three events, the first has no labels, the second holds noise alone, the third has labels for its hits."""
+    """Of three events, the first has no labels, the second holds noise alone, the third has labels for its
+    hits.
+    """
     some = events[[0, 1, 2]]
     some.hits["track"][: some.hit_offsets[2]] = some.hits["second_track"][:] = -1
     some.info["n_tracks"][[0, 2]] = -1
     plotting.page_of_events(some, range(3), "events.pdf", ["a", "b", "c"], first_wire_mm=22)
     (page,) = saved[0]
-    crosses = [sum(len(c.get_offsets()) for c in ax.collections if isinstance(c, PathCollection)) for ax in page.axes[::3]]
+    crosses = [
+        sum(len(c.get_offsets()) for c in ax.collections if isinstance(c, PathCollection))
+        for ax in page.axes[::3]
+    ]
     assert crosses[0] == crosses[2] == 0 < crosses[1]
     assert {"track unknown", "no track", "track 0"} < set(legend(page))
     assert (some.hits["track"][: some.hit_offsets[2]] == -1).all()
@@ -254,8 +295,12 @@ def test_each_event_of_a_page_has_its_own_geometry(saved, events):
     for first_wires, n_sides in (((22, 22), 1), ((22, 53), 2), ((53, 53), 2)):
         plotting.page_of_events(events, [0, 1], "events.pdf", ["a", "b"], first_wire_mm=first_wires)
         (page,) = saved.pop()
-        for (top, front), first_wire in zip(zip(page.axes[::3], page.axes[2::3], strict=True), first_wires, strict=True):
-            assert len([text for text in top.texts if text.get_text().startswith("side")]) == (n_sides if n_sides == 2 else 0)
+        for (top, front), first_wire in zip(
+            zip(page.axes[::3], page.axes[2::3], strict=True), first_wires, strict=True
+        ):
+            assert len([text for text in top.texts if text.get_text().startswith("side")]) == (
+                n_sides if n_sides == 2 else 0
+            )
             assert min(place[0] for place in markers(front)) == first_wire
 
 

@@ -16,7 +16,15 @@ def hit_arrays(events):
     hits = events.hits
     line = np.where(hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1)
     x, y = wire_x_mm(hits["side"], hits["layer"], TOY_FIRST_WIRE_MM), wire_y_mm(hits["column"])
-    return [line, len(events.tracks["side"]), hits["layer"], x, y, hits["drift_radius_mm"].astype(float), hits["z_mm"].astype(float)]
+    return [
+        line,
+        len(events.tracks["side"]),
+        hits["layer"],
+        x,
+        y,
+        hits["drift_radius_mm"].astype(float),
+        hits["z_mm"].astype(float),
+    ]
 
 
 def fit(arrays, **options):
@@ -32,10 +40,14 @@ def half_kinked():
 
 
 def bent_track(slope, slope_beyond):
-    """Three exact hits a layer of a track that starts at y = 0 and bends in front of layer 4, at x = 176; dz/dx is 1, then 1.5."""
+    """Three exact hits a layer of a track that starts at y = 0 and bends in front of layer 4, at x = 176;
+    dz/dx is 1, then 1.5.
+    """
     layer = np.repeat(np.arange(9), 3)
     x = TOY_FIRST_WIRE_MM + 44.0 * layer
-    tangent, y0, dz, z0 = np.where(layer >= 4, [[slope_beyond], [(slope - slope_beyond) * 176], [1.5], [-88]], [[slope], [0], [1], [0]])
+    tangent, y0, dz, z0 = np.where(
+        layer >= 4, [[slope_beyond], [(slope - slope_beyond) * 176], [1.5], [-88]], [[slope], [0], [1], [0]]
+    )
     y = 44 * (np.round((y0 + tangent * x) / 44) + np.tile([-1, 0, 1], 9))
     distance = (y - y0 - tangent * x) / np.hypot(1, tangent)
     closest_x = x + distance * tangent / np.hypot(1, tangent)
@@ -87,7 +99,9 @@ def test_wrong_hits_are_no_kink():
     events = realistic.generate(1000, tracks=1, preset="simulation", seed=22, kinks=0.0)
     arrays = hit_arrays(events)
     rng = np.random.default_rng(0)
-    wrong = events.hit_offsets[:-1] + rng.integers(0, events.n_hits)  # one hit of each track is another particle's
+    wrong = events.hit_offsets[:-1] + rng.integers(
+        0, events.n_hits
+    )  # one hit of each track is another particle's
     arrays[5][wrong], arrays[6][wrong] = rng.uniform(0, 22, 1000), rng.uniform(-1500, 1500, 1000)
     found = fit(arrays)
     assert (~np.isnan(found.gain)).mean() > 0.8  # one line fits hardly any of them

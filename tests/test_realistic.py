@@ -48,7 +48,9 @@ def test_noise_alone_leaves_the_hits_of_tracks_as_they_are():
     own = noisy.hits["track"] >= 0
     assert 1 - np.exp(-1.5) - 0.03 < (np.bincount(noisy.hit_event, ~own, 2000) > 0).mean() < 1
     assert np.isfinite(noisy.hits["z_mm"]).all()
-    kept = np.bincount(noisy.hit_event[own], minlength=2000) / ideal.n_hits  # a noise hit may fall into a track's cell and be nearer
+    kept = (
+        np.bincount(noisy.hit_event[own], minlength=2000) / ideal.n_hits
+    )  # a noise hit may fall into a track's cell and be nearer
     assert kept.mean() > 0.99
 
 
@@ -63,7 +65,8 @@ def test_one_event_in_eight_of_the_noise_mix_is_ideal_but_for_noise():
 def test_events_of_a_mix_have_the_effects_of_their_presets(kind):
     events = realistic.generate(12288, preset="mix", seed=4, kind=kind)
     noisy = np.bincount(events.hit_event, events.hits["track"] < 0, len(events)) > 0
-    # a Poisson number of noise hits with mean 1.5 in a sixth of the events and 4 in another, and some cross-talk
+    # a Poisson number of noise hits with mean 1.5 in a sixth of the events and 4 in another, and some
+    # cross-talk
     assert (2 - np.exp(-1.5) - np.exp(-4)) / 6 - 0.02 < noisy.mean() < 2 / 6
     without_z = np.bincount(events.hit_event, np.isnan(events.hits["z_mm"]), len(events)) > 0
     assert 0.28 < without_z.mean() < 2 / 6

@@ -4,14 +4,16 @@ import pytest
 import metrics
 from datasets.events import concatenate, make_events
 from datasets.geometry import CELL_MM
-from fitting import refit
+from finding import refit
 from my_generator import realistic
 
 N = 4
 
 
 def opinion(events, wrong=0.0, seed=0, sure=0.94):
-    """What a network says that takes a share of the hits for another track or for noise, and knows the number of tracks."""
+    """What a network says that takes a share of the hits for another track or for noise, and knows the number
+    of tracks.
+    """
     rng = np.random.default_rng(seed)
     label = events.hits["track"].copy()
     other = rng.random(len(label)) < wrong
@@ -26,14 +28,17 @@ def opinion(events, wrong=0.0, seed=0, sure=0.94):
 
 def score(events, labels):
     hits = events.hits
-    return metrics.clustering(events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"])["all"]
+    return metrics.clustering(
+        events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"]
+    )["all"]
 
 
 def test_each_hit_goes_to_its_most_probable_track_on_its_side():
     hits = {"layer": [0, 0, 1, 1, 2], "column": [3, 50, 3, 50, 3], "side": [0, 0, 1, 0, 1]}
     events = make_events({name: np.array(values) for name, values in hits.items()}, [0, 5])
     track = np.array([[0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.4, 0.5, 0.1]])
-    # tracks count in the order of their first hits; the second slot of side 1 is another track than that of side 0
+    # tracks count in the order of their first hits; the second slot of side 1 is another track than that of
+    # side 0
     assert refit.labels_of(events, track).tolist() == [0, 1, 2, -1, 2]
 
 
@@ -47,7 +52,10 @@ def test_a_network_that_is_right_is_left_right_on_ideal_events():
 def test_lines_repair_what_the_network_got_wrong(preset, perfect, accuracy):
     events = realistic.generate(600, preset=preset, seed=2)
     track, n_tracks = opinion(events, wrong=0.07)
-    alone, both = score(events, refit.labels_of(events, track)), score(events, refit.find(events, track, n_tracks))
+    alone, both = (
+        score(events, refit.labels_of(events, track)),
+        score(events, refit.find(events, track, n_tracks)),
+    )
     assert alone["perfect"]["value"] < 0.35 and alone["hit_accuracy"]["value"] < 0.96
     assert both["perfect"]["value"] > perfect and both["hit_accuracy"]["value"] > accuracy
 
@@ -71,7 +79,9 @@ def test_segments_of_a_kinked_track_are_one_track_only_where_the_network_sees_on
     two = np.roll(n_tracks, 1, axis=2)
     two[:, 0] = n_tracks[:, 0]
     labels = refit.find(events, by_segment, two)
-    n_found = np.array([len(np.unique(part[part >= 0])) for part in np.split(labels, events.hit_offsets[1:-1])])
+    n_found = np.array(
+        [len(np.unique(part[part >= 0])) for part in np.split(labels, events.hit_offsets[1:-1])]
+    )
     assert (n_found == 2).mean() > 0.7  # the others turn so little that one line fits both
 
 
@@ -82,7 +92,11 @@ def test_no_event_depends_on_those_beside_it_and_empty_ones_do_no_harm():
     whole = refit.find(events, track, n_tracks)
     parts = concatenate([events[30:], empty, events[:30]])
     cut = events.hit_offsets[30]
-    swapped = refit.find(parts, np.concatenate([track[cut:], track[:cut]]), np.concatenate([n_tracks[30:], n_tracks[:1], n_tracks[:30]]))
+    swapped = refit.find(
+        parts,
+        np.concatenate([track[cut:], track[:cut]]),
+        np.concatenate([n_tracks[30:], n_tracks[:1], n_tracks[:30]]),
+    )
     np.testing.assert_array_equal(swapped, np.concatenate([whole[cut:], whole[:cut]]))
     assert len(refit.find(empty, np.zeros((0, N + 1), np.float32), np.zeros((1, 2, N + 1), np.float32))) == 0
 
@@ -91,7 +105,11 @@ def test_no_event_depends_on_those_beside_it_and_empty_ones_do_no_harm():
 def test_a_long_line_takes_a_hit_beyond_a_gap_but_not_at_any_distance(gap_mm, taken):
     column = np.array([*range(40, 60), 59 + round(gap_mm / CELL_MM)])  # along the foil: 19 cells long
     hits = {"layer": np.full(len(column), 4), "column": column, "side": np.ones(len(column), int)}
-    hits |= {"drift_radius_mm": np.full(len(column), 10.0), "z_mm": np.zeros(len(column)), "track": np.zeros(len(column), int)}
+    hits |= {
+        "drift_radius_mm": np.full(len(column), 10.0),
+        "z_mm": np.zeros(len(column)),
+        "track": np.zeros(len(column), int),
+    }
     events = make_events(hits, [0, len(column)], info={"n_tracks": [1]})
     labels = refit.find(events, *opinion(events))
     assert labels.tolist() == [0] * (len(column) - 1) + [0 if taken else -1]

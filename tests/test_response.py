@@ -1,4 +1,6 @@
-"""The detector's response: each effect alone against its parameter, what becomes of the labels, presets and streams."""
+"""The detector's response: each effect alone against its parameter, what becomes of the labels, presets and
+streams.
+"""
 
 from dataclasses import fields, replace
 
@@ -7,10 +9,10 @@ import pytest
 from conftest import assert_same
 from scipy import stats
 
-from datasets import hit_tree
 from datasets.drift import drift_radius_mm, drift_time_ns, sigma_radius_mm
 from datasets.events import make_events
 from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS
+from datasets.readers import hit_tree
 from my_generator import __main__ as my_generator_cli
 from my_generator import blocks, realistic, straight_lines, toyhaystack
 from my_generator.response import PRESETS, Response, apply
@@ -29,9 +31,18 @@ def respond(events, seed=0, sides=(1,), **effects):
 
 def single_hits(n, radius=10.0, z=100.0, side=1, layer=4, column=50):
     """n events of one hit of one track, in the same cell or in cells given as arrays."""
-    values = {"side": side, "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z, "track": 0}
+    values = {
+        "side": side,
+        "layer": layer,
+        "column": column,
+        "drift_radius_mm": radius,
+        "z_mm": z,
+        "track": 0,
+    }
     hits = {name: np.broadcast_to(value, n) for name, value in values.items()}
-    return make_events(hits, np.arange(n + 1), {"side": hits["side"]}, np.arange(n + 1), {"n_tracks": np.ones(n, int)})
+    return make_events(
+        hits, np.arange(n + 1), {"side": hits["side"]}, np.arange(n + 1), {"n_tracks": np.ones(n, int)}
+    )
 
 
 def cells(events):
@@ -51,7 +62,7 @@ def assert_in_order(events):
     assert (np.diff(events.hit_event * 10_000 + track) >= 0).all()
 
 
-# The ideal detector ----------------------------------------------------------------------------------------------------------------
+# The ideal detector -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("generator", [straight_lines, toyhaystack])
@@ -68,7 +79,7 @@ def test_the_events_that_go_in_stay_as_they_are(ideal):
     assert_same(ideal, before)
 
 
-# Lost hits -------------------------------------------------------------------------------------------------------------------------
+# Lost hits --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("efficiency", [0.0, 0.5, 0.84, 0.999])
@@ -98,7 +109,9 @@ def test_the_share_of_dead_cells_is_that_asked_for(ideal):
         cell = cells(ideal) % (N_LAYERS * N_COLUMNS)
         alive = np.zeros(N_LAYERS * N_COLUMNS, int)
         alive[cells(fired) % (N_LAYERS * N_COLUMNS)] = 1
-        assert np.isin(cells(ideal), cells(fired)).sum() == alive[cell].sum()  # a cell is dead in all events or in none
+        assert (
+            np.isin(cells(ideal), cells(fired)).sum() == alive[cell].sum()
+        )  # a cell is dead in all events or in none
         assert len(np.unique(cell)) == 1017
         assert_share(alive == 0, 0.2)
 
@@ -117,11 +130,13 @@ def test_a_detector_of_dead_cells_sees_nothing(ideal):
     assert len(events) == len(ideal) and not len(events.hits["layer"])
 
 
-# Radii -----------------------------------------------------------------------------------------------------------------------------
+# Radii ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("radius", [8.0, 12.25, 20.0, 30.0])
-@pytest.mark.parametrize("effects, sigma", [({"radius_sigma_mm": 1.5}, lambda r: 1.5), ({"radius_sigma_scale": 1.5}, None)])
+@pytest.mark.parametrize(
+    "effects, sigma", [({"radius_sigma_mm": 1.5}, lambda r: 1.5), ({"radius_sigma_scale": 1.5}, None)]
+)
 def test_radii_scatter_as_asked_for(radius, effects, sigma):
     expected = sigma(radius) if sigma else 1.5 * sigma_radius_mm(radius)
     measured = respond(single_hits(40_000, radius), **effects).hits["drift_radius_mm"].astype(float)
@@ -131,7 +146,9 @@ def test_radii_scatter_as_asked_for(radius, effects, sigma):
 
 
 def test_both_errors_of_the_radius_add_in_quadrature():
-    measured = respond(single_hits(40_000, 12.25), radius_sigma_mm=0.425, radius_sigma_scale=2.0).hits["drift_radius_mm"]
+    measured = respond(single_hits(40_000, 12.25), radius_sigma_mm=0.425, radius_sigma_scale=2.0).hits[
+        "drift_radius_mm"
+    ]
     assert measured.std() == pytest.approx(0.425 * np.sqrt(5), rel=0.02)
 
 
@@ -139,12 +156,16 @@ def test_both_errors_of_the_radius_add_in_quadrature():
 def test_the_clock_s_jitter_widens_the_radius_by_the_slope_of_the_drift_model(radius):
     time, jitter = drift_time_ns(radius), 5.0
     slope = (drift_radius_mm(time + 1) - drift_radius_mm(time - 1)) / 2
-    measured = respond(single_hits(40_000, radius), time_jitter_ns=jitter).hits["drift_radius_mm"].astype(float)
+    measured = (
+        respond(single_hits(40_000, radius), time_jitter_ns=jitter).hits["drift_radius_mm"].astype(float)
+    )
     assert (measured - radius).std() == pytest.approx(slope * jitter, rel=0.05)
     assert np.median(measured) == pytest.approx(radius, abs=0.05 * slope * jitter)
 
 
-@pytest.mark.parametrize("effects", [{"radius_sigma_mm": 30.0}, {"radius_sigma_scale": 40.0}, {"time_jitter_ns": 20_000.0}])
+@pytest.mark.parametrize(
+    "effects", [{"radius_sigma_mm": 30.0}, {"radius_sigma_scale": 40.0}, {"time_jitter_ns": 20_000.0}]
+)
 def test_radii_stay_within_the_range_of_the_table(ideal, effects):
     radius = respond(ideal, **effects).hits["drift_radius_mm"]
     assert radius.min() >= 0 and radius.max() <= 50 and radius.dtype == np.float32
@@ -158,17 +179,25 @@ def test_a_radius_below_zero_is_reflected():
 
 
 def test_unknown_radii_and_heights_stay_unknown():
-    events = respond(single_hits(2000, np.nan, np.nan), radius_sigma_scale=1.0, time_jitter_ns=10.0, height_sigma_mm=10.0, cross_talk=0.5)
+    events = respond(
+        single_hits(2000, np.nan, np.nan),
+        radius_sigma_scale=1.0,
+        time_jitter_ns=10.0,
+        height_sigma_mm=10.0,
+        cross_talk=0.5,
+    )
     assert len(events.hits["layer"]) > 2900
     assert np.isnan(events.hits["drift_radius_mm"]).all() and np.isnan(events.hits["z_mm"]).all()
 
 
-# Heights ---------------------------------------------------------------------------------------------------------------------------
+# Heights ----------------------------------------------------------------------------------------------------
 
 
 def test_heights_scatter_as_asked_for():
     measured = respond(single_hits(40_000, z=-700.0), height_sigma_mm=15.0).hits["z_mm"].astype(float)
-    assert stats.kstest((measured + 700) / 15, "norm").pvalue > 0.001 and measured.std() == pytest.approx(15, rel=0.02)
+    assert stats.kstest((measured + 700) / 15, "norm").pvalue > 0.001 and measured.std() == pytest.approx(
+        15, rel=0.02
+    )
     assert respond(single_hits(10), height_sigma_mm=15.0).hits["z_mm"].dtype == np.float32
 
 
@@ -187,7 +216,9 @@ def test_heights_of_one_cathode_are_worse():
     assert_share(z != 0, 0.5)  # NaN counts too
     z = z[~np.isnan(z) & (z != 0)].astype(float)
     assert z.std() == pytest.approx(50, rel=0.03)
-    both = respond(single_hits(40_000, z=0.0), one_cathode=0.4, height_sigma_mm=10.0).hits["z_mm"].astype(float)
+    both = (
+        respond(single_hits(40_000, z=0.0), one_cathode=0.4, height_sigma_mm=10.0).hits["z_mm"].astype(float)
+    )
     assert both.std() == pytest.approx(np.sqrt(0.4 * 50**2 + 0.6 * 10**2), rel=0.03)
 
 
@@ -196,7 +227,7 @@ def test_heights_stay_within_the_range_of_the_table(ideal):
     assert z.min() == -2000 and z.max() == 2000
 
 
-# Cross-talk ------------------------------------------------------------------------------------------------------------------------
+# Cross-talk -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("probability", [0.03, 0.4, 1.0])
@@ -210,7 +241,9 @@ def test_cross_talk_goes_to_the_four_cells_next_to_the_hit_alike():
     events = respond(single_hits(20_000, side=0), cross_talk=1.0)
     source, other = np.arange(0, 40_000, 2), np.arange(1, 40_000, 2)
     assert (events.hits["track"][source] == 0).all() and (events.hits["track"][other] == -1).all()
-    steps = np.stack([events.hits[name][other] - events.hits[name][source] for name in ("layer", "column")], 1)
+    steps = np.stack(
+        [events.hits[name][other] - events.hits[name][source] for name in ("layer", "column")], 1
+    )
     found, counts = np.unique(steps, axis=0, return_counts=True)
     assert found.tolist() == [[-1, 0], [0, -1], [0, 1], [1, 0]]
     assert stats.chisquare(counts).pvalue > 0.001
@@ -220,7 +253,8 @@ def test_cross_talk_goes_to_the_four_cells_next_to_the_hit_alike():
 
 
 @pytest.mark.parametrize(
-    "layer, column, inside", [(0, 50, {(1, 50)}), (8, 50, {(7, 50)}), (4, 0, {(4, 1)}), (0, 112, {(1, 112), (0, 111)})]
+    "layer, column, inside",
+    [(0, 50, {(1, 50)}), (8, 50, {(7, 50)}), (4, 0, {(4, 1)}), (0, 112, {(1, 112), (0, 111)})],
 )
 def test_at_the_edge_of_the_tracker_the_neighbour_on_the_other_side_fires_instead(layer, column, inside):
     events = respond(single_hits(4000, layer=layer, column=column), cross_talk=1.0)
@@ -232,11 +266,13 @@ def test_at_the_edge_of_the_tracker_the_neighbour_on_the_other_side_fires_instea
 
 
 def test_cross_talk_hits_are_measured_on_their_own():
-    events = respond(single_hits(20_000), cross_talk=1.0, radius_sigma_mm=1.0, height_sigma_mm=10.0, heights_missing=0.2)
-    radius, z = (events.hits[name].reshape(-1, 2) for name in ("drift_radius_mm", "z_mm"))
-    assert np.diff(radius).std() == pytest.approx(np.sqrt(2), rel=0.03) and np.nanstd(np.diff(z)) == pytest.approx(
-        10 * np.sqrt(2), rel=0.03
+    events = respond(
+        single_hits(20_000), cross_talk=1.0, radius_sigma_mm=1.0, height_sigma_mm=10.0, heights_missing=0.2
     )
+    radius, z = (events.hits[name].reshape(-1, 2) for name in ("drift_radius_mm", "z_mm"))
+    assert np.diff(radius).std() == pytest.approx(np.sqrt(2), rel=0.03) and np.nanstd(
+        np.diff(z)
+    ) == pytest.approx(10 * np.sqrt(2), rel=0.03)
     assert_share(np.isnan(z).all(1), 0.04)
 
 
@@ -246,11 +282,16 @@ def test_cross_talk_of_whole_events_is_next_to_a_hit(ideal):
     assert np.isin(cells(ideal), cells(events)).all()
     other = np.flatnonzero(events.hits["track"] < 0)
     assert len(other) > 5000
-    hits = {name: values[other].astype(int) for name, values in events.hits.items() if name in ("layer", "column")}
+    hits = {
+        name: values[other].astype(int) for name, values in events.hits.items() if name in ("layer", "column")
+    }
     fired = np.zeros((len(ideal), 11, 115), bool)
     fired[ideal.hit_event, ideal.hits["layer"] + 1, ideal.hits["column"] + 1] = True
     event = events.hit_event[other]
-    near = [fired[event, hits["layer"] + 1 + i, hits["column"] + 1 + j] for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    near = [
+        fired[event, hits["layer"] + 1 + i, hits["column"] + 1 + j]
+        for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1))
+    ]
     assert np.any(near, 0).all() and not fired[event, hits["layer"] + 1, hits["column"] + 1].any()
 
 
@@ -258,7 +299,7 @@ def test_cells_that_did_not_fire_set_off_nothing():
     assert not respond(single_hits(100), cross_talk=1.0, efficiency=0.0).n_hits.any()
 
 
-# Noise -----------------------------------------------------------------------------------------------------------------------------
+# Noise ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mean", [0.3, 1.5, 4.0])
@@ -305,13 +346,15 @@ def test_noise_nearer_to_the_wire_gives_its_radius_to_the_track_s_hit():
         assert ((z != 100) == (radius < 22) if changed else z == 100).all()
 
 
-# All at once -----------------------------------------------------------------------------------------------------------------------
+# All at once ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_comes_out_is_a_table(ideal, name):
     events = apply(ideal, PRESETS[name], np.random.default_rng(1))
-    assert_same(make_events(events.hits, events.hit_offsets, events.tracks, events.track_offsets, events.info), events)
+    assert_same(
+        make_events(events.hits, events.hit_offsets, events.tracks, events.track_offsets, events.info), events
+    )
     assert_in_order(events)
 
 
@@ -333,7 +376,9 @@ def test_presets_do_what_they_say(ideal, name):
     assert fired.mean() == pytest.approx(preset.efficiency * 0.98, abs=0.02)
     assert np.isnan(events.hits["z_mm"]).mean() == pytest.approx(preset.heights_missing, abs=0.01)
     unowned = (events.hits["track"] < 0).sum() / len(events)
-    assert preset.noise_hits < unowned + 0.5 and unowned < preset.noise_hits + 0.03 * ideal.n_hits.mean() + 0.5
+    assert (
+        preset.noise_hits < unowned + 0.5 and unowned < preset.noise_hits + 0.03 * ideal.n_hits.mean() + 0.5
+    )
 
 
 def test_the_presets_are_the_documented_ones():
@@ -341,8 +386,19 @@ def test_the_presets_are_the_documented_ones():
     assert PRESETS["simulation"] == Response(radius_sigma_scale=1.0, height_sigma_mm=10.0)
     data, harsh = PRESETS["data"], PRESETS["harsh"]
     different = {f.name for f in fields(Response) if getattr(data, f.name) != getattr(harsh, f.name)}
-    assert different == {"efficiency", "noise_hits", "radius_sigma_scale", "radius_sigma_mm", "height_sigma_mm", "heights_missing"}
-    assert data.kinks == harsh.kinks == {"kink_probability": 0.15, "kink_degrees": (5, 25), "kink_layers": (3, 6), "max_kinks": 1}
+    assert different == {
+        "efficiency",
+        "noise_hits",
+        "radius_sigma_scale",
+        "radius_sigma_mm",
+        "height_sigma_mm",
+        "heights_missing",
+    }
+    assert (
+        data.kinks
+        == harsh.kinks
+        == {"kink_probability": 0.15, "kink_degrees": (5, 25), "kink_layers": (3, 6), "max_kinks": 1}
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -351,7 +407,9 @@ def test_events_without_hits_and_no_events_pass(name):
     empty = apply(make_events({}, [0]), PRESETS[name], rng)
     assert len(empty) == 0
     three = apply(make_events({}, [0] * 4, {}, [0, 1, 1, 3], {"n_tracks": [1, 0, 2]}), PRESETS[name], rng)
-    assert len(three) == 3 and three.info["n_tracks"].tolist() == [1, 0, 2] and (three.hits["track"] == -1).all()
+    assert (
+        len(three) == 3 and three.info["n_tracks"].tolist() == [1, 0, 2] and (three.hits["track"] == -1).all()
+    )
 
 
 def test_the_random_generator_alone_decides(ideal):
@@ -362,8 +420,19 @@ def test_the_random_generator_alone_decides(ideal):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("efficiency", 1.1), ("efficiency", -0.1), ("dead_cells", 2.0), ("cross_talk", np.nan), ("kink_probability", -1.0)]
-    + [("noise_hits", -1.0), ("radius_sigma_mm", -0.1), ("radius_sigma_scale", np.inf), ("height_sigma_mm", np.nan)],
+    [
+        ("efficiency", 1.1),
+        ("efficiency", -0.1),
+        ("dead_cells", 2.0),
+        ("cross_talk", np.nan),
+        ("kink_probability", -1.0),
+    ]
+    + [
+        ("noise_hits", -1.0),
+        ("radius_sigma_mm", -0.1),
+        ("radius_sigma_scale", np.inf),
+        ("height_sigma_mm", np.nan),
+    ],
 )
 def test_impossible_responses_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
@@ -377,7 +446,7 @@ def test_impossible_shares_and_maps_are_refused():
         Response(dead_cells=np.zeros((9, 113), bool))
 
 
-# Streams ---------------------------------------------------------------------------------------------------------------------------
+# Streams ----------------------------------------------------------------------------------------------------
 
 
 def test_the_ideal_stream_is_that_of_the_generator():
@@ -398,7 +467,9 @@ def test_any_realistic_event_can_be_made_again_alone(kind):
 
 def test_a_generator_of_a_preset_makes_the_same_events():
     make = realistic.generator("harsh", tracks=(2, 3), kinks=0.5)
-    assert_same(make(50, seed=[1, 0], first_event=20), realistic.generate(50, (2, 3), "harsh", [1, 0], 20, kinks=0.5))
+    assert_same(
+        make(50, seed=[1, 0], first_event=20), realistic.generate(50, (2, 3), "harsh", [1, 0], 20, kinks=0.5)
+    )
     assert make.__module__ == "my_generator.realistic"  # for the card
 
 
@@ -429,13 +500,28 @@ def test_realistic_events_are_written_and_read_back(tmp_path):
 
 
 def test_the_command_writes_realistic_events(tmp_path):
-    command = ["--tracks", "3", "--events", "30", "--seed", "4", "--response", "data", "--kinks", "0.6", "--out", str(tmp_path)]
+    command = [
+        "--tracks",
+        "3",
+        "--events",
+        "30",
+        "--seed",
+        "4",
+        "--response",
+        "data",
+        "--kinks",
+        "0.6",
+        "--out",
+        str(tmp_path),
+    ]
     my_generator_cli.main(command)
     events = hit_tree.read(tmp_path / "my_generator_t3_0.root")
     assert_same(events, realistic.generate(30, 3, "data", [4, 3, 0], kinks=0.6))
 
 
-@pytest.mark.parametrize("flags", [["--kinks", "1.5"], ["--kinks", "0.1", "--kind", "toyhaystack"], ["--response", "none"]])
+@pytest.mark.parametrize(
+    "flags", [["--kinks", "1.5"], ["--kinks", "0.1", "--kind", "toyhaystack"], ["--response", "none"]]
+)
 def test_the_command_refuses_what_it_can_not_do(tmp_path, flags, capsys):
     with pytest.raises(SystemExit):
         my_generator_cli.main([*flags, "--out", str(tmp_path)])

@@ -5,9 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from uproot.streamers import Model_TStreamerBase, Model_TStreamerBasicType, Model_TStreamerObjectPointer, Model_TStreamerSTL
+from uproot.streamers import (
+    Model_TStreamerBase,
+    Model_TStreamerBasicType,
+    Model_TStreamerObjectPointer,
+    Model_TStreamerSTL,
+)
 
-from datasets import root_objects
+from datasets.readers import root_objects
 
 KEY = 75  # length of a basket's key: references count from its start, and 2 more
 
@@ -87,7 +92,14 @@ class Writer:
 
 
 def make_node(cell, **members):
-    return {"version": 3, "cell": cell, "time": (2**50 + cell, -1), "other": None, "radius": cell / 2, "friends": []} | members
+    return {
+        "version": 3,
+        "cell": cell,
+        "time": (2**50 + cell, -1),
+        "other": None,
+        "radius": cell / 2,
+        "friends": [],
+    } | members
 
 
 def make_branch(entries, streamers=None):
@@ -96,7 +108,9 @@ def make_branch(entries, streamers=None):
     for nodes in entries:
         writer.entry(nodes)
         offsets.append(len(writer.data))
-    basket = SimpleNamespace(data=bytes(writer.data), byte_offsets=np.array(offsets, np.int32), member=lambda name: KEY)
+    basket = SimpleNamespace(
+        data=bytes(writer.data), byte_offsets=np.array(offsets, np.int32), member=lambda name: KEY
+    )
     streamers = {"Node": {3: SimpleNamespace(elements=NODE)}} if streamers is None else streamers
     return SimpleNamespace(
         name="nodes",
@@ -198,7 +212,12 @@ def test_baskets_must_hold_the_entries():
 
 @pytest.mark.parametrize(
     "typename, name",
-    [("std::vector<TKtrhit*>", "TKtrhit"), ("vector<TKtrhit*>", "TKtrhit"), ("std::vector<double>", None), ("TKEvent", None)],
+    [
+        ("std::vector<TKtrhit*>", "TKtrhit"),
+        ("vector<TKtrhit*>", "TKtrhit"),
+        ("std::vector<double>", None),
+        ("TKEvent", None),
+    ],
 )
 def test_class_of_a_vector_of_pointers(typename, name):
     assert root_objects.pointee(typename) == name

@@ -7,7 +7,7 @@ import pytest
 
 import lib
 import plotting
-from datasets import hit_tree
+from datasets.readers import hit_tree
 from my_generator import __main__ as my_generator_cli
 from my_generator import straight_lines, toyhaystack
 from scripts import (
@@ -23,7 +23,18 @@ from scripts import (
     view_ceiling,
 )
 
-QUICK = ["--epochs", "1", "--epoch-events", "64", "--val-events", "32", "--test-events", "32", "--batch-size", "16"]
+QUICK = [
+    "--epochs",
+    "1",
+    "--epoch-events",
+    "64",
+    "--val-events",
+    "32",
+    "--test-events",
+    "32",
+    "--batch-size",
+    "16",
+]
 
 
 @pytest.fixture(scope="session")
@@ -39,24 +50,32 @@ def towers(tmp_path_factory):
     """Counters of the three views, trained for a moment."""
     folder = tmp_path_factory.mktemp("towers")
     for view in ("top", "side", "front"):
-        number_of_tracks_classification.main(["--view", view, "--size", "small", "--out", str(folder / view), *QUICK])
+        number_of_tracks_classification.main(
+            ["--view", view, "--size", "small", "--out", str(folder / view), *QUICK]
+        )
     return folder
 
 
 def test_generator_writes_the_files_it_was_asked_for(files):
-    assert sorted(path.name for path in files.iterdir()) == [f"my_generator_t{n}_{i}.root" for n in (1, 2) for i in range(3)]
+    assert sorted(path.name for path in files.iterdir()) == [
+        f"my_generator_t{n}_{i}.root" for n in (1, 2) for i in range(3)
+    ]
 
 
 def test_single_view_run_leaves_a_model_a_card_and_figures(towers):
     for view in ("top", "side", "front"):
-        assert {"model.keras", "card.json", "history.csv", "history.pdf", "confusion.pdf"} <= {p.name for p in (towers / view).iterdir()}
+        assert {"model.keras", "card.json", "history.csv", "history.pdf", "confusion.pdf"} <= {
+            p.name for p in (towers / view).iterdir()
+        }
         assert lib.load_card(towers / view)["metrics"]["test"]["n_events"] == 32
         assert lib.load_model(towers / view).inputs[0].name == view
 
 
 def test_training_on_files_splits_and_tests_on_them(files, tmp_path):
     data = ["--data", f"{files}/*.root", "--test-data", f"{files}/my_generator_t1_0.root"]
-    scores = number_of_tracks_classification.main(["--view", "front", "--out", str(tmp_path / "run"), *QUICK, *data])
+    scores = number_of_tracks_classification.main(
+        ["--view", "front", "--out", str(tmp_path / "run"), *QUICK, *data]
+    )
     assert {name: score["n_events"] for name, score in scores.items()} == {"test": 40, "files": 20}
 
 
@@ -65,19 +84,43 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path):
     number_of_tracks_classification.main(["--view", "side", "--out", str(first), *QUICK])
     assert lib.read_history(first / "history.csv")["owners_loss"]
     assert lib.load_model(first).output_shape == (None, 4)
-    flags = ["--view", "side", "--start-from", str(first), "--learning-rate", "0", "--out", str(second), *QUICK]
+    flags = [
+        "--view",
+        "side",
+        "--start-from",
+        str(first),
+        "--learning-rate",
+        "0",
+        "--out",
+        str(second),
+        *QUICK,
+    ]
     number_of_tracks_classification.main(flags)
-    for one, other in zip(lib.load_model(first).get_weights(), lib.load_model(second).get_weights(), strict=True):
+    for one, other in zip(
+        lib.load_model(first).get_weights(), lib.load_model(second).get_weights(), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
 def test_haystack_counters_take_two_sides(tmp_path):
-    number_of_tracks_classification.main(["--generator", "toyhaystack", "--view", "front", "--out", str(tmp_path / "run"), *QUICK])
+    number_of_tracks_classification.main(
+        ["--generator", "toyhaystack", "--view", "front", "--out", str(tmp_path / "run"), *QUICK]
+    )
     assert lib.load_card(tmp_path / "run")["inputs"] == {"front": [30, 9, 2]}
 
 
 def test_a_run_on_segments_is_evaluated_on_segments(tmp_path):
-    flags = ["--target", "segments", "--generator", "kinked", "--size", "small", "--out", str(tmp_path / "run"), *QUICK]
+    flags = [
+        "--target",
+        "segments",
+        "--generator",
+        "kinked",
+        "--size",
+        "small",
+        "--out",
+        str(tmp_path / "run"),
+        *QUICK,
+    ]
     number_of_tracks_classification.main(flags)
     assert "6 or more straight segments" in lib.load_card(tmp_path / "run")["outputs"]
     assert lib.load_model(tmp_path / "run").output_shape == (None, 6)
@@ -103,7 +146,13 @@ def test_voxel_run(tmp_path):
 
 def test_evaluation_writes_the_figures_of_merit(towers, files, tmp_path):
     evaluate.main(
-        [str(towers / "top"), f"{files}/my_generator_t1_*.root", f"{files}/my_generator_t2_0.root", "--json", str(tmp_path / "out.json")]
+        [
+            str(towers / "top"),
+            f"{files}/my_generator_t1_*.root",
+            f"{files}/my_generator_t2_0.root",
+            "--json",
+            str(tmp_path / "out.json"),
+        ]
     )
     scores = json.loads((tmp_path / "out.json").read_text())
     assert scores["n_events"] == 80
@@ -112,7 +161,18 @@ def test_evaluation_writes_the_figures_of_merit(towers, files, tmp_path):
 
 
 def test_wrong_events_are_drawn_a_page_for_each_wrong_cell(towers, files, tmp_path):
-    scores = plot_confusion.main([str(towers / "front"), f"{files}/*.root", "--out", str(tmp_path), "--per-cell", "1", "--format", "png"])
+    scores = plot_confusion.main(
+        [
+            str(towers / "front"),
+            f"{files}/*.root",
+            "--out",
+            str(tmp_path),
+            "--per-cell",
+            "1",
+            "--format",
+            "png",
+        ]
+    )
     wrong = [
         (true, predicted)
         for true, row in zip(scores["labels"], scores["confusion"], strict=True)
@@ -124,8 +184,15 @@ def test_wrong_events_are_drawn_a_page_for_each_wrong_cell(towers, files, tmp_pa
 
 
 def test_counting_simulated_events_draws_and_lists_them(towers, tmp_path):
-    count_tracks.main(["--model", str(towers / "top"), "--events", "30", "--displays", "4", "--out", str(tmp_path)])
-    assert {path.name for path in tmp_path.iterdir()} == {"counts.csv", "scores.json", "confusion.pdf", "events.pdf"}
+    count_tracks.main(
+        ["--model", str(towers / "top"), "--events", "30", "--displays", "4", "--out", str(tmp_path)]
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "counts.csv",
+        "scores.json",
+        "confusion.pdf",
+        "events.pdf",
+    }
     assert len((tmp_path / "counts.csv").read_text().splitlines()) == 31
 
 
@@ -167,7 +234,9 @@ def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_pa
     monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
     haystack, real = tmp_path / "haystack.root", unlabelled_file(tmp_path / "real.root")
     hit_tree.write(haystack, toyhaystack.generate(5, seed=1), "toyhaystack")
-    count_tracks.main([real, str(haystack), "--model", untrained, "--displays", "15", "--out", str(tmp_path / "out")])
+    count_tracks.main(
+        [real, str(haystack), "--model", untrained, "--displays", "15", "--out", str(tmp_path / "out")]
+    )
     lines = list(csv.DictReader((tmp_path / "out" / "counts.csv").open()))
     assert list(lines[0]) == ["file", "run", "event", "true", "predicted", "probability"]
     assert [line["file"] for line in lines] == [real] * 12 + [str(haystack)] * 5
@@ -187,9 +256,20 @@ def test_wrong_events_are_drawn_in_the_geometry_of_their_file(untrained, files, 
     haystack = tmp_path / "haystack.root"
     hit_tree.write(haystack, toyhaystack.generate(20, seed=1), "toyhaystack")
     plot_confusion.main(
-        [untrained, str(files / "my_generator_t1_0.root"), f"{files}/my_generator_t2_0.root", str(haystack), "--out", str(tmp_path)]
+        [
+            untrained,
+            str(files / "my_generator_t1_0.root"),
+            f"{files}/my_generator_t2_0.root",
+            str(haystack),
+            "--out",
+            str(tmp_path),
+        ]
     )
-    wires = {(title.split(": ")[0][:8], wire) for *_, titles, of in drawn for title, wire in zip(titles, of["first_wire_mm"], strict=True)}
+    wires = {
+        (title.split(": ")[0][:8], wire)
+        for *_, titles, of in drawn
+        for title, wire in zip(titles, of["first_wire_mm"], strict=True)
+    }
     assert {wire for _, wire in wires} == {22.0, 53.0} and len(wires) == 2
 
 
@@ -198,7 +278,9 @@ def test_files_of_no_events_are_named(script, untrained, tmp_path):
     hit_tree.write(tmp_path / "none.root", straight_lines.generate(0, seed=1))
     flags = ["--model", untrained] if script is count_tracks else [untrained]
     with pytest.raises(ValueError, match="none.root: no events"):
-        script.main([*flags, str(tmp_path / "none.root"), *([] if script is evaluate else ["--out", str(tmp_path)])])
+        script.main(
+            [*flags, str(tmp_path / "none.root"), *([] if script is evaluate else ["--out", str(tmp_path)])]
+        )
 
 
 @pytest.mark.parametrize("script", [evaluate, plot_confusion])
@@ -232,7 +314,9 @@ def test_impossible_numbers_are_refused_at_once(script, flags, capsys):
 
 def test_benchmark_measures_every_section(towers, tmp_path):
     out = tmp_path / "out.json"
-    benchmark.main(["--events", "200", "--memory-events", "300", "--models", str(towers / "top"), "--json", str(out)])
+    benchmark.main(
+        ["--events", "200", "--memory-events", "300", "--models", str(towers / "top"), "--json", str(out)]
+    )
     results = json.loads(out.read_text())
     assert set(results) == {"device", "events", *benchmark.SECTIONS}
     assert all(value > 0 for section in benchmark.SECTIONS for value in results[section].values())
@@ -240,7 +324,9 @@ def test_benchmark_measures_every_section(towers, tmp_path):
 
 def test_events_of_a_file_are_summed_up_and_drawn(files, tmp_path):
     path = files / "my_generator_t2_0.root"
-    summary = show_events.main([str(path), "--out", str(tmp_path), "--displays", "2", "--format", "png"])[path.name]
+    summary = show_events.main([str(path), "--out", str(tmp_path), "--displays", "2", "--format", "png"])[
+        path.name
+    ]
     assert (summary["kind"], summary["events"], summary["tracks an event"]) == ("my_generator", 20, "2 to 2")
     assert (tmp_path / "my_generator_t2_0.png").exists()
 
@@ -259,7 +345,9 @@ def test_the_readme_shows_the_table_of_the_cards():
 
 @pytest.mark.real
 def test_every_real_file_is_summed_up_and_drawn(real_data, tmp_path):
-    summaries = show_events.main([f"{real_data}/root/*.root", f"{real_data}/brio/*.brio", "--out", str(tmp_path), "--displays", "1"])
+    summaries = show_events.main(
+        [f"{real_data}/root/*.root", f"{real_data}/brio/*.brio", "--out", str(tmp_path), "--displays", "1"]
+    )
     assert len(summaries) == len(list(tmp_path.iterdir())) == 12
     run_724 = summaries["snemo_run-724_udd-10events.brio"]
     assert (run_724["events"], run_724["hits"], run_724["hits without z"]) == (10, 161, 63)

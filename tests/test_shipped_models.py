@@ -1,4 +1,6 @@
-"""What stands in `models/` must load, be small, be published from a clean commit, and be as good as its card says."""
+"""What stands in `models/` must load, be small, be published from a clean commit, and be as good as its card
+says.
+"""
 
 import numpy as np
 import pytest
@@ -6,12 +8,15 @@ import pytest
 import lib
 import metrics
 from architectures import view_transformer  # noqa: F401  saved counters need its layers
-from datasets import number_of_tracks, open_events
+from datasets import number_of_tracks
+from datasets.readers import open_events
 from my_generator import GENERATORS, realistic
 from scripts import track_finder
 from scripts.number_of_tracks_classification import IDEAL, KNOWS_IDEAL
 
-EXPECTED = {f"{view}{family}" for view in ("top", "side", "front", "combined") for family in ("", "_my_generator")}
+EXPECTED = {
+    f"{view}{family}" for view in ("top", "side", "front", "combined") for family in ("", "_my_generator")
+}
 
 
 def test_the_eight_counters_are_shipped():
@@ -33,7 +38,9 @@ def test_card_of_a_counter_tells_its_accuracy(name):
         assert scores["interval"][0] <= scores["accuracy"] <= scores["interval"][1]
         assert np.sum(scores["confusion"]) == scores["n_events"]
     known = KNOWS_IDEAL if card["arguments"]["generator"] in IDEAL else []
-    assert card["known_failures"] == metrics.failures(card["metrics"]["test"], what=lib.target_of(name)) + known
+    assert (
+        card["known_failures"] == metrics.failures(card["metrics"]["test"], what=lib.target_of(name)) + known
+    )
 
 
 def accuracy_of(name, events):

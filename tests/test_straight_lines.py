@@ -5,9 +5,18 @@ import pytest
 from conftest import assert_same
 from scipy import stats
 
-from datasets import hit_tree
 from datasets.events import concatenate
-from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, TOY_FIRST_WIRE_MM, TOY_HALF_HEIGHT, wire_x_mm, wire_y_mm
+from datasets.geometry import (
+    CELL_MM,
+    HALF_HEIGHT_MM,
+    N_COLUMNS,
+    N_LAYERS,
+    TOY_FIRST_WIRE_MM,
+    TOY_HALF_HEIGHT,
+    wire_x_mm,
+    wire_y_mm,
+)
+from datasets.readers import hit_tree
 from my_generator import blocks, straight_lines
 
 
@@ -18,9 +27,13 @@ def events():
 
 @pytest.fixture(scope="module")
 def closest(events):
-    """Where, in mm, the line of each hit's owner comes closest to its wire: (x, y, z) from the wire, (hit,) each; z from the middle."""
+    """Where, in mm, the line of each hit's owner comes closest to its wire: (x, y, z) from the wire, (hit,)
+    each; z from the middle.
+    """
     owner = events.track_offsets[events.hit_event] + events.hits["track"]
-    y0, z0, slope_y, slope_z = (events.tracks[k][owner].astype(float) for k in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
+    y0, z0, slope_y, slope_z = (
+        events.tracks[k][owner].astype(float) for k in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z")
+    )
     x = wire_x_mm(1, events.hits["layer"], TOY_FIRST_WIRE_MM)
     # foot of the perpendicular from the wire to the line, by its direction (1, slope)
     along = (x + slope_y * (wire_y_mm(events.hits["column"]) - y0)) / (1 + slope_y**2)
@@ -45,7 +58,9 @@ def test_the_closest_point_lies_in_the_square_of_the_cell_and_within_the_height(
 
 def test_all_hits_are_on_side_one_and_in_the_tracker(events):
     assert set(events.hits["side"]) == {1}
-    assert set(events.hits["layer"]) == set(range(N_LAYERS)) and set(events.hits["column"]) == set(range(N_COLUMNS))
+    assert set(events.hits["layer"]) == set(range(N_LAYERS)) and set(events.hits["column"]) == set(
+        range(N_COLUMNS)
+    )
     assert not np.isnan(events.hits["z_mm"]).any() and not np.isnan(events.hits["drift_radius_mm"]).any()
 
 
@@ -62,9 +77,15 @@ def test_a_loop_over_all_cells_gives_the_same_hits():
 
     a, b, y0, z0 = (values[:, None, None] for values in lines)
     x, y = np.arange(N_LAYERS)[:, None] + 0.5, np.arange(N_COLUMNS) + 0.5
-    step = x * np.cos(a) + (y - y0) * np.sin(a)  # along the line, from the foil point to the point closest to the wire
+    step = x * np.cos(a) + (y - y0) * np.sin(
+        a
+    )  # along the line, from the foil point to the point closest to the wire
     dx, dy = step * np.cos(a) - x, y0 + step * np.sin(a) - y
-    expected = (np.abs(dx) < 0.5) & (np.abs(dy) < 0.5) & (np.abs(z0 + np.tan(b) * step * np.cos(a)) < TOY_HALF_HEIGHT)
+    expected = (
+        (np.abs(dx) < 0.5)
+        & (np.abs(dy) < 0.5)
+        & (np.abs(z0 + np.tan(b) * step * np.cos(a)) < TOY_HALF_HEIGHT)
+    )
     np.testing.assert_array_equal(found, expected)
     assert (expected.sum((1, 2)) >= 5).sum() > 200
 
@@ -75,14 +96,17 @@ def test_a_line_straight_away_from_the_foil_hits_one_cell_a_layer():
 
 
 def test_a_diagonal_line_hits_two_cells_a_layer():
-    # y = x + 20.2: closest to the wires it passes below at (-0.1, 0.1), to those it passes above at (0.4, -0.4)
+    # y = x + 20.2: closest to the wires it passes below at (-0.1, 0.1), to those it passes above at (0.4,
+    # -0.4)
     first, count = straight_lines._columns_hit(*np.array([[np.pi / 4], [1e-9], [20.2], [0.0]]))
     assert first.tolist() == [list(range(20, 29))] and count.tolist() == [[2] * 9]
 
 
 def test_a_line_along_the_foil_hits_a_row_of_cells():
     # x = 0.5 at y = 56.5, and 0.01 rad from parallel: |x - 0.5| stays below 0.5 for 50 columns on both sides
-    first, count = straight_lines._columns_hit(*np.array([[np.pi / 2 - 0.01], [1e-9], [56.5 - 0.5 / np.tan(0.01)], [0.0]]))
+    first, count = straight_lines._columns_hit(
+        *np.array([[np.pi / 2 - 0.01], [1e-9], [56.5 - 0.5 / np.tan(0.01)], [0.0]])
+    )
     assert count[0, 0] in (99, 100, 101) and first[0, 0] + count[0, 0] // 2 == 56
 
 
@@ -150,14 +174,17 @@ def test_cells_shared_by_tracks_are_rare_and_have_both_owners():
     assert (events.hits["track"] >= 0).all() and events.hits["second_track"].max() == 3
 
 
-# Against the files of the original macro -------------------------------------------------------------------------------------------
+# Against the files of the original macro --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def original_and_generated(real_data):
     """Number of tracks -> (500 events of the macro, 10 000 of ours)."""
     return {
-        n: (hit_tree.read(real_data / "root" / f"my_generator_t{n}_0.root"), straight_lines.generate(10_000, tracks=n, seed=[n, 21]))
+        n: (
+            hit_tree.read(real_data / "root" / f"my_generator_t{n}_0.root"),
+            straight_lines.generate(10_000, tracks=n, seed=[n, 21]),
+        )
         for n in (1, 2, 3, 4)
     }
 
@@ -167,7 +194,9 @@ def p_value(*samples):
     values = np.unique(np.concatenate(samples))
     if len(values) > 25:
         return stats.ks_2samp(*samples).pvalue
-    return stats.chi2_contingency([[(sample == value).sum() for value in values] for sample in samples]).pvalue
+    return stats.chi2_contingency(
+        [[(sample == value).sum() for value in values] for sample in samples]
+    ).pvalue
 
 
 each = pytest.mark.parametrize("n_tracks", [1, 2, 3, 4])
@@ -185,7 +214,9 @@ def test_hits_per_event_are_distributed_as_in_the_original(original_and_generate
 def test_hits_are_distributed_as_in_the_original(original_and_generated, n_tracks, name):
     # one hit an event: the hits of one track depend on each other, the test wants independent numbers
     rng = np.random.default_rng(0)
-    samples = [e.hits[name][e.hit_offsets[:-1] + rng.integers(e.n_hits)] for e in original_and_generated[n_tracks]]
+    samples = [
+        e.hits[name][e.hit_offsets[:-1] + rng.integers(e.n_hits)] for e in original_and_generated[n_tracks]
+    ]
     assert p_value(*samples) > 0.001
 
 
@@ -198,7 +229,10 @@ def test_calorimeter_blocks_are_distributed_as_in_the_original(original_and_gene
 
 @pytest.mark.real
 def test_as_many_cells_are_shared_as_in_the_original(original_and_generated):
-    original, ours = (concatenate(tables).hits["second_track"] >= 0 for tables in zip(*original_and_generated.values(), strict=True))
+    original, ours = (
+        concatenate(tables).hits["second_track"] >= 0
+        for tables in zip(*original_and_generated.values(), strict=True)
+    )
     # shared cells come in runs along a track, so their number scatters more than that of independent ones
     assert original.mean() == pytest.approx(ours.mean(), rel=0.15)
 

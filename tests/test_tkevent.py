@@ -3,16 +3,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import filters, root_objects, tkevent
+from datasets import filters
 from datasets.drift import drift_radius_mm, height_mm
 from datasets.geometry import MAIN_WALL, TKEVENT_FIRST_WIRE_MM, optical_module, wire_x_mm, wire_y_mm
+from datasets.readers import root_objects, tkevent
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "root" / "tkevent_sample.root"
 
 
 @pytest.fixture
 def branches(monkeypatch):
-    """Branches of one event, as pointers that `root_objects` would give: `branches(tr_hits={...}, OM_hits={...})`."""
+    """Branches of one event, as pointers that `root_objects` would give: `branches(tr_hits={...},
+    OM_hits={...})`.
+    """
     monkeypatch.setattr(root_objects, "read", lambda branch, start, stop: branch)
     monkeypatch.setattr(root_objects, "read_numbers", lambda branch, start, stop: branch)
     classes = {"tr_hits": "TKtrhit", "OM_hits": "TKOMhit"}
@@ -29,8 +32,14 @@ def branches(monkeypatch):
 
 
 def hits(n=1, **members):
-    """Members of `n` tracker hits in cells 0, 1, ...: anode at tick 1000, cathodes 2000 and 1000 ticks later, 5 mm, 100 mm."""
-    default = {"cell_num": np.arange(n), "tsp": np.tile([1000, -1, -1, -1, -1, 3000, 2000], (n, 1)), "r": np.full(n, 5.0)}
+    """Members of `n` tracker hits in cells 0, 1, ...: anode at tick 1000, cathodes 2000 and 1000 ticks later,
+    5 mm, 100 mm.
+    """
+    default = {
+        "cell_num": np.arange(n),
+        "tsp": np.tile([1000, -1, -1, -1, -1, 3000, 2000], (n, 1)),
+        "r": np.full(n, 5.0),
+    }
     return default | {"h": np.full(n, 100.0)} | members
 
 
@@ -46,7 +55,11 @@ def same(a, b):
     """Whether two event tables are equal in everything."""
     groups = [(getattr(a, name), getattr(b, name)) for name in ("hits", "tracks", "info")]
     equal = all(np.array_equal(x[name], y[name], equal_nan=True) for x, y in groups for name in x)
-    return equal and np.array_equal(a.hit_offsets, b.hit_offsets) and np.array_equal(a.track_offsets, b.track_offsets)
+    return (
+        equal
+        and np.array_equal(a.hit_offsets, b.hit_offsets)
+        and np.array_equal(a.track_offsets, b.track_offsets)
+    )
 
 
 def test_cells_run_and_event_come_from_the_file_and_nothing_is_truth(branches):
@@ -78,21 +91,27 @@ def test_a_cell_that_does_not_exist_is_an_error(branches, cell):
 def test_unusable_radii_become_nan_and_the_hit_stays(branches):
     radius = [5.0, -1, 35.1, 35, 22, 0, np.nan, 5e-324, 1e300]
     events = table(branches(tr_hits=hits(9, r=radius)))
-    np.testing.assert_array_equal(events.hits["drift_radius_mm"], np.float32([5, *[np.nan] * 2, 35, *[np.nan] * 5]))
+    np.testing.assert_array_equal(
+        events.hits["drift_radius_mm"], np.float32([5, *[np.nan] * 2, 35, *[np.nan] * 5])
+    )
     assert (events.hits["z_mm"] == 100).all()
 
 
 def test_without_an_anode_time_there_is_no_radius(branches):
     members = hits(2)
     members["tsp"][1, 0] = -1
-    np.testing.assert_array_equal(table(branches(tr_hits=members)).hits["drift_radius_mm"], np.float32([5, np.nan]))
+    np.testing.assert_array_equal(
+        table(branches(tr_hits=members)).hits["drift_radius_mm"], np.float32([5, np.nan])
+    )
 
 
 def test_a_height_of_zero_is_one_only_if_both_cathodes_fired_together(branches):
     members = hits(4, h=[0.0, 0.0, 0.0, 1600.0])
     members["tsp"][1, 6] = -1
     members["tsp"][2, 5:] = 2500
-    np.testing.assert_array_equal(table(branches(tr_hits=members)).hits["z_mm"], np.float32([np.nan, np.nan, 0, np.nan]))
+    np.testing.assert_array_equal(
+        table(branches(tr_hits=members)).hits["z_mm"], np.float32([np.nan, np.nan, 0, np.nan])
+    )
 
 
 @pytest.mark.parametrize("drift_model", [None, "manchester"])
@@ -134,8 +153,12 @@ def test_late_hits_keep_their_radius_and_are_out_of_the_time_window(branches):
     members = hits(4, cell_num=[0, 1, 2, 0])
     members["tsp"][:, 0] = [1000, 1080, 1000 + 66_000 / 12.5, 900]
     del members["r"]
-    events, known = details(branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2464, 0]], "OM_TDC": [1700]}), "manchester")
-    np.testing.assert_allclose(events.hits["drift_radius_mm"], drift_radius_mm([3150, 68_150, 900]), rtol=1e-6)
+    events, known = details(
+        branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2464, 0]], "OM_TDC": [1700]}), "manchester"
+    )
+    np.testing.assert_allclose(
+        events.hits["drift_radius_mm"], drift_radius_mm([3150, 68_150, 900]), rtol=1e-6
+    )
     assert events.keep_hits(filters.in_time(known["anode_time_ns"], events)).hits["layer"].tolist() == [1, 0]
 
 
@@ -157,7 +180,9 @@ def test_the_reference_is_the_nearest_module_that_fired_before(branches):
     events = table(branches(tr_hits=hits(1), OM_hits=modules), "manchester")
     assert events.hits["drift_radius_mm"][0] == pytest.approx(drift_radius_mm(900))
     only_later = {name: values[2:] for name, values in modules.items()}
-    assert np.isnan(table(branches(tr_hits=hits(1), OM_hits=only_later), "manchester").hits["drift_radius_mm"]).all()
+    assert np.isnan(
+        table(branches(tr_hits=hits(1), OM_hits=only_later), "manchester").hits["drift_radius_mm"]
+    ).all()
     assert np.isnan(table(branches(tr_hits=hits(1)), "manchester").hits["drift_radius_mm"]).all()
 
 
@@ -176,7 +201,9 @@ def test_optical_modules_that_give_no_reference_are_an_error(branches, name):
 def test_missing_times_are_not_used(branches):
     members = hits(3)
     members["tsp"][0, 0] = members["tsp"][1, 5] = members["tsp"][2, 6] = -1
-    events = table(branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900]}), "manchester")
+    events = table(
+        branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900]}), "manchester"
+    )
     np.testing.assert_array_equal(np.isnan(events.hits["drift_radius_mm"]), [True, False, False])
     assert np.isnan(events.hits["z_mm"]).all()
 
@@ -219,10 +246,14 @@ def test_anode_times_of_the_sample_fit_its_table(sample):
     tables, known = zip(*tkevent.stream_details(SAMPLE, chunk=100), strict=True)
     assert same(tkevent.concatenate(tables), sample)
     time = np.concatenate([part["anode_time_ns"] for part in known])
-    np.testing.assert_array_equal(np.isnan(time), np.isnan(sample.hits["drift_radius_mm"]))  # no cell fired twice, no radius was cut
+    np.testing.assert_array_equal(
+        np.isnan(time), np.isnan(sample.hits["drift_radius_mm"])
+    )  # no cell fired twice, no radius was cut
     found, _ = tkevent.read_objects(SAMPLE, "hits")
     np.testing.assert_array_equal(time[~np.isnan(time)], 12.5 * found["tsp"][found["tsp"][:, 0] >= 0, 0])
-    assert filters.in_time(time, sample).sum() == 5858 - 313  # all of them: the last is 3.7 us after the first
+    assert (
+        filters.in_time(time, sample).sum() == 5858 - 313
+    )  # all of them: the last is 3.7 us after the first
 
 
 @pytest.mark.real
@@ -233,7 +264,9 @@ def test_optical_modules_without_positions_are_an_error_that_names_the_file(monk
         return found
 
     monkeypatch.setattr(root_objects, "read", read)
-    with pytest.raises(ValueError, match="tkevent_sample.root: no xyz in TKOMhit: no drift model can be used$"):
+    with pytest.raises(
+        ValueError, match="tkevent_sample.root: no xyz in TKOMhit: no drift model can be used$"
+    ):
         tkevent.read(SAMPLE, drift_model="betsy")
 
 
@@ -275,8 +308,12 @@ def test_radii_and_heights_from_timestamps_are_those_tkevent_computed(sample):
 @pytest.mark.real
 def test_cells_of_the_sample_are_where_tkevent_puts_them():
     found, _ = tkevent.read_objects(SAMPLE, "hits")
-    np.testing.assert_array_equal(np.column_stack([found["side"], found["column"], found["layer"]]), found["SRL"])
-    np.testing.assert_array_equal(wire_x_mm(found["side"], found["layer"], TKEVENT_FIRST_WIRE_MM), found["xy"][:, 0])
+    np.testing.assert_array_equal(
+        np.column_stack([found["side"], found["column"], found["layer"]]), found["SRL"]
+    )
+    np.testing.assert_array_equal(
+        wire_x_mm(found["side"], found["layer"], TKEVENT_FIRST_WIRE_MM), found["xy"][:, 0]
+    )
     np.testing.assert_array_equal(wire_y_mm(found["column"]), found["xy"][:, 1])
 
 
@@ -286,7 +323,9 @@ def test_addresses_of_optical_modules_are_those_of_the_file():
     names = ("calo_side", "calo_wall", "calo_column", "calo_row")
     np.testing.assert_array_equal(np.column_stack([found[name] for name in names]), found["SWCR"])
     assert (found["calo_type"] == MAIN_WALL).all() and len(offsets) == 501
-    np.testing.assert_array_equal(optical_module(found["calo_type"], *(found[name] for name in names)), found["OM_num"])
+    np.testing.assert_array_equal(
+        optical_module(found["calo_type"], *(found[name] for name in names)), found["OM_num"]
+    )
 
 
 @pytest.mark.real
@@ -310,8 +349,12 @@ def test_hits_of_a_cluster_are_hits_of_its_event_and_side():
     inside, inside_offsets = tkevent.read_objects(SAMPLE, "cluster_hits")
     clusters, cluster_offsets = tkevent.read_objects(SAMPLE, "clusters")
     event = np.repeat(np.arange(500), np.diff(inside_offsets))
-    np.testing.assert_array_equal(inside["side"], clusters["side"][cluster_offsets[event] + inside["cluster"]])
-    key = lambda hits, offsets: set(zip(np.repeat(np.arange(500), np.diff(offsets)), hits["cell_num"], hits["r"], strict=True))  # noqa: E731
+    np.testing.assert_array_equal(
+        inside["side"], clusters["side"][cluster_offsets[event] + inside["cluster"]]
+    )
+    key = lambda hits, offsets: set(
+        zip(np.repeat(np.arange(500), np.diff(offsets)), hits["cell_num"], hits["r"], strict=True)
+    )  # noqa: E731
     assert key(inside, inside_offsets) <= key(found, offsets)
 
 
@@ -347,7 +390,11 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_does_no_harm(damaged, 
     for i in range(200):
 
         def flip(data, anywhere=i % 2 == 0):
-            place = rng.integers(len(data)) if anywhere else rng.choice([rng.integers(300), len(data) - 1 - rng.integers(20_000)])
+            place = (
+                rng.integers(len(data))
+                if anywhere
+                else rng.choice([rng.integers(300), len(data) - 1 - rng.integers(20_000)])
+            )
             data[place] ^= 1 << rng.integers(8)
             return data
 

@@ -8,9 +8,19 @@ import pytest
 import uproot
 from scipy import stats
 
-from datasets import hit_tree
 from datasets.events import concatenate
-from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, N_COLUMNS, N_LAYERS, X_WALL, optical_module, wire_x_mm, wire_y_mm
+from datasets.geometry import (
+    CELL_MM,
+    GAMMA_VETO,
+    MAIN_WALL,
+    N_COLUMNS,
+    N_LAYERS,
+    X_WALL,
+    optical_module,
+    wire_x_mm,
+    wire_y_mm,
+)
+from datasets.readers import hit_tree
 from my_generator import blocks, toyhaystack
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "root"
@@ -25,7 +35,9 @@ def make_lines(foil_y_mm=0.0, foil_z_mm=0.0, slope_y=0.0, slope_z=0.0, side=1):
 
 
 def closest_approach(side, layer, column, lines):
-    """Independent of the generator, by cross products in 3D: distance of wire and line, and z where it is reached."""
+    """Independent of the generator, by cross products in 3D: distance of wire and line, and z where it is
+    reached.
+    """
     one, zero = np.ones_like(lines["slope_y"]), np.zeros_like(lines["slope_y"])
     foil = np.stack([zero, lines["foil_y_mm"], lines["foil_z_mm"]], -1)
     direction = np.stack([2 * lines["side"] - one, lines["slope_y"], lines["slope_z"]], -1)
@@ -39,14 +51,21 @@ def closest_approach(side, layer, column, lines):
 def line_of_hit(events):
     """The line of each hit's owner, name -> (hit,) array."""
     owner = events.track_offsets[events.hit_event] + events.hits["track"]
-    return {name: events.tracks[name][owner].astype(float) for name in ("side", "foil_y_mm", "foil_z_mm", "slope_y", "slope_z")}
+    return {
+        name: events.tracks[name][owner].astype(float)
+        for name in ("side", "foil_y_mm", "foil_z_mm", "slope_y", "slope_z")
+    }
 
 
 def same(a, b):
     """Whether two event tables are equal in everything."""
     groups = [(getattr(a, name), getattr(b, name)) for name in ("hits", "tracks", "info")]
     equal = all(np.array_equal(x[name], y[name], equal_nan=True) for x, y in groups for name in x)
-    return equal and np.array_equal(a.hit_offsets, b.hit_offsets) and np.array_equal(a.track_offsets, b.track_offsets)
+    return (
+        equal
+        and np.array_equal(a.hit_offsets, b.hit_offsets)
+        and np.array_equal(a.track_offsets, b.track_offsets)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +74,9 @@ def events():
 
 
 def test_every_hit_lies_on_its_line(events):
-    distance, z = closest_approach(*(events.hits[k] for k in ("side", "layer", "column")), line_of_hit(events))
+    distance, z = closest_approach(
+        *(events.hits[k] for k in ("side", "layer", "column")), line_of_hit(events)
+    )
     np.testing.assert_allclose(events.hits["drift_radius_mm"], distance, atol=2e-3)
     np.testing.assert_allclose(events.hits["z_mm"], z, atol=2e-2)
 
@@ -115,7 +136,14 @@ def test_a_line_midway_between_two_wires_fires_both():
         (100, 1205, 0, 1.1, 1, (-1,) * 5),  # at |x| = 314 beside the veto, at z = 1683.5 above the main wall
         # a line that would hit two: the main wall comes before the X-wall, the X-wall before the veto
         (1700, 10, 1.9, 0, 1, (MAIN_WALL, 1, -1, 19, 6)),  # y = 2505.5 at |x| = 424, 2526.5 at the main wall
-        (1985, 1290, 2.42, 1.3, 1, (X_WALL, 1, 1, 0, 15)),  # z = 1550 at |x| = 200, y = 2469; X-wall at |x| = 215, z = 1569.6
+        (
+            1985,
+            1290,
+            2.42,
+            1.3,
+            1,
+            (X_WALL, 1, 1, 0, 15),
+        ),  # z = 1550 at |x| = 200, y = 2469; X-wall at |x| = 215, z = 1569.6
         (1700, 1290, 2.42, 1.3, 1, (GAMMA_VETO, 1, 1, 14, -1)),  # z = 1550 at |x| = 200, y = 2184
     ],
 )
@@ -125,7 +153,9 @@ def test_lines_hit_the_block_worked_out_by_hand(y, z, slope_y, slope_z, side, bl
 
 
 def test_hits_beyond_the_veto_are_dropped_and_beyond_its_height_elsewhere_kept():
-    lines = make_lines([100, 100], [1200, 1290], 0, [2, 0.8])  # to the veto at |x| = 175; to z = 1638 at the main wall
+    lines = make_lines(
+        [100, 100], [1200, 1290], 0, [2, 0.8]
+    )  # to the veto at |x| = 175; to z = 1638 at the main wall
     events = toyhaystack.events_of_lines(lines, np.array([1, 1]))
     assert events.tracks["calo_type"].tolist() == [GAMMA_VETO, MAIN_WALL]
     assert events[0].hits["layer"].tolist() == [0, 1, 2]  # wires at 53, 97 and 141 mm
@@ -137,7 +167,11 @@ def test_every_track_has_a_calorimeter_block(events):
     tracks = events.tracks
     assert np.isin(tracks["calo_type"], [0, 1, 2]).all()
     np.testing.assert_array_equal(tracks["calo_side"], tracks["side"])
-    for calo_type, walls, n_columns, rows in ((0, {-1}, 20, range(13)), (1, {0, 1}, 2, range(16)), (2, {0, 1}, 16, [-1])):
+    for calo_type, walls, n_columns, rows in (
+        (0, {-1}, 20, range(13)),
+        (1, {0, 1}, 2, range(16)),
+        (2, {0, 1}, 16, [-1]),
+    ):
         of_type = tracks["calo_type"] == calo_type
         assert set(tracks["calo_wall"][of_type].tolist()) == walls
         assert tracks["calo_column"][of_type].min() >= 0 and tracks["calo_column"][of_type].max() < n_columns
@@ -154,20 +188,29 @@ def test_every_optical_module_can_be_hit():
 
 def test_mirrored_lines_give_mirrored_hits_and_blocks():
     lines = toyhaystack.draw_lines(3000, np.random.default_rng(7))
-    mirrored = {**lines, "foil_y_mm": -lines["foil_y_mm"], "slope_y": -lines["slope_y"], "side": 1 - lines["side"]}
+    mirrored = {
+        **lines,
+        "foil_y_mm": -lines["foil_y_mm"],
+        "slope_y": -lines["slope_y"],
+        "side": 1 - lines["side"],
+    }
     n_tracks = np.full(1000, 3)
     a, b = (toyhaystack.events_of_lines(x, n_tracks) for x in (lines, mirrored))
     np.testing.assert_array_equal(a.tracks["calo_type"], b.tracks["calo_type"])
     np.testing.assert_array_equal(a.tracks["calo_row"], b.tracks["calo_row"])
     columns = np.array([20, 2, 16])[a.tracks["calo_type"]]
-    flipped = np.where(a.tracks["calo_type"] == X_WALL, a.tracks["calo_column"], columns - 1 - a.tracks["calo_column"])
+    flipped = np.where(
+        a.tracks["calo_type"] == X_WALL, a.tracks["calo_column"], columns - 1 - a.tracks["calo_column"]
+    )
     np.testing.assert_array_equal(flipped, b.tracks["calo_column"])
 
     def cells(events, flip):
         h = {k: v.astype(int) for k, v in events.hits.items() if k in ("side", "layer", "column")}
         side, column = (1 - h["side"], 112 - h["column"]) if flip else (h["side"], h["column"])
         order = np.lexsort((column, h["layer"], side, events.hit_event))
-        return np.stack([events.hit_event, side, h["layer"], column])[:, order], events.hits["drift_radius_mm"][order]
+        return np.stack([events.hit_event, side, h["layer"], column])[:, order], events.hits[
+            "drift_radius_mm"
+        ][order]
 
     (cells_a, radius_a), (cells_b, radius_b) = cells(a, False), cells(b, True)
     np.testing.assert_array_equal(cells_a, cells_b)
@@ -184,7 +227,12 @@ def test_an_event_of_n_tracks_has_n_tracks():
 
 def test_lines_are_drawn_in_their_ranges():
     lines = toyhaystack.draw_lines(20_000, np.random.default_rng(4))
-    for name, limit in (("foil_y_mm", 2000), ("foil_z_mm", 1300), ("slope_y", 1 / np.tan(0.1)), ("slope_z", 1 / np.tan(0.1))):
+    for name, limit in (
+        ("foil_y_mm", 2000),
+        ("foil_z_mm", 1300),
+        ("slope_y", 1 / np.tan(0.1)),
+        ("slope_z", 1 / np.tan(0.1)),
+    ):
         assert 0.99 * limit < np.abs(lines[name]).max() <= limit
 
 
@@ -209,7 +257,7 @@ def test_any_event_can_be_made_again_alone():
     assert same(events[start + 5], toyhaystack.generate(1, seed=[4, 2], first_event=start + 5))
 
 
-# Against the files of the original script ------------------------------------------------------------------------------------------
+# Against the files of the original script -------------------------------------------------------------------
 
 
 def read_original(n_tracks):
@@ -222,23 +270,32 @@ def read_original(n_tracks):
 
 
 def tracks_as_the_original_writes_them(lines, n_tracks):
-    """Hits of each track after the original's own rule for shared cells: [[{(column, layer): [radius, z]}, ...], ...]."""
+    """Hits of each track after the original's own rule for shared cells: [[{(column, layer): [radius, z]},
+    ...], ...].
+    """
     calo_type = toyhaystack.calo_blocks(lines)["calo_type"]
     hits, n_hits = toyhaystack.find_hits(lines, np.full_like(calo_type, MAIN_WALL))  # nothing dropped yet
     starts = np.cumsum(n_hits) - n_hits
     events = []
     for first in range(0, len(n_hits), n_tracks):
         tracks = []
-        for start, count in zip(starts[first : first + n_tracks], n_hits[first : first + n_tracks], strict=True):
+        for start, count in zip(
+            starts[first : first + n_tracks], n_hits[first : first + n_tracks], strict=True
+        ):
             h = {name: values[start : start + count].tolist() for name, values in hits.items()}
             cells = zip(h["side"], h["column"], h["layer"], strict=True)
-            tracks.append({cell: [r, z] for cell, r, z in zip(cells, h["drift_radius_mm"], h["z_mm"], strict=True)})
+            tracks.append(
+                {cell: [r, z] for cell, r, z in zip(cells, h["drift_radius_mm"], h["z_mm"], strict=True)}
+            )
         for track, following in zip(tracks, tracks[1:], strict=False):
             for cell in track.keys() & following.keys():
                 track[cell][0] = min(track[cell][0], following.pop(cell)[0])
         veto = calo_type[first : first + n_tracks] == GAMMA_VETO
         events.append(
-            [{c: v for c, v in sorted(t.items()) if not (ends and abs(v[1]) > 1550)} for t, ends in zip(tracks, veto, strict=True)]
+            [
+                {c: v for c, v in sorted(t.items()) if not (ends and abs(v[1]) > 1550)}
+                for t, ends in zip(tracks, veto, strict=True)
+            ]
         )
     return events
 
@@ -260,10 +317,14 @@ def test_lines_of_the_original_give_its_hits_one_by_one(n_tracks):
     for event, tracks in zip(original, tracks_as_the_original_writes_them(lines, n_tracks), strict=True):
         ours = [(*cell, *hit) for track in tracks for cell, hit in track.items()]
         assert np.cumsum([len(track) for track in tracks]).tolist() == event["track_split"].tolist()
-        theirs = np.stack([event[name] for name in ("grid_side", "grid_column", "grid_layer", "radius", "wirez")], -1)
+        theirs = np.stack(
+            [event[name] for name in ("grid_side", "grid_column", "grid_layer", "radius", "wirez")], -1
+        )
         ours = np.array(ours).reshape(-1, 5)
         np.testing.assert_array_equal(ours[:, :3], theirs[:, :3])
-        np.testing.assert_allclose(ours[:, 3], theirs[:, 3], atol=1e-3)  # they computed partly in single precision
+        np.testing.assert_allclose(
+            ours[:, 3], theirs[:, 3], atol=1e-3
+        )  # they computed partly in single precision
         np.testing.assert_allclose(ours[:, 4], theirs[:, 4], atol=1e-2)
 
 
@@ -273,14 +334,20 @@ def test_events_of_the_lines_of_the_original_differ_from_its_file_only_in_shared
     _, lines = read_original(n_tracks)
     ours = toyhaystack.events_of_lines(lines, np.full(100, n_tracks))
     original = hit_tree.read(DATA / f"toyhaystack_t{n_tracks}_0.root")
-    cells = [((e.hit_event * 2 + e.hits["side"]) * N_LAYERS + e.hits["layer"]) * N_COLUMNS + e.hits["column"] for e in (ours, original)]
+    cells = [
+        ((e.hit_event * 2 + e.hits["side"]) * N_LAYERS + e.hits["layer"]) * N_COLUMNS + e.hits["column"]
+        for e in (ours, original)
+    ]
     _, a, b = np.intersect1d(*cells, return_indices=True)
     assert len(b) == len(cells[1])
-    # cells that the original first gave to a track ending in the veto, and then dropped: 9 in its 4-track file
+    # cells that the original first gave to a track ending in the veto, and then dropped: 9 in its 4-track
+    # file
     assert len(cells[0]) - len(a) == {1: 0, 2: 0, 3: 0, 4: 9}[n_tracks]
     alone = ours.hits["second_track"][a] < 0
     for name, atol in (("drift_radius_mm", 1e-3), ("z_mm", 1e-2), ("track", 0)):
-        np.testing.assert_allclose(ours.hits[name][a][alone], original.hits[name][b][alone], atol=atol, rtol=0)
+        np.testing.assert_allclose(
+            ours.hits[name][a][alone], original.hits[name][b][alone], atol=atol, rtol=0
+        )
 
 
 @pytest.fixture(scope="module")

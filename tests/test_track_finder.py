@@ -13,7 +13,7 @@ from architectures.layers import ToCells
 from architectures.track_finder import _WAVES, FromCells, HitFeatures, track_finder
 from datasets import clustering
 from datasets.events import make_events
-from fitting.refit import labels_of
+from finding.refit import labels_of
 from my_generator import realistic
 from scripts.track_finder import assignment_loss, hit_accuracy, ordered_loss, perfect
 
@@ -22,11 +22,18 @@ NO_HIT = clustering.NO_HIT
 
 
 def tiny(seed=0, scale=0.4):
-    """A small network with weights that are not those a new one starts with, where every other convolution is zero."""
+    """A small network with weights that are not those a new one starts with, where every other convolution is
+    zero.
+    """
     keras.utils.set_random_seed(seed)
     model = track_finder(filters=8, width=8, n_heads=2)
     rng = np.random.default_rng(seed)
-    model.set_weights([w + rng.normal(0, scale, w.shape) / np.sqrt(max(1, w.size // w.shape[-1])) for w in model.get_weights()])
+    model.set_weights(
+        [
+            w + rng.normal(0, scale, w.shape) / np.sqrt(max(1, w.size // w.shape[-1]))
+            for w in model.get_weights()
+        ]
+    )
     return model
 
 
@@ -51,7 +58,7 @@ def assert_close(a, b, atol=1e-5):
         np.testing.assert_allclose(a[name], b[name], atol=atol, err_msg=name)
 
 
-# The network -----------------------------------------------------------------------------------------------------------------------
+# The network ------------------------------------------------------------------------------------------------
 
 
 def test_every_output_is_a_probability_for_each_class(model, batch):
@@ -74,8 +81,12 @@ def test_the_numbers_of_tracks_and_segments_are_arguments(batch):
 
 def test_outputs_depend_on_every_feature_and_on_the_cells(model, batch):
     before = predict(model, batch)["track"][batch["mask"]]
-    changed = [dict(batch, hits=batch["hits"] + 0.5 * (np.arange(6) == k).astype("float32")) for k in range(6)]
-    changed.append(dict(batch, cell=np.where(batch["mask"], (batch["cell"] + 300) % (9 * 113), 0).astype("int32")))
+    changed = [
+        dict(batch, hits=batch["hits"] + 0.5 * (np.arange(6) == k).astype("float32")) for k in range(6)
+    ]
+    changed.append(
+        dict(batch, cell=np.where(batch["mask"], (batch["cell"] + 300) % (9 * 113), 0).astype("int32"))
+    )
     for other in changed:
         assert np.abs(predict(model, other)["track"][batch["mask"]] - before).max() > 1e-3
 
@@ -92,8 +103,12 @@ def test_padding_does_not_change_what_is_found(model):
 def test_whatever_stands_in_the_padding_is_ignored(model, batch):
     rng = np.random.default_rng(0)
     other = dict(batch)
-    other["hits"] = np.where(batch["mask"][..., None], batch["hits"], rng.normal(0, 5, batch["hits"].shape)).astype("float32")
-    other["cell"] = np.where(batch["mask"], batch["cell"], rng.integers(0, 9 * 113, batch["cell"].shape)).astype("int32")
+    other["hits"] = np.where(
+        batch["mask"][..., None], batch["hits"], rng.normal(0, 5, batch["hits"].shape)
+    ).astype("float32")
+    other["cell"] = np.where(
+        batch["mask"], batch["cell"], rng.integers(0, 9 * 113, batch["cell"].shape)
+    ).astype("int32")
     found, odd = predict(model, batch), predict(model, other)
     found["track"], odd["track"] = found["track"][batch["mask"]], odd["track"][batch["mask"]]
     assert_close(found, odd)
@@ -106,7 +121,10 @@ def test_an_event_does_not_change_what_is_found_in_another(model, batch):
 
 def test_permuted_hits_have_permuted_outputs(model, batch):
     order = np.random.default_rng(1).permutation(batch["mask"].shape[1])
-    found, permuted = predict(model, batch), predict(model, {name: values[:, order] for name, values in batch.items()})
+    found, permuted = (
+        predict(model, batch),
+        predict(model, {name: values[:, order] for name, values in batch.items()}),
+    )
     found["track"] = found["track"][:, order]
     mask = batch["mask"][:, order]
     found["track"], permuted["track"] = found["track"][mask], permuted["track"][mask]
@@ -121,7 +139,9 @@ def test_an_event_without_hits_gives_finite_outputs(model):
 
 def test_saved_and_loaded_network_gives_the_same_output_without_custom_objects(model, batch, tmp_path):
     model.save(tmp_path / "model.keras")
-    assert_close(predict(keras.saving.load_model(tmp_path / "model.keras"), batch), predict(model, batch), atol=1e-6)
+    assert_close(
+        predict(keras.saving.load_model(tmp_path / "model.keras"), batch), predict(model, batch), atol=1e-6
+    )
 
 
 def test_trained_in_16_bits_it_is_tested_and_shipped_in_float32(batch):
@@ -130,7 +150,9 @@ def test_trained_in_16_bits_it_is_tested_and_shipped_in_float32(batch):
         keras.config.set_dtype_policy("mixed_bfloat16")
         mixed = tiny()
         assert mixed.get_layer("fine_conv1").compute_dtype == "bfloat16"
-        mixed.compile("adam", {"track": ordered_loss}, metrics={"track": [hit_accuracy, perfect]})  # functions of a script
+        mixed.compile(
+            "adam", {"track": ordered_loss}, metrics={"track": [hit_accuracy, perfect]}
+        )  # functions of a script
         plain = lib.in_float32(mixed)
     finally:
         keras.config.set_dtype_policy(before)
@@ -152,13 +174,16 @@ def test_a_batch_can_be_learned_by_heart():
     )
     for _ in range(150):
         scores = model.train_on_batch(clustering.inputs(events), clustering.targets(events), return_dict=True)
-        learned = scores["track_hit_accuracy"] > 0.99 and scores["n_tracks_accuracy"] == scores["n_segments_accuracy"] == 1
+        learned = (
+            scores["track_hit_accuracy"] > 0.99
+            and scores["n_tracks_accuracy"] == scores["n_segments_accuracy"] == 1
+        )
         if learned:
             break
     assert learned
 
 
-# Its layers ------------------------------------------------------------------------------------------------------------------------
+# Its layers -------------------------------------------------------------------------------------------------
 
 
 def test_heights_that_were_not_measured_make_no_waves():
@@ -167,7 +192,11 @@ def test_heights_that_were_not_measured_make_no_waves():
     features = np.asarray(HitFeatures()(hits))[0]
     n = len(_WAVES)
     np.testing.assert_array_equal(features[:, :6], hits[0])
-    np.testing.assert_allclose(features[0, 6 : 6 + 2 * n], [*np.sin(0.3 * np.array(_WAVES)), *np.cos(0.3 * np.array(_WAVES))], rtol=1e-5)
+    np.testing.assert_allclose(
+        features[0, 6 : 6 + 2 * n],
+        [*np.sin(0.3 * np.array(_WAVES)), *np.cos(0.3 * np.array(_WAVES))],
+        rtol=1e-5,
+    )
     assert (features[1, 6 : 6 + 2 * n] == 0).all()
 
 
@@ -183,15 +212,20 @@ def test_what_is_put_into_cells_is_found_there_again(seed):
     assert np.count_nonzero(cells) == 2 * mask.sum()
     for event, hit in np.argwhere(mask):
         column, layer = divmod(cell[event, hit], 3)
-        np.testing.assert_array_equal(cells[event, 0, column, 2 * layer : 2 * layer + 2], features[event, hit])
+        np.testing.assert_array_equal(
+            cells[event, 0, column, 2 * layer : 2 * layer + 2], features[event, hit]
+        )
     np.testing.assert_array_equal(np.asarray(FromCells(3)([cells, cell])), features * mask[..., None])
 
 
-# Its loss --------------------------------------------------------------------------------------------------------------------------
+# Its loss ---------------------------------------------------------------------------------------------------
 
 
 def random_case(seed, n_events=3, n_hits=9, n_tracks=4, shared=0.3):
-    """Owners (event, hit, 2) and probabilities (event, hit, n_tracks + 1). A second owner is the first one of another hit."""
+    """Owners (event, hit, 2) and probabilities (event, hit, n_tracks + 1).
+
+    A second owner is the first one of another hit.
+    """
     rng = np.random.default_rng(seed)
     first = rng.integers(-1, rng.integers(1, n_tracks + 1), (n_events, n_hits))
     second = np.stack([rng.permutation(row) for row in first])
@@ -201,7 +235,9 @@ def random_case(seed, n_events=3, n_hits=9, n_tracks=4, shared=0.3):
     for row in owners:  # cutting the sequence may have cut the other hit
         row[:, 1][~np.isin(row[:, 1], row[:, 0])] = -1
         row[row[:, 0] == NO_HIT] = NO_HIT
-    return owners.astype("int8"), rng.dirichlet(np.full(n_tracks + 1, 0.7), (n_events, n_hits)).astype("float32")
+    return owners.astype("int8"), rng.dirichlet(np.full(n_tracks + 1, 0.7), (n_events, n_hits)).astype(
+        "float32"
+    )
 
 
 def loss(owners, probability):
@@ -209,7 +245,9 @@ def loss(owners, probability):
 
 
 def loss_of_matching(owners, probability, column):
-    """Loss of one event's hits when true track t is column[t], and of that the share that comes from first owners; a plain loop."""
+    """Loss of one event's hits when true track t is column[t], and of that the share that comes from first
+    owners; a plain loop.
+    """
     total, of_first, n_hits = 0.0, 0.0, 0
     for (first, second), p in zip(owners, probability.astype(float), strict=True):
         if first == NO_HIT:
@@ -228,7 +266,9 @@ def test_loss_of_a_case_worked_by_hand():
     probability = np.array([[[0.1, 0.7, 0.2], [0.6, 0.2, 0.2], [0.3, 0.2, 0.5], [0.9, 0.1, 0.0]]], "float32")
     # track 0 is column 1, track 1 is column 0; the third hit is noise; the fourth is no hit
     np.testing.assert_allclose(loss(owners, probability), [-np.log(0.7 * 0.6 * 0.5) / 3], rtol=1e-4)
-    assert np.asarray(hit_accuracy(owners, probability)) == [1] and np.asarray(perfect(owners, probability)) == [1]
+    assert np.asarray(hit_accuracy(owners, probability)) == [1] and np.asarray(
+        perfect(owners, probability)
+    ) == [1]
 
 
 def test_a_matching_is_chosen_for_the_whole_event_and_not_by_hit():
@@ -269,7 +309,9 @@ def test_where_tracks_share_hits_the_first_owners_choose_the_matching(seed):
     owners, probability = random_case(seed)
     expected = []
     for of_event, p in zip(owners, probability, strict=True):
-        best = min(itertools.permutations(range(4)), key=lambda column: loss_of_matching(of_event, p, column)[1])
+        best = min(
+            itertools.permutations(range(4)), key=lambda column: loss_of_matching(of_event, p, column)[1]
+        )
         expected.append(loss_of_matching(of_event, p, best)[0])
     np.testing.assert_allclose(loss(owners, probability), expected, rtol=1e-4, atol=1e-5)
 
@@ -281,7 +323,10 @@ def test_how_true_tracks_are_numbered_does_not_matter(seed, number):
     renumbered = np.where(owners >= 0, np.array(number)[np.maximum(owners, 0)], owners)
     for function in (assignment_loss, hit_accuracy, perfect):
         np.testing.assert_allclose(
-            np.asarray(function(renumbered, probability)), np.asarray(function(owners, probability)), rtol=1e-4, atol=1e-5
+            np.asarray(function(renumbered, probability)),
+            np.asarray(function(owners, probability)),
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 
@@ -289,16 +334,22 @@ def test_how_true_tracks_are_numbered_does_not_matter(seed, number):
 @settings(max_examples=60, deadline=None)
 def test_how_the_columns_are_numbered_does_not_matter(seed, number):
     owners, probability = random_case(seed)
-    np.testing.assert_allclose(loss(owners, probability[..., [*number, 4]]), loss(owners, probability), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        loss(owners, probability[..., [*number, 4]]), loss(owners, probability), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_ordered_loss_wants_the_first_track_in_the_first_column():
     owners = np.array([[[0, -1], [1, -1], [-1, -1], [0, 1]]])
     right = np.full((1, 4, 5), 0.025, np.float32)
     right[0, [0, 1, 2, 3], [0, 1, 4, 1]] = 0.9
-    np.testing.assert_allclose(ordered_loss(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4)
+    np.testing.assert_allclose(
+        ordered_loss(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4
+    )
     swapped = right[..., [1, 0, 2, 3, 4]]
-    np.testing.assert_allclose(ordered_loss(owners, swapped), [-np.log([0.025, 0.025, 0.9, 0.925]).mean()], rtol=1e-4)
+    np.testing.assert_allclose(
+        ordered_loss(owners, swapped), [-np.log([0.025, 0.025, 0.9, 0.925]).mean()], rtol=1e-4
+    )
     np.testing.assert_allclose(loss(owners, swapped), loss(owners, right), rtol=1e-4)
 
 
@@ -308,7 +359,9 @@ def test_the_truth_as_probabilities_costs_nothing_and_is_perfect(seed):
     owners, _ = random_case(seed)
     owners = owners[owners[:, 0, 0] != NO_HIT]  # an event without hits has no accuracy
     column = np.random.default_rng(seed).permutation(4)
-    truth = np.eye(5, dtype="float32")[np.where(owners[..., 0] >= 0, column[np.maximum(owners[..., 0], 0)], 4)]
+    truth = np.eye(5, dtype="float32")[
+        np.where(owners[..., 0] >= 0, column[np.maximum(owners[..., 0], 0)], 4)
+    ]
     np.testing.assert_allclose(loss(owners, truth), 0, atol=1e-5)
     assert (np.asarray(perfect(owners, truth)) == 1).all()
 
@@ -318,13 +371,23 @@ def test_an_event_without_hits_costs_nothing():
     assert loss(owners, np.full((1, 5, 5), 0.2, "float32")) == [0]
 
 
-# Labels of the network alone -------------------------------------------------------------------------------------------------------
+# Labels of the network alone --------------------------------------------------------------------------------
 
 
 def test_labels_are_the_most_probable_tracks_numbered_through_the_event():
     # event 0: side 1, side 0, side 1, side 1; event 1: one hit; event 2: none; event 3: two hits
-    events = make_events({"side": [1, 0, 1, 1, 1, 0, 0], "layer": range(7), "column": range(7)}, [0, 4, 5, 5, 7])
-    best = [3, 3, 0, 3, 4, 2, 1]  # of 4 tracks; 4 is none. Column 3 of side 0 is another track than that of side 1
+    events = make_events(
+        {"side": [1, 0, 1, 1, 1, 0, 0], "layer": range(7), "column": range(7)}, [0, 4, 5, 5, 7]
+    )
+    best = [
+        3,
+        3,
+        0,
+        3,
+        4,
+        2,
+        1,
+    ]  # of 4 tracks; 4 is none. Column 3 of side 0 is another track than that of side 1
     track = np.full((7, 5), 0.1, "float32")
     track[np.arange(7), best] = 0.6
     labels = labels_of(events, track)

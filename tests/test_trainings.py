@@ -4,17 +4,38 @@ import keras
 import pytest
 
 import lib
-from datasets import hit_tree
+from datasets.readers import hit_tree
 from my_generator import toyhaystack
 from scripts import combined, number_of_tracks_classification, track_finder
 
-QUICK = ["--epochs", "1", "--epoch-events", "16", "--val-events", "16", "--test-events", "16", "--batch-size", "16"]
+QUICK = [
+    "--epochs",
+    "1",
+    "--epoch-events",
+    "16",
+    "--val-events",
+    "16",
+    "--test-events",
+    "16",
+    "--batch-size",
+    "16",
+]
 
 
 def test_a_training_on_files_of_both_sides_makes_a_model_of_two_and_says_what_it_reached(tmp_path, capsys):
     for i in range(3):
         hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i), "toyhaystack")
-    flags = ["--view", "front", "--size", "small", "--data", f"{tmp_path}/*.root", "--out", str(tmp_path / "run"), *QUICK]
+    flags = [
+        "--view",
+        "front",
+        "--size",
+        "small",
+        "--data",
+        f"{tmp_path}/*.root",
+        "--out",
+        str(tmp_path / "run"),
+        *QUICK,
+    ]
     number_of_tracks_classification.main(flags)
     assert lib.load_card(tmp_path / "run")["inputs"] == {"front": [30, 9, 2]}
     said = capsys.readouterr().out
@@ -27,15 +48,24 @@ def test_the_training_of_a_track_finder_says_what_it_reached(tmp_path, capsys):
     assert "16 events, " in capsys.readouterr().out.splitlines()[-1]
 
 
-@pytest.mark.parametrize("script, name", [(number_of_tracks_classification, "track_finder"), (track_finder, "top")])
+@pytest.mark.parametrize(
+    "script, name", [(number_of_tracks_classification, "track_finder"), (track_finder, "top")]
+)
 def test_a_training_does_not_start_from_another_kind_of_network(script, name, tmp_path):
     with pytest.raises(ValueError, match=f"--start-from {name}: another network"):
-        script.main(["--out", str(tmp_path / "run"), "--generator", "my_generator", "--start-from", name, *QUICK])
+        script.main(
+            ["--out", str(tmp_path / "run"), "--generator", "my_generator", "--start-from", name, *QUICK]
+        )
 
 
-@pytest.mark.parametrize("view, kind, name", [("top", "toyhaystack", "top_my_generator"), ("side", "my_generator", "top_my_generator")])
+@pytest.mark.parametrize(
+    "view, kind, name",
+    [("top", "toyhaystack", "top_my_generator"), ("side", "my_generator", "top_my_generator")],
+)
 def test_a_training_does_not_start_from_a_network_of_other_shapes(view, kind, name, tmp_path):
-    with pytest.raises(ValueError, match=f"--start-from {name}: another network than this one, which has no such "):
+    with pytest.raises(
+        ValueError, match=f"--start-from {name}: another network than this one, which has no such "
+    ):
         flags = ["--out", str(tmp_path / "run"), "--view", view, "--generator", kind, "--start-from", name]
         number_of_tracks_classification.main([*flags, *QUICK])
 

@@ -40,7 +40,10 @@ def test_tokens_are_the_lit_pieces_in_their_order(length, seed):
     images[0] = 0
     piece, mask = (np.asarray(x) for x in LitPieces(length)(images))
     n_pieces = -(-11 // length)
-    expected = [sorted({row * n_pieces + column // length for row, column, _ in np.argwhere(image).tolist()}) for image in images]
+    expected = [
+        sorted({row * n_pieces + column // length for row, column, _ in np.argwhere(image).tolist()})
+        for image in images
+    ]
     assert piece.shape[1] == max(1, *map(len, expected))
     assert [p[m].tolist() for p, m in zip(piece, mask, strict=True)] == expected
 
@@ -54,11 +57,15 @@ def test_a_piece_is_seen_with_the_pixels_around_it(seed):
     n_seen = (2 * up + 1) * (2 * left + length) * 2
     for event, token in np.argwhere(mask):
         row, column = piece[event, token] // 3, piece[event, token] % 3 * length
-        window = np.pad(images[event], ((up, up), (left, left + 1), (0, 0)))[row : row + 2 * up + 1, column : column + 2 * left + length]
+        window = np.pad(images[event], ((up, up), (left, left + 1), (0, 0)))[
+            row : row + 2 * up + 1, column : column + 2 * left + length
+        ]
         np.testing.assert_array_equal(features[event, token, -n_seen:], window.ravel())
         np.testing.assert_allclose(position[event, token], [row / 5, column / 11], rtol=1e-6)
     waves = features[mask][:, 2:-n_seen]
-    assert len(np.unique(waves.round(4), axis=0)) == len(np.unique(position[mask], axis=0))  # every place has waves of its own
+    assert len(np.unique(waves.round(4), axis=0)) == len(
+        np.unique(position[mask], axis=0)
+    )  # every place has waves of its own
 
 
 def attention(x, position, mask, layer):
@@ -78,13 +85,19 @@ def test_attention_sees_differences_of_places_alone_and_no_hidden_token():
     other[1, 4:] += 1
     np.testing.assert_array_equal(attention(other, position, mask, layer)[1, :4], seen[1, :4])
     order = rng.permutation(6)
-    np.testing.assert_allclose(attention(x[:, order], position[:, order], mask[:, order], layer), seen[:, order], atol=1e-5)
+    np.testing.assert_allclose(
+        attention(x[:, order], position[:, order], mask[:, order], layer), seen[:, order], atol=1e-5
+    )
 
 
 def test_attention_is_that_of_turned_queries_and_keys():
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(1)
-    layer, x, position = RotaryAttention(2), rng.normal(size=(1, 5, 16)).astype("float32"), rng.random((1, 5, 2)).astype("float32")
+    layer, x, position = (
+        RotaryAttention(2),
+        rng.normal(size=(1, 5, 16)).astype("float32"),
+        rng.random((1, 5, 2)).astype("float32"),
+    )
     seen = attention(x, position, np.ones((1, 5), bool), layer)
     kernel, out, bias = (np.asarray(w) for w in layer.weights)
     queries, keys, values = np.split((x[0] @ kernel).reshape(5, 6, 8), 3, axis=1)  # (token, head, 8)
@@ -131,7 +144,9 @@ def test_the_shipped_part_counts_as_the_whole_and_is_loaded_again(view, tmp_path
     counter.save(tmp_path / "model.keras")
     assert counter.count_params() < model.count_params()
     for one in (counter, keras.saving.load_model(tmp_path / "model.keras")):
-        np.testing.assert_allclose(one.predict(images, verbose=0), model.predict(images, verbose=0)["n_tracks"], atol=1e-6)
+        np.testing.assert_allclose(
+            one.predict(images, verbose=0), model.predict(images, verbose=0)["n_tracks"], atol=1e-6
+        )
 
 
 def test_loss_of_owners_is_the_mean_over_lit_pieces():

@@ -24,7 +24,9 @@ def table(events):
     """Events from lists of (side, layer, column, z)."""
     hits = [hit for event in events for hit in event]
     columns = zip(("side", "layer", "column", "z_mm"), np.array(hits, float).reshape(-1, 4).T, strict=True)
-    return make_events(dict(columns), np.concatenate([[0], np.cumsum([len(event) for event in events])]).astype(int))
+    return make_events(
+        dict(columns), np.concatenate([[0], np.cumsum([len(event) for event in events])]).astype(int)
+    )
 
 
 def lit(image):
@@ -42,7 +44,9 @@ def place(name, side, layer, column, z, n_channels):
     if z != z:
         return None
     height = int((min(max(z, -1500), 1490) + 1500) / 100)
-    return {"side": (height, column), "front": (height, layer), "voxels": (layer, column, height)}[name] + (channel,)
+    return {"side": (height, column), "front": (height, layer), "voxels": (layer, column, height)}[name] + (
+        channel,
+    )
 
 
 heights = st.just(NAN) | st.integers(-1600, 1600).map(float)
@@ -72,12 +76,22 @@ def test_thousands_of_events_are_lit_as_one_by_one(name, n_channels):
     n_hits = rng.integers(0, 4, n)
     n_hits[[0, -1, views.CHUNK - 1, views.CHUNK]] = 3, 3, 0, 2
     total = n_hits.sum()
-    hits = [rng.integers(0, 2, total), rng.integers(0, 9, total), rng.integers(0, 113, total), rng.uniform(-1600, 1600, total)]
+    hits = [
+        rng.integers(0, 2, total),
+        rng.integers(0, 9, total),
+        rng.integers(0, 113, total),
+        rng.uniform(-1600, 1600, total),
+    ]
     hits[3][rng.random(total) < 0.1] = NAN
-    events = make_events(dict(zip(("side", "layer", "column", "z_mm"), hits, strict=True)), np.concatenate([[0], np.cumsum(n_hits)]))
+    events = make_events(
+        dict(zip(("side", "layer", "column", "z_mm"), hits, strict=True)),
+        np.concatenate([[0], np.cumsum(n_hits)]),
+    )
     columns = [events.hits[k].tolist() for k in ("side", "layer", "column", "z_mm")]
     places = [place(name, *hit, n_channels) for hit in zip(*columns, strict=True)]
-    expected = {(event, *p) for event, p in zip(events.hit_event.tolist(), places, strict=True) if p is not None}
+    expected = {
+        (event, *p) for event, p in zip(events.hit_event.tolist(), places, strict=True) if p is not None
+    }
     assert lit(VIEWS[name](events, n_channels)) == expected
 
 
@@ -87,7 +101,9 @@ def test_thousands_of_events_are_lit_as_one_by_one(name, n_channels):
 @given(events, st.randoms(use_true_random=False))
 def test_hit_order_is_irrelevant(name, n_channels, events, random):
     shuffled = [random.sample(event, len(event)) for event in events]
-    np.testing.assert_array_equal(VIEWS[name](table(shuffled), n_channels), VIEWS[name](table(events), n_channels))
+    np.testing.assert_array_equal(
+        VIEWS[name](table(shuffled), n_channels), VIEWS[name](table(events), n_channels)
+    )
 
 
 COLUMN_AXIS = {"top": 2, "side": 2, "padded": 1, "voxels": 2}
@@ -97,7 +113,9 @@ COLUMN_AXIS = {"top": 2, "side": 2, "padded": 1, "voxels": 2}
 @settings(max_examples=10, deadline=None)
 @given(events)
 def test_mirrored_event_gives_mirrored_image(name, events):
-    mirrored = [[(side, layer, N_COLUMNS - 1 - column, z) for side, layer, column, z in event] for event in events]
+    mirrored = [
+        [(side, layer, N_COLUMNS - 1 - column, z) for side, layer, column, z in event] for event in events
+    ]
     image, other = VIEWS[name](table(events)), VIEWS[name](table(mirrored))
     if name == "padded":  # two empty columns before and one behind
         image, other = image[:, 2:-1], other[:, 2:-1]
@@ -117,8 +135,17 @@ def test_two_channels_are_the_two_sides_and_one_lays_them_together(name, events)
 
 def test_a_hit_without_z_is_in_the_top_and_padded_views_only():
     events = table([[(1, 3, 7, NAN)], [(1, 3, 7, 0.0), (1, 4, 8, NAN)], [(1, 0, 0, NAN)]])
-    counts = {name: view(events).sum((1, 2, 3) if name != "voxels" else (1, 2, 3, 4)).tolist() for name, view in VIEWS.items()}
-    assert counts == {"top": [1, 2, 1], "padded": [1, 2, 1], "side": [0, 1, 0], "front": [0, 1, 0], "voxels": [0, 1, 0]}
+    counts = {
+        name: view(events).sum((1, 2, 3) if name != "voxels" else (1, 2, 3, 4)).tolist()
+        for name, view in VIEWS.items()
+    }
+    assert counts == {
+        "top": [1, 2, 1],
+        "padded": [1, 2, 1],
+        "side": [0, 1, 0],
+        "front": [0, 1, 0],
+        "voxels": [0, 1, 0],
+    }
 
 
 def test_cells_of_the_padded_view_are_moved_by_two():
@@ -161,27 +188,52 @@ def test_images_leave_the_table_as_it_was():
         np.testing.assert_array_equal(events.hits[name], before[name])
 
 
-# Sequences -------------------------------------------------------------------------------------------------------------------------
+# Sequences --------------------------------------------------------------------------------------------------
 
 
 def hit_features(side, layer, column, radius, z):
     """One hit, as the docstring says."""
     radius, z = (None if value != value else value for value in (radius, z))
-    return [2 * side - 1, (layer - 4) / 4, (column - 56) / 56, (radius or 0) / 22, (z or 0) / 1550, radius is not None, z is not None]
+    return [
+        2 * side - 1,
+        (layer - 4) / 4,
+        (column - 56) / 56,
+        (radius or 0) / 22,
+        (z or 0) / 1550,
+        radius is not None,
+        z is not None,
+    ]
 
 
 def test_features_of_a_hit_are_those_worked_out_by_hand():
-    hits = {"side": [0, 1, 1], "layer": [0, 8, 4], "column": [0, 112, 56], "drift_radius_mm": [22, 0, NAN], "z_mm": [-1550, NAN, 775]}
+    hits = {
+        "side": [0, 1, 1],
+        "layer": [0, 8, 4],
+        "column": [0, 112, 56],
+        "drift_radius_mm": [22, 0, NAN],
+        "z_mm": [-1550, NAN, 775],
+    }
     features, mask = views.sequences(make_events(hits, [0, 3]), max_hits=4)
     assert features.dtype == np.float32 and mask.dtype == bool
     assert mask.tolist() == [[True, True, True, False]]
-    assert features.tolist() == [[[-1, -1, -1, 1, -1, 1, 1], [1, 1, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0.5, 0, 1], [0] * 7]]
+    assert features.tolist() == [
+        [[-1, -1, -1, 1, -1, 1, 1], [1, 1, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0.5, 0, 1], [0] * 7]
+    ]
     assert len(views.SEQUENCE_FEATURES) == 7
 
 
 @pytest.mark.parametrize("max_hits", [0, 1, 3, 128])
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.lists(st.tuples(hits, st.just(NAN) | st.floats(0, 50, width=32)), max_size=6, unique_by=lambda h: h[0][:3]), max_size=4))
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(hits, st.just(NAN) | st.floats(0, 50, width=32)),
+            max_size=6,
+            unique_by=lambda h: h[0][:3],
+        ),
+        max_size=4,
+    )
+)
 def test_sequences_are_the_hits_in_order_and_padding(max_hits, events):
     flat = np.array([(*hit, radius) for event in events for hit, radius in event], float).reshape(-1, 5).T
     columns = dict(zip(("side", "layer", "column", "z_mm", "drift_radius_mm"), flat, strict=True))
@@ -199,7 +251,11 @@ def test_sequences_are_the_hits_in_order_and_padding(max_hits, events):
 def test_values_of_sequences_are_about_minus_one_to_one():
     features, mask = views.sequences(toyhaystack.generate(500, tracks=4, seed=2), max_hits=256)
     assert mask.any(1).all() and np.abs(features).max() < 1.2
-    assert features[mask].min(0)[:3].tolist() == [-1, -1, -1] and features[mask].max(0)[:3].tolist() == [1, 1, 1]
+    assert features[mask].min(0)[:3].tolist() == [-1, -1, -1] and features[mask].max(0)[:3].tolist() == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_an_event_with_too_many_hits_loses_its_last_ones_and_the_next_none():
@@ -218,7 +274,12 @@ def test_an_empty_table_has_no_sequences():
 
 
 def test_owners_are_the_tracks_with_a_hit_in_the_piece():
-    hits = {"side": [1] * 6, "layer": [0, 1, 2, 2, 3, 4], "column": [3, 4, 4, 5, 50, 60], "z_mm": [-1500, -1500, 1499, 0, 0, NAN]}
+    hits = {
+        "side": [1] * 6,
+        "layer": [0, 1, 2, 2, 3, 4],
+        "column": [3, 4, 4, 5, 50, 60],
+        "z_mm": [-1500, -1500, 1499, 0, 0, NAN],
+    }
     hits |= {"track": [0, 1, 0, 2, -1, 1], "second_track": [1, -1, -1, -1, -1, -1]}
     tracks = {"foil_y_mm": [5.0, -5.0, 0.0], "foil_z_mm": [1.0, 3.0, 2.0]}
     events = make_events(hits, [0, 6], tracks, [0, 3])
@@ -227,14 +288,24 @@ def test_owners_are_the_tracks_with_a_hit_in_the_piece():
     assert side.shape == (1, 30, 29, 5)
     front = views.owners(events, "front", n_tracks=2)  # by height: track 0, then 2, then 1, which is too many
     assert lit(front[0]) == {(0, 0, 0), (29, 2, 0), (15, 2, 1), (15, 3, 2)}
-    assert lit(views.owners(events, "top", 113)[0]) == {(0, 0, 2), (0, 0, 0), (1, 0, 0), (2, 0, 2), (2, 0, 1), (3, 0, 4), (4, 0, 0)}
+    assert lit(views.owners(events, "top", 113)[0]) == {
+        (0, 0, 2),
+        (0, 0, 0),
+        (1, 0, 0),
+        (2, 0, 2),
+        (2, 0, 1),
+        (3, 0, 4),
+        (4, 0, 0),
+    }
 
 
 def test_owners_are_segments_where_they_are_told_apart():
     hits = {"side": [1] * 5, "layer": [0, 3, 5, 7, 8], "column": [3, 3, 4, 5, 90], "z_mm": [0.0] * 5}
     hits |= {"track": [0, 0, 1, 1, -1], "second_track": [-1, 1, 0, -1, -1], "segment": [0, 1, 0, 2, 0]}
     events = make_events(hits, [0, 5], {"foil_y_mm": [5.0, -5.0], "n_segments": [2, 3]}, [0, 2])
-    top = views.owners(events, "top", 113, n_segments=2)  # track 1 comes first; its third segment is told as its second
+    top = views.owners(
+        events, "top", 113, n_segments=2
+    )  # track 1 comes first; its third segment is told as its second
     assert lit(top[0]) == {(0, 0, 2), (3, 0, 3), (3, 0, 0), (5, 0, 0), (5, 0, 2), (7, 0, 1), (8, 0, 8)}
 
 
@@ -256,4 +327,6 @@ def test_owners_cover_the_image(name, n_segments):
     owned = views.owners(events, name, n_segments=n_segments)
     labelled = owned.any((1, 2, 3))
     assert labelled.mean() > 0.9
-    np.testing.assert_array_equal(owned.any(-1)[labelled], views.images(events, (name,))[name][labelled, ..., 0])
+    np.testing.assert_array_equal(
+        owned.any(-1)[labelled], views.images(events, (name,))[name][labelled, ..., 0]
+    )

@@ -17,7 +17,9 @@ def expand(paths):
     """
     found = []
     for name in [paths] if isinstance(paths, (str, Path)) else paths:
-        matches = [str(name)] if Path(name).is_file() else sorted(glob.glob(str(name)))  # a file may be called run[1].root
+        matches = (
+            [str(name)] if Path(name).is_file() else sorted(glob.glob(str(name)))
+        )  # a file may be called run[1].root
         if not matches:
             raise ValueError(f"{name}: no such file")
         found += matches
@@ -47,7 +49,8 @@ def reading(path):
 
 @contextmanager
 def open_root(path, **options):
-    """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError that names it.
+    """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError
+    that names it.
 
     Args:
         path: the file. options: of `uproot.open`.
@@ -56,15 +59,17 @@ def open_root(path, **options):
         size, expected = Path(path).stat().st_size, file.file.fEND
         if size < expected:
             raise ValueError(f"truncated, {size} of {expected} bytes")
-        file.file.hook_before_interpret_streamers = _Once("the streamer info is damaged: it names classes that are not in it")
+        file.file.hook_before_interpret_streamers = _Once(
+            "the streamer info is damaged: it names classes that are not in it"
+        )
         yield file
 
 
 class _Once:
     """May be called once.
 
-    uproot looks a class that it does not know up in the streamer info, also while it reads the streamer info: in a damaged file
-    without end, until some finalizer of another object meets the recursion limit.
+    uproot looks a class that it does not know up in the streamer info, also while it reads the streamer info:
+    in a damaged file without end, until some finalizer of another object meets the recursion limit.
     """
 
     def __init__(self, message):
@@ -78,9 +83,15 @@ class _Once:
 
 @contextmanager
 def _classes_restored():
-    """uproot keeps the classes that it makes from a file's streamer info, for all files: those of a damaged one must not outlive it."""
+    """uproot keeps the classes that it makes from a file's streamer info, for all files: those of a damaged
+    one must not outlive it.
+    """
     classes = dict(uproot.classes)
-    versions = [(model.known_versions, dict(model.known_versions)) for model in classes.values() if hasattr(model, "known_versions")]
+    versions = [
+        (model.known_versions, dict(model.known_versions))
+        for model in classes.values()
+        if hasattr(model, "known_versions")
+    ]
     try:
         yield
     finally:
@@ -91,7 +102,10 @@ def _classes_restored():
 
 
 class FileProgress:
-    """A bar over files on the terminal: `within_file(done)` moves it, `next_file()` counts one. A context manager."""
+    """A bar over files on the terminal: `within_file(done)` moves it, `next_file()` counts one.
+
+    A context manager.
+    """
 
     def __init__(self, paths, show):
         self.done, self.bar = 0, Progress(disable=not show, transient=True)

@@ -1,11 +1,13 @@
-"""Read `.brio` files of Falaise and of the acquisition, without Falaise: banks as dictionaries, tracker hits as an event table.
+"""Read `.brio` files of Falaise and of the acquisition, without Falaise: banks as dictionaries, tracker hits
+as an event table.
 
     events = brio.read("run-724.brio")
     for banks in brio.iter_events("reconstructed.brio", banks=["CD", "PTD"]):
         print(len(banks["CD"]["tracker_hits"]), [track["charge"] for track in banks["PTD"]["particles"]])
 
-A `.brio` file is a ROOT file; an entry of its tree `ER` is one event, written as one Boost archive ("eos portable" binary). There is
-no index in it, so the banks of an event, which come in ASCII order, are decoded up to the last one that is wanted.
+A `.brio` file is a ROOT file; an entry of its tree `ER` is one event, written as one Boost archive ("eos
+portable" binary). There is no index in it, so the banks of an event, which come in ASCII order, are decoded
+up to the last one that is wanted.
 
 | bank | content |
 | --- | --- |
@@ -15,22 +17,25 @@ no index in it, so the banks of an event, which come in ASCII order, are decoded
 | SD | true steps of a simulation; those in the tracker (`gg`) know their particle |
 | UDD | digitized hits of the acquisition: times, no drift radius |
 
-`datasets.brio_classes` lists the names inside, as in `banks["CD"]["tracker_hits"][0]["r"]`. A handle is what it points to (None if
-null), what several handles share is one object, properties are a dictionary of their values.
+`datasets.readers.brio_classes` lists the names inside, as in `banks["CD"]["tracker_hits"][0]["r"]`. A handle
+is what it points to (None if null), what several handles share is one object, properties are a dictionary of
+their values.
 
-The event table takes its hits from CD, else UDD, else SD. Where there is SD, `track` counts the particles, primary or secondary, that
-made a true hit in the tracker of that event: 0, 1, ... in the order of their Geant4 numbers. `n_tracks` is how many they are, even if
-the detector missed all hits of one; delta electrons count, so it is often more than the number of decay products. A hit belongs to the
-particle that came nearest to its wire, `second_track` is the next one, and both are -1 in a cell without true steps. Without SD,
-`n_tracks` and `track` are -1. So they are, with one warning a file, where a class that is not described here stands between CD and SD:
-in PTD a trajectory that is no straight line does.
+The event table takes its hits from CD, else UDD, else SD. Where there is SD, `track` counts the particles,
+primary or secondary, that made a true hit in the tracker of that event: 0, 1, ... in the order of their
+Geant4 numbers. `n_tracks` is how many they are, even if the detector missed all hits of one; delta electrons
+count, so it is often more than the number of decay products. A hit belongs to the particle that came nearest
+to its wire, `second_track` is the next one, and both are -1 in a cell without true steps. Without SD,
+`n_tracks` and `track` are -1. So they are, with one warning a file, where a class that is not described here
+stands between CD and SD: in PTD a trajectory that is no straight line does.
 
 A hit without a usable measurement stays, with NaN for the value and its error:
 
 - radius: UDD knows none; in CD one that is outside the range of the event table;
-- height: in CD both cathodes missing, where Falaise's simulation writes 0 (of one alone it computes a height, with a larger error), or
-  outside the range of the event table; in UDD a cathode missing or before the anode. UDD's heights are those of `drift.height_mm`, as
-  TKEvent's and those of Falaise for real data, which use the effective length of the wire.
+- height: in CD both cathodes missing, where Falaise's simulation writes 0 (of one alone it computes a height,
+  with a larger error), or outside the range of the event table; in UDD a cathode missing or before the anode.
+  UDD's heights are those of `drift.height_mm`, as TKEvent's and those of Falaise for real data, which use the
+  effective length of the wire.
 """
 
 import warnings
@@ -40,12 +45,12 @@ from math import hypot, inf, isnan, nan
 import numpy as np
 import uproot
 
-from datasets import files
-from datasets.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
-from datasets.brio_classes import BANKS, BASE, PROPERTIES
 from datasets.drift import CALO_DELAY_NS, LONGEST_DRIFT_NS, drift_radius_mm, height_mm, time_since_calorimeter
 from datasets.events import HIT_FIELDS, concatenate, make_events
 from datasets.geometry import GAMMA_VETO, MAIN_WALL, X_WALL, block_face_mm, wire_x_mm, wire_y_mm
+from datasets.readers import files
+from datasets.readers.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
+from datasets.readers.brio_classes import BANKS, BASE, PROPERTIES
 
 TRACKER_TICK_NS, CALO_TICK_NS = 12.5, 6.25
 NO_CATHODE = 4 | 8  # the traits of a calibrated hit that miss the bottom and the top one
@@ -59,31 +64,38 @@ CALO_STEPS = ("calo", "xcalo", "gveto")
 
 # What is known of a hit beside the event table: name -> value where it is not known
 DETAILS = {
-    **dict.fromkeys(("sigma_r_mm", "sigma_z_mm", "anode_time_ns", "bottom_time_ns", "top_time_ns", "delayed_time_ns"), nan),
+    **dict.fromkeys(
+        ("sigma_r_mm", "sigma_z_mm", "anode_time_ns", "bottom_time_ns", "top_time_ns", "delayed_time_ns"), nan
+    ),
     "cluster": -1,
 }
 HIT_COLUMNS = {
-    name: (np.int64 if np.dtype(dtype).kind == "i" else np.float64, default) for name, (dtype, default, *_) in HIT_FIELDS.items()
+    name: (np.int64 if np.dtype(dtype).kind == "i" else np.float64, default)
+    for name, (dtype, default, *_) in HIT_FIELDS.items()
 }
-HIT_COLUMNS |= {name: (np.int64 if name == "cluster" else np.float64, default) for name, default in DETAILS.items()}
+HIT_COLUMNS |= {
+    name: (np.int64 if name == "cluster" else np.float64, default) for name, default in DETAILS.items()
+}
 WORDS = {"hits": {"column": "row", "drift_radius_mm": "r", "z_mm": "z"}}  # of the file, for errors
 RAW = uproot.AsJagged(uproot.AsDtype("u1"))
 TOBJECT_SIZE = 10  # version, id, bits
 
 
-# ---- bytes to banks ------------------------------------------------------------------------------------------------------------
+# ---- bytes to banks ----------------------------------------------------------------------------------------
 
 
 def iter_events(path, banks=None, waveforms=False):
     """The banks of a file, an event at a time, in bounded memory.
 
     Args:
-        path: the file. banks: names of those to give, where the event has them; None: all. Fewer is faster, CD alone much faster.
+        path: the file. banks: names of those to give, where the event has them; None: all. Fewer is faster,
+            CD alone much faster.
         waveforms: decode the waveforms in UDD too, (sample,) int16; otherwise they are None.
     Yields:
         name of a bank -> its content, as dictionaries, lists, tuples and numbers.
     Raises:
-        ValueError: a file that is damaged or holds something unknown; names the file, the entry, the class and its version.
+        ValueError: a file that is damaged or holds something unknown; names the file, the entry, the class
+            and its version.
     """
     yield from _each_entry(path, lambda entry, raw: decode(raw, banks, waveforms))
 
@@ -104,7 +116,9 @@ def _entries(file, name):
     """(entry, bytes, fraction of the file that is read) of a tree, a basket at a time."""
     if name not in file:
         raise ValueError(f"no tree {name}, only {file.keys()}")
-    branch = file[name].branches[-1]  # there is one, called after what it holds; in files of uproot a counter comes first
+    branch = file[name].branches[
+        -1
+    ]  # there is one, called after what it holds; in files of uproot a counter comes first
     offsets = branch.entry_offsets
     if offsets[-1] != file[name].num_entries or any(start > stop for start, stop in pairwise(offsets)):
         raise ValueError(f"tree {name}: baskets of {offsets[-1]} entries, {file[name].num_entries} expected")
@@ -129,19 +143,27 @@ def _each_entry(path, function, progress=lambda fraction: None, tree="ER"):
 
 
 def archive_of(raw, expected):
-    """The archive in an entry: ROOT's `brio_record` is a TObject, a class name, a tag and a length, without byte counts.
+    """The archive in an entry: ROOT's `brio_record` is a TObject, a class name, a tag and a length, without
+    byte counts.
 
     Args:
         raw: bytes of the entry. expected: the class name.
     """
     start = TOBJECT_SIZE + 1
     long = raw[start - 1 : start] == b"\xff"
-    length = int.from_bytes(raw[start : start + 4], "big") if long else raw[start - 1] if len(raw) >= start else 0
+    length = (
+        int.from_bytes(raw[start : start + 4], "big") if long else raw[start - 1] if len(raw) >= start else 0
+    )
     start += 4 * long
     name, start = raw[start : start + length], start + length
-    tag, size = int.from_bytes(raw[start : start + 4], "big"), int.from_bytes(raw[start + 4 : start + 8], "big")
+    tag, size = (
+        int.from_bytes(raw[start : start + 4], "big"),
+        int.from_bytes(raw[start + 4 : start + 8], "big"),
+    )
     if raw[:2] != b"\0\1" or name != expected.encode() or tag or size != len(raw) - start - 8:
-        raise Unreadable(f"no record of {expected}: {name[:40]!r}, tag {tag}, {size} of {len(raw) - start - 8} bytes")
+        raise Unreadable(
+            f"no record of {expected}: {name[:40]!r}, tag {tag}, {size} of {len(raw) - start - 8} bytes"
+        )
     return raw[start + 8 :]
 
 
@@ -157,7 +179,8 @@ class _Event(Archive):
     """The archive of an event in the bytes of its entry.
 
     Attributes:
-        banks: name -> content of those decoded so far, null pointers left out; bank: name of the last one met.
+        banks: name -> content of those decoded so far, null pointers left out; bank: name of the last one
+            met.
         wanted: function of `banks` that gives the names of those to read, None for all.
     """
 
@@ -205,20 +228,28 @@ CONTENTS = {name: pointer(kind, abstract=True) for name, kind in BANKS.items()}
 ANY_CONTENT = pointer(*BANKS.values(), abstract=True)
 ENTRY = record("entry", 0, ("description", string), ("flags", Archive.integer), ("content", _content))
 BANK = Class("pair<string,entry>", 0, _bank)
-THINGS = record("things", 1, BASE, ("name", string), ("description", string), ("banks", Class("map<string,entry>", 0, _banks)))
+THINGS = record(
+    "things",
+    1,
+    BASE,
+    ("name", string),
+    ("description", string),
+    ("banks", Class("map<string,entry>", 0, _banks)),
+)
 
 
-# ---- banks to hits -------------------------------------------------------------------------------------------------------------
+# ---- banks to hits -----------------------------------------------------------------------------------------
 
 
 def stream(paths, chunk=1000, progress=False, truth=True, drift_model=None):
     """Event tables of files, some events at a time, in bounded memory.
 
     Args:
-        paths: a file, a glob, or a list of them. chunk: number of events in a table. progress: draw a bar on the terminal.
+        paths: a file, a glob, or a list of them. chunk: number of events in a table. progress: draw a bar on
+            the terminal.
         truth: False leaves out the owners of the hits in CD: faster, and later banks may hold anything.
-        drift_model: "manchester" or "betsy" computes the radii of real hits, in UDD, from the time since the nearest calorimeter hit
-            that was before; without one they are unknown.
+        drift_model: "manchester" or "betsy" computes the radii of real hits, in UDD, from the time since the
+            nearest calorimeter hit that was before; without one they are unknown.
     Yields:
         Events; `tracks` is empty.
     Raises:
@@ -239,10 +270,12 @@ def stream_details(paths, chunk=1000, progress=False, truth=True, drift_model=No
     Yields:
         (Events, details): details is name -> (hit,) array, in the order of the hits in the table:
         sigma_r_mm, sigma_z_mm: errors (CD);
-        anode_time_ns: when the anode's signal began, in UDD by the clock of `calo_hits`; in CD the drift time of simulated hits;
+        anode_time_ns: when the anode's signal began, in UDD by the clock of `calo_hits`; in CD the drift time
+            of simulated hits;
         bottom_time_ns, top_time_ns: when the plasma reached the cathodes, after the anode (UDD);
         delayed_time_ns: of delayed hits (CD); NaN where a time or an error is not known;
-        cluster: index in `clusters` of the hit's first cluster, -1 for none (CD and TCD, not with `truth=False`).
+        cluster: index in `clusters` of the hit's first cluster, -1 for none (CD and TCD, not with
+            `truth=False`).
     """
     if drift_model is not None:
         drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
@@ -257,12 +290,17 @@ def stream_details(paths, chunk=1000, progress=False, truth=True, drift_model=No
 
 
 def _rows(path, truth, drift_model, progress):
-    """(hits, (n_tracks, run, event)) of each entry; the first one with labels that cannot be read gives a warning."""
+    """(hits, (n_tracks, run, event)) of each entry; the first one with labels that cannot be read gives a
+    warning.
+    """
     warned = False
     entries = _each_entry(path, lambda entry, raw: _event_row(entry, raw, truth, drift_model), progress)
     for entry, (hits, numbers, unknown) in enumerate(entries):
         if unknown and not warned:
-            warnings.warn(f"{path}: entry {entry}: {unknown}; labels behind it are unknown, there and in events like it", stacklevel=2)
+            warnings.warn(
+                f"{path}: entry {entry}: {unknown}; labels behind it are unknown, there and in events like it",
+                stacklevel=2,
+            )
             warned = True
         yield hits, numbers
 
@@ -278,7 +316,9 @@ def _event_row(entry, raw, truth, drift_model):
 
 
 def _hit_banks(raw, truth):
-    """The banks of an entry that hits and labels need, and the error if a class that nobody described hides some of the labels."""
+    """The banks of an entry that hits and labels need, and the error if a class that nobody described hides
+    some of the labels.
+    """
 
     def wanted(found):
         if "CD" not in found:
@@ -296,11 +336,17 @@ def _hit_banks(raw, truth):
 
 
 def _drift_radius_mm(hits, calo, drift_model):
-    """(hit,) radii of the real hits of one event, NaN without a calorimeter hit before or where that is too long ago."""
-    place = np.column_stack([wire_x_mm(hits["side"], hits["layer"]), wire_y_mm(hits["column"]), np.nan_to_num(hits["z_mm"])])
+    """(hit,) radii of the real hits of one event, NaN without a calorimeter hit before or where that is too
+    long ago.
+    """
+    place = np.column_stack(
+        [wire_x_mm(hits["side"], hits["layer"]), wire_y_mm(hits["column"]), np.nan_to_num(hits["z_mm"])]
+    )
     blocks = block_face_mm(*(calo[name] for name in ("calo_type", "side", "wall", "column", "row")))
     of_hits, of_blocks = np.array([0, len(place)]), np.array([0, len(blocks)])
-    time = time_since_calorimeter(place, hits["anode_time_ns"], of_hits, blocks, calo["time_ns"], of_blocks, CALO_DELAY_NS)
+    time = time_since_calorimeter(
+        place, hits["anode_time_ns"], of_hits, blocks, calo["time_ns"], of_blocks, CALO_DELAY_NS
+    )
     return drift_radius_mm(np.where(time <= LONGEST_DRIFT_NS, time, np.nan), drift_model)
 
 
@@ -318,26 +364,45 @@ def tracker_hits(banks):
     """Tracker hits of one event, one a cell, in the order of the bank.
 
     Args:
-        banks: hits are taken from CD, else UDD, else SD, owners from SD, clusters from TCD, as far as they are there.
+        banks: hits are taken from CD, else UDD, else SD, owners from SD, clusters from TCD, as far as they
+            are there.
     Returns:
-        (hits, n_tracks): name -> (hit,) array, the hit fields of the event table (ranges not checked yet) and the details of
-        `stream_details`; number of particles in the tracker, -1 without SD.
+        (hits, n_tracks): name -> (hit,) array, the hit fields of the event table (ranges not checked yet) and
+        the details of `stream_details`; number of particles in the tracker, -1 without SD.
     """
     owners, n_tracks = _owners(banks)
-    label = {tuple(cell): i for i, cells in reversed(list(enumerate(clusters(banks)))) for cell in cells.tolist()}
+    label = {
+        tuple(cell): i for i, cells in reversed(list(enumerate(clusters(banks)))) for cell in cells.tolist()
+    }
     rows = []
     for cell, fields in _one_a_cell(banks).items():
         track, second_track = (owners.get(cell, []) + [-1, -1])[:2]
         place = dict(zip(("side", "layer", "column"), cell, strict=True))
-        rows.append({**DETAILS, **fields, **place, "track": track, "second_track": second_track, "cluster": label.get(cell, -1)})
-    columns = {name: np.array([row.get(name, default) for row in rows], type_) for name, (type_, default) in HIT_COLUMNS.items()}
+        rows.append(
+            {
+                **DETAILS,
+                **fields,
+                **place,
+                "track": track,
+                "second_track": second_track,
+                "cluster": label.get(cell, -1),
+            }
+        )
+    columns = {
+        name: np.array([row.get(name, default) for row in rows], type_)
+        for name, (type_, default) in HIT_COLUMNS.items()
+    }
     return columns, n_tracks
 
 
 def _one_a_cell(banks):
     """Cell -> fields of its hit: that with the smallest radius, of the earliest time if none is known."""
     kept = {}
-    for bank, key, fields_of in (("CD", "tracker_hits", _calibrated), ("UDD", "tracker_hits", _digitized), ("SD", "gg", _true)):
+    for bank, key, fields_of in (
+        ("CD", "tracker_hits", _calibrated),
+        ("UDD", "tracker_hits", _digitized),
+        ("SD", "gg", _true),
+    ):
         if bank not in banks:
             continue
         for hit in _hits(banks, bank, key):
@@ -364,7 +429,11 @@ def _cell(hit):
 
 def _calibrated(hit):
     r, sigma_r = _possible("drift_radius_mm", hit["r"], hit["sigma_r"])
-    z, sigma_z = (nan, nan) if hit["traits"] & NO_CATHODE == NO_CATHODE else _possible("z_mm", hit["z"], hit["sigma_z"])
+    z, sigma_z = (
+        (nan, nan)
+        if hit["traits"] & NO_CATHODE == NO_CATHODE
+        else _possible("z_mm", hit["z"], hit["sigma_z"])
+    )
     return {
         "drift_radius_mm": r,
         "sigma_r_mm": sigma_r,
@@ -382,7 +451,10 @@ def _possible(field, value, error):
 
 
 def _digitized(hit):
-    """Times of a cell; if it fired more than once, those of the first time. The acquisition writes -2^63 or 0 for a missing one."""
+    """Times of a cell; if it fired more than once, those of the first time.
+
+    The acquisition writes -2^63 or 0 for a missing one.
+    """
     fired = [gg for gg in hit["times"] if gg["anode"] and gg["anode"][0] > 0]
     if not fired:
         return {}
@@ -408,7 +480,9 @@ def _number(hit, name):
 
 
 def _particle(step):
-    """Geant4 number of the particle, None if the file does not say; Falaise moved it from the properties to a field."""
+    """Geant4 number of the particle, None if the file does not say; Falaise moved it from the properties to a
+    field.
+    """
     number = step.get("track_id", step.get("properties", {}).get("track.id"))
     return number if isinstance(number, int) else None
 
@@ -420,7 +494,9 @@ def _rank(fields):
 
 
 def _owners(banks):
-    """Cell -> particles of SD, nearest first, counted 0, 1, ... in their event; and how many there are, -1 if that is not known."""
+    """Cell -> particles of SD, nearest first, counted 0, 1, ... in their event; and how many there are, -1 if
+    that is not known.
+    """
     if "SD" not in banks:
         return {}, -1
     steps = _hits(banks, "SD", "gg")
@@ -434,7 +510,8 @@ def _owners(banks):
 
 
 def clusters(banks):
-    """Clusters that Falaise found, from TCD's default solution: (hit, 3) int arrays, the cells (side, layer, column).
+    """Clusters that Falaise found, from TCD's default solution: (hit, 3) int arrays, the cells (side, layer,
+    column).
 
     A hit may be in several clusters.
     """
@@ -447,21 +524,33 @@ def calo_hits(banks):
     """Calorimeter hits of one event.
 
     Args:
-        banks: the event's banks; CD, else UDD (no calibrated energy), else SD (energies of a block's steps added, first time).
+        banks: the event's banks; CD, else UDD (no calibrated energy), else SD (energies of a block's steps
+            added, first time).
     Returns:
-        name -> (hit,) array: calo_type (0 main wall, 1 X-wall, 2 gamma veto), side, wall, column, row (-1 where there is none),
-        energy_mev, sigma_energy_mev, time_ns, sigma_time_ns (NaN where unknown).
+        name -> (hit,) array: calo_type (0 main wall, 1 X-wall, 2 gamma veto), side, wall, column, row (-1
+        where there is none), energy_mev, sigma_energy_mev, time_ns, sigma_time_ns (NaN where unknown).
     """
     if "CD" in banks:
-        hits = [(hit, hit["E"], hit["sigma_E"], hit["t"], hit["sigma_t"]) for hit in _hits(banks, "CD", "calorimeter_hits")]
+        hits = [
+            (hit, hit["E"], hit["sigma_E"], hit["t"], hit["sigma_t"])
+            for hit in _hits(banks, "CD", "calorimeter_hits")
+        ]
     elif "UDD" in banks:
-        hits = [(hit, nan, nan, hit["timestamp"] * CALO_TICK_NS, nan) for hit in _hits(banks, "UDD", "calorimeter_hits")]
+        hits = [
+            (hit, nan, nan, hit["timestamp"] * CALO_TICK_NS, nan)
+            for hit in _hits(banks, "UDD", "calorimeter_hits")
+        ]
     else:
         hits = [(step, energy, nan, time, nan) for step, energy, time in _calo_steps(banks)]
     addresses = [_block(hit) for hit, *_ in hits]
-    columns = {name: np.array([a[i] for a in addresses], np.int64) for i, name in enumerate(("calo_type", "side", "wall", "column", "row"))}
+    columns = {
+        name: np.array([a[i] for a in addresses], np.int64)
+        for i, name in enumerate(("calo_type", "side", "wall", "column", "row"))
+    }
     values = ("energy_mev", "sigma_energy_mev", "time_ns", "sigma_time_ns")
-    return columns | {name: np.array([hit[i] for hit in hits], np.float64) for i, name in enumerate(values, 1)}
+    return columns | {
+        name: np.array([hit[i] for hit in hits], np.float64) for i, name in enumerate(values, 1)
+    }
 
 
 def _calo_steps(banks):
@@ -469,8 +558,14 @@ def _calo_steps(banks):
     blocks = {}
     for step in (step for kind in CALO_STEPS for step in (_hits(banks, "SD", kind) if "SD" in banks else [])):
         _, energy, time = blocks.get(_block(step), (step, 0.0, inf))
-        blocks[_block(step)] = step, energy + step.get("energy_deposit", 0.0), min(time, step.get("time_start", inf))
-    return [(step, energy, time if time < inf else nan) for step, energy, time in blocks.values() if energy > 0]
+        blocks[_block(step)] = (
+            step,
+            energy + step.get("energy_deposit", 0.0),
+            min(time, step.get("time_start", inf)),
+        )
+    return [
+        (step, energy, time if time < inf else nan) for step, energy, time in blocks.values() if energy > 0
+    ]
 
 
 def _block(hit):

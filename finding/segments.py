@@ -1,15 +1,19 @@
-"""Straight segments in the top view with a height along them: distances, fits, extents, and which segments continue which.
+"""Straight segments in the top view with a height along them: distances, fits, extents, and which segments
+continue which.
 
-A segment is a column of a (5, segment) array: angle, offset, t0, z0, slope. Its unit normal is n = (cos angle, sin angle), its direction
-u = (sin angle, -cos angle) points away from the foil (angle in 0..pi). Points of its line have n p = offset; t = u p is the way along it,
-in mm, and the height is z0 + slope (t - t0), NaN where no height was measured.
+A segment is a column of a (5, segment) array: angle, offset, t0, z0, slope. Its unit normal is n = (cos
+angle, sin angle), its direction u = (sin angle, -cos angle) points away from the foil (angle in 0..pi).
+Points of its line have n p = offset; t = u p is the way along it, in mm, and the height is z0 + slope (t -
+t0), NaN where no height was measured.
 """
 
 import numpy as np
 
 from datasets.geometry import CELL_RADIUS_MM
 
-_UNKNOWN_WEIGHT = 0.01  # of a hit without a radius: the wire is 22 / sqrt(3) mm from the line, against about 1.3 mm
+_UNKNOWN_WEIGHT = (
+    0.01  # of a hit without a radius: the wire is 22 / sqrt(3) mm from the line, against about 1.3 mm
+)
 _FIT_STEPS = 2
 
 
@@ -17,11 +21,13 @@ def distances(segments, index, hits, use_radii=True):
     """How far hits are from segments.
 
     Args:
-        segments: (5, segment). index: (hit,) segment each hit is compared with. hits: Hits of the same length.
+        segments: (5, segment). index: (hit,) segment each hit is compared with. hits: Hits of the same
+            length.
         use_radii: False treats the drift radii as unknown.
     Returns:
-        (off, height, t), each (hit,) in mm: distance of the line from the drift circle, or where there is no radius the distance
-        from the wire beyond what a cell allows; difference of the heights, 0 where either is unknown; way along the line.
+        (off, height, t), each (hit,) in mm: distance of the line from the drift circle, or where there is no
+        radius the distance from the wire beyond what a cell allows; difference of the heights, 0 where either
+        is unknown; way along the line.
     """
     angle, offset, t0, z0, slope = segments[:, index]
     cos, sin = np.cos(angle), np.sin(angle)
@@ -35,7 +41,8 @@ def distances(segments, index, hits, use_radii=True):
 
 
 def fit(segments, index, hits, use_radii=True, steps=_FIT_STEPS):
-    """Least squares fit of all segments to their hits at once, near where they are; each hit stays on the side of the line it is on.
+    """Least squares fit of all segments to their hits at once, near where they are; each hit stays on the
+    side of the line it is on.
 
     Args:
         segments: (5, segment) start. index: (hit,) segment of each hit. hits: Hits.
@@ -64,7 +71,9 @@ def fit(segments, index, hits, use_radii=True, steps=_FIT_STEPS):
         spread = total(weight * t * t)
         turn = total(weight * t * (distance - signed)) / np.where(spread > 0, spread, 1.0)
         angle = np.where(some, angle + np.clip(turn, -0.5, 0.5), angle)
-        offset = np.where(some, np.cos(angle) * mean_x + np.sin(angle) * mean_y - total(weight * signed) / over, offset)
+        offset = np.where(
+            some, np.cos(angle) * mean_x + np.sin(angle) * mean_y - total(weight * signed) / over, offset
+        )
     angle, offset = _away_from_foil(angle, offset)
     t = np.sin(angle)[index] * hits.x - np.cos(angle)[index] * hits.y
     t0, z0, slope = _fit_heights(t, hits.z, total, index)
@@ -92,7 +101,9 @@ def _fit_heights(t, z, total, index):
 
 
 def through_wires(index, hits, n):
-    """(5, n) segments through the wires of their hits: the main axis of each cloud of points, and its heights."""
+    """(5, n) segments through the wires of their hits: the main axis of each cloud of points, and its
+    heights.
+    """
     total = lambda values: np.bincount(index, values, n)  # noqa: E731
     over = np.maximum(total(np.ones(len(index))), 1)
     mean_x, mean_y = total(hits.x) / over, total(hits.y) / over
@@ -105,12 +116,16 @@ def through_wires(index, hits, n):
 
 
 def fit_clusters(index, hits, n):
-    """(5, n) segments of clusters of hits whose line is not known yet: through the wires first, then tangent to the circles."""
+    """(5, n) segments of clusters of hits whose line is not known yet: through the wires first, then tangent
+    to the circles.
+    """
     return fit(through_wires(index, hits, n), index, hits, steps=3)
 
 
 def extents(segments, index, hits):
-    """(first t, last t), each (segment,): where the hits of a segment begin and end along it; (inf, -inf) without hits."""
+    """(first t, last t), each (segment,): where the hits of a segment begin and end along it; (inf, -inf)
+    without hits.
+    """
     t = np.sin(segments[0])[index] * hits.x - np.cos(segments[0])[index] * hits.y
     first, last = np.full(segments.shape[1], np.inf), np.full(segments.shape[1], -np.inf)
     np.minimum.at(first, index, t)
@@ -122,7 +137,8 @@ def in_runs(group, t, max_gap_mm, min_hits):
     """Which hits of each group lie in runs without a gap that are long enough.
 
     Args:
-        group: (hit,) int. t: (hit,) way along the group's line, mm. max_gap_mm: largest step within a run. min_hits: of a run.
+        group: (hit,) int. t: (hit,) way along the group's line, mm. max_gap_mm: largest step within a run.
+            min_hits: of a run.
     Returns:
         (hit,) bool.
     """
@@ -136,16 +152,23 @@ def in_runs(group, t, max_gap_mm, min_hits):
     return kept
 
 
-def continuation(before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, height_mm=250.0, kink_degrees=30.0):
-    """Does a segment go on where another ends? Both lines must meet, in the top view and in height, near the gap between them.
+def continuation(
+    before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, height_mm=250.0, kink_degrees=30.0
+):
+    """Does a segment go on where another ends? Both lines must meet, in the top view and in height, near the
+    gap between them.
 
     Args:
-        before, after: (segments (5, pair), first t (pair,), last t (pair,)) as of `extents`; `before` is the one nearer the foil.
-        margin_mm: how far the meeting point may lie within either, and how far they may overlap: at a small kink the first line takes
-            some of the hits beyond it. gap_mm: largest way from the end of one to the other.
-        off_mm, height_mm: largest distance where they meet. kink_degrees: largest angle between the two in the top view.
+        before, after: (segments (5, pair), first t (pair,), last t (pair,)) as of `extents`; `before` is the
+            one nearer the foil.
+        margin_mm: how far the meeting point may lie within either, and how far they may overlap: at a small
+            kink the first line takes some of the hits beyond it. gap_mm: largest way from the end of one to
+            the other.
+        off_mm, height_mm: largest distance where they meet. kink_degrees: largest angle between the two in
+            the top view.
     Returns:
-        (pair,) float: 0 for a perfect match, rising to 2 at the limits, infinity where they do not belong together.
+        (pair,) float: 0 for a perfect match, rising to 2 at the limits, infinity where they do not belong
+            together.
     """
     (a, _, a_last), (b, b_first, b_last) = before, after
     turn = (b[0] - a[0] + np.pi / 2) % np.pi - np.pi / 2
@@ -162,7 +185,9 @@ def continuation(before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, heig
     low, high = np.minimum(a_last, s0) - margin_mm, np.maximum(a_last, s0) + margin_mm
     meet = np.clip(np.where(np.isfinite(crossing), crossing, (a_last + s0) / 2), low, high)
     off = np.abs(w0 + slope * (meet - s0))
-    height = np.abs(a[3] + a[4] * (meet - a[2]) - b[3] - b[4] * (b_first + (meet - s0) * (b_last - b_first) / step - b[2]))
+    height = np.abs(
+        a[3] + a[4] * (meet - a[2]) - b[3] - b[4] * (b_first + (meet - s0) * (b_last - b_first) / step - b[2])
+    )
     height = np.where(np.isfinite(height), height, 0.0)
     # one ends where the other begins
     in_order = (s0 > a_last - margin_mm) & (s1 > a_last) & (s0 - a_last < gap_mm)

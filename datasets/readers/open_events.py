@@ -8,10 +8,16 @@
 | brio | Falaise and the acquisition |
 """
 
-from datasets import brio, drift, files, geometry, hit_tree, tkevent
+from datasets import drift, geometry
 from datasets.events import concatenate
+from datasets.readers import brio, files, hit_tree, tkevent
 
-READERS = {"my_generator": hit_tree.stream, "toyhaystack": hit_tree.stream, "tkevent": tkevent.stream, "brio": brio.stream}
+READERS = {
+    "my_generator": hit_tree.stream,
+    "toyhaystack": hit_tree.stream,
+    "tkevent": tkevent.stream,
+    "brio": brio.stream,
+}
 
 # Distance of the wires of layer 0 from the foil in the events of each kind
 FIRST_WIRE_MM = {
@@ -48,8 +54,8 @@ def stream(paths, progress=False, on_file=None, drift_model=None):
     Args:
         paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
         on_file: function (path, kind), called when a file is opened.
-        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii (and, of TKEvent files,
-            heights) from the timestamps.
+        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii
+            (and, of TKEvent files, heights) from the timestamps.
     Yields:
         Events.
     Raises:
@@ -57,7 +63,9 @@ def stream(paths, progress=False, on_file=None, drift_model=None):
     """
     if drift_model is not None:
         drift.drift_radius_mm(0, drift_model)  # a wrong one is said at once, as a wrong file is
-    found = [(path, kind_of(path)) for path in files.expand(paths)]  # all of them first: a wrong name must not surface after an hour
+    found = [
+        (path, kind_of(path)) for path in files.expand(paths)
+    ]  # all of them first: a wrong name must not surface after an hour
     for path, kind in found:
         if on_file:
             on_file(path, kind)

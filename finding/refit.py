@@ -1,8 +1,10 @@
-"""From what the network says of each hit to tracks: lines are found among the hits, and every hit is asked which it belongs to.
+"""From what the network says of each hit to tracks: lines are found among the hits, and every hit is asked
+which it belongs to.
 
-The network sees what belongs together; the drift radii know to a millimetre where a line runs. Both speak as probabilities: a hit goes
-to the line, or to none, for which the network's probability and the line's likelihood are most probable together. A hit whose radius
-no line explains may hide one that was farther from its wire: a cell gives one hit.
+The network sees what belongs together; the drift radii know to a millimetre where a line runs. Both speak as
+probabilities: a hit goes to the line, or to none, for which the network's probability and the line's
+likelihood are most probable together. A hit whose radius no line explains may hide one that was farther from
+its wire: a cell gives one hit.
 """
 
 from dataclasses import dataclass
@@ -11,15 +13,27 @@ import numpy as np
 
 from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_MM, CELL_RADIUS_MM, HALF_HEIGHT_MM, TOY_FIRST_WIRE_MM
-from fitting import peeling, ransac
-from fitting import segments as seg
-from fitting.tracks import finder_hits, number_tracks
+from finding import peeling, ransac
+from finding import segments as seg
+from finding.labels import finder_hits, number_tracks
 
 LINES = peeling.Tolerances(rounds=8)
 N_PAIRS = 20
 SIGMA_MORE_MM = 0.2  # of a fitted line
-MEET = {"margin_mm": 300.0, "gap_mm": 350.0, "off_mm": 60.0, "height_mm": 500.0, "kink_degrees": 90.0}  # lines that may be one track
-SAME = (0.05, 0.1, 0.5, 0.7, 0.9)  # other probabilities than the usual one from which on lines that meet are one track
+MEET = {
+    "margin_mm": 300.0,
+    "gap_mm": 350.0,
+    "off_mm": 60.0,
+    "height_mm": 500.0,
+    "kink_degrees": 90.0,
+}  # lines that may be one track
+SAME = (
+    0.05,
+    0.1,
+    0.5,
+    0.7,
+    0.9,
+)  # other probabilities than the usual one from which on lines that meet are one track
 
 
 @dataclass(frozen=True)
@@ -30,12 +44,15 @@ class Constants:
         sure: probability of noise from which on no line is looked for through a hit.
         radius_scale, sigma_z_mm: errors of radii, in sigma_r(r), and of heights.
         odd: share of a track's hits whose radius fits no Gaussian; a tenth of it those whose height does not.
-        covered: density of the radii and heights of nearer hits that hide a track's own, relative to that of noise.
+        covered: density of the radii and heights of nearer hits that hide a track's own, relative to that of
+            noise.
         near_mm: how far beyond its hits a line goes on for sure, which tells whether two lines meet.
-        far_mm, far_share: how far it may take a hit, so many mm and so much of its length: other tracks may hide the hits between.
+        far_mm, far_share: how far it may take a hit, so many mm and so much of its length: other tracks may
+            hide the hits between.
         same: probability from which on lines that meet are one track, with a kink.
-        first_layers: but a line with a hit in that many layers starts a track of its own. Both hold unless the network finds the number
-            of tracks that one of SAME, or none of this, gives `doubt` times more probable.
+        first_layers: but a line with a hit in that many layers starts a track of its own. Both hold unless
+            the network finds the number of tracks that one of SAME, or none of this, gives `doubt` times more
+            probable.
     """
 
     sure: float = 0.95
@@ -55,7 +72,8 @@ def labels_of(events, track):
     """Each hit goes to its most probable track, or to none: the network alone.
 
     Args:
-        events: Events. track: (hit, n_tracks + 1) probabilities, last of none, as `datasets.clustering.predict` gives them.
+        events: Events. track: (hit, n_tracks + 1) probabilities, last of none, as
+            `datasets.clustering.predict` gives them.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
@@ -65,12 +83,13 @@ def labels_of(events, track):
 def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0, constants=Constants()):
     """Tracks from the network's probabilities and straight lines.
 
-    Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's hits together is what it
-    says of the line: which track it is a part of. Then each hit is asked again, with all lines of its side; and lines that meet are
-    one track, with a kink, where the network sees one.
+    Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's
+    hits together is what it says of the line: which track it is a part of. Then each hit is asked again, with
+    all lines of its side; and lines that meet are one track, with a kink, where the network sees one.
 
     Args:
-        events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers of tracks on a side.
+        events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers
+            of tracks on a side.
         first_wire_mm: distance of the wires of layer 0 from the foil. seed: of RANSAC. constants: Constants.
     Returns:
         (hit,) int16, -1 for hits left out.
@@ -105,7 +124,13 @@ def _probability_of_count(hits, segment, joined, n_tracks):
 def _opinion(segment, track, n_segments):
     """(segment, n_slots): which of the tracks it found the network takes each segment for; rows sum to 1."""
     mine = np.flatnonzero(segment >= 0)
-    total = np.stack([np.bincount(segment[mine], track[mine, slot], n_segments) for slot in range(track.shape[1] - 1)], 1) + 1e-9
+    total = (
+        np.stack(
+            [np.bincount(segment[mine], track[mine, slot], n_segments) for slot in range(track.shape[1] - 1)],
+            1,
+        )
+        + 1e-9
+    )
     return total / total.sum(1, keepdims=True)
 
 
@@ -113,7 +138,8 @@ def _ask(hits, segments, segment, track, constants):
     """Fit the segments again and give each hit to the most probable one, or to none.
 
     Returns:
-        segments (5, segment); near (hit,) index into them, -1 for none, when they end with their hits; far (hit,) when they go on.
+        segments (5, segment); near (hit,) index into them, -1 for none, when they end with their hits; far
+        (hit,) when they go on.
     """
     mine = np.flatnonzero(segment >= 0)
     own = peeling.take(hits, mine)
@@ -124,17 +150,24 @@ def _ask(hits, segments, segment, track, constants):
     opinion = _opinion(segment, track, segments.shape[1])
     hit, which = peeling.pairs_in_group(hits.group, group, segment, hits.n_groups)
     cos, sin = np.cos(segments[0]), np.sin(segments[0])
-    passes = np.abs(cos[which] * hits.x[hit] + sin[which] * hits.y[hit] - segments[1, which]) < CELL_MM  # the others are not worth the rest
+    passes = (
+        np.abs(cos[which] * hits.x[hit] + sin[which] * hits.y[hit] - segments[1, which]) < CELL_MM
+    )  # the others are not worth the rest
     hit, which = hit[passes], which[passes]
     likelihood, t = _likelihood(segments, which, peeling.take(hits, hit), constants)
     score = (track[hit, :-1] * opinion[which]).sum(1) * likelihood
     beyond = np.maximum(first[which] - t, t - last[which])
     reaches = (constants.near_mm, constants.far_mm + constants.far_share * (last - first)[which])
-    return segments, *(_most_probable_segment(np.where(beyond < reach, score, 0), hit, which, track[:, -1]) for reach in reaches)
+    return segments, *(
+        _most_probable_segment(np.where(beyond < reach, score, 0), hit, which, track[:, -1])
+        for reach in reaches
+    )
 
 
 def _most_probable_segment(score, hit, which, none):
-    """(hit,) the segment of the highest score of each hit, -1 where it is not above that of none; hits of pairs follow each other."""
+    """(hit,) the segment of the highest score of each hit, -1 where it is not above that of none; hits of
+    pairs follow each other.
+    """
     best, segment = np.zeros(len(none)), np.full(len(none), -1)
     asked, start = np.unique(hit, return_index=True)
     if len(asked):
@@ -145,10 +178,12 @@ def _most_probable_segment(score, hit, which, none):
 
 
 def _likelihood(segments, index, hits, constants):
-    """How much more probable the radius and height of hits are on a line than those of noise; 0 where the line misses the cell.
+    """How much more probable the radius and height of hits are on a line than those of noise; 0 where the
+    line misses the cell.
 
     Args:
-        segments: (5, segment). index: (hit,) segment each hit is compared with. hits: Hits of the same length.
+        segments: (5, segment). index: (hit,) segment each hit is compared with. hits: Hits of the same
+            length.
     Returns:
         (hit,) ratio of densities; (hit,) way along the line in mm.
     """
@@ -157,18 +192,27 @@ def _likelihood(segments, index, hits, constants):
     cos, sin = np.cos(angle), np.sin(angle)
     distance, t = np.abs(cos * hits.x + sin * hits.y - offset), sin * hits.x - cos * hits.y
     density = lambda pull, sigma, width: width * np.exp(-0.5 * pull**2) / (np.sqrt(2 * np.pi) * sigma)  # noqa: E731
-    sigma = constants.radius_scale * sigma_radius_mm(np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2)) + SIGMA_MORE_MM
+    sigma = (
+        constants.radius_scale * sigma_radius_mm(np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2))
+        + SIGMA_MORE_MM
+    )
     pull = (distance - hits.radius) / sigma
     by_radius = np.where(np.isfinite(pull), (1 - odd) * density(pull, sigma, CELL_RADIUS_MM) + odd, 1.0)
     pull = (z0 + slope * (t - t0) - hits.z) / constants.sigma_z_mm
-    by_height = np.where(np.isfinite(pull), (1 - odd) * density(pull, constants.sigma_z_mm, 2 * HALF_HEIGHT_MM) + odd / 10, 1.0)
-    hidden = np.where(hits.radius < distance, constants.covered * CELL_RADIUS_MM / np.maximum(distance, 2.0), 0.0)
+    by_height = np.where(
+        np.isfinite(pull), (1 - odd) * density(pull, constants.sigma_z_mm, 2 * HALF_HEIGHT_MM) + odd / 10, 1.0
+    )
+    hidden = np.where(
+        hits.radius < distance, constants.covered * CELL_RADIUS_MM / np.maximum(distance, 2.0), 0.0
+    )
     crosses = distance < CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)) + 2 * sigma
     return np.where(crosses, by_radius * by_height + hidden, 0.0), t
 
 
 def _joinings(hits, segments, segment, track, first_wire_mm, constants):
-    """(2 + len(SAME), segment): for each way to join segments, one of those of the track that each belongs to."""
+    """(2 + len(SAME), segment): for each way to join segments, one of those of the track that each belongs
+    to.
+    """
     opinion = _opinion(segment, track, segments.shape[1])
     before, after, badness = peeling.continuations(hits, segments, segment, **MEET)
     best_first = np.argsort(badness, kind="stable")

@@ -1,8 +1,8 @@
 """Read and write `hit_tree` files: those of `my_generator` and of the SN-IEgenerator haystack.
 
-Both as ROOT writes them (`std::vector` branches) and as uproot does (a counter and an array). Labels are optional: a file may
-carry `track_split` (cumulative hits of the tracks), or per hit `track` (-1 noise) and `second_owner`, or none. Tracks with kinks have
-`n_segments`, and their hits a `segment`.
+Both as ROOT writes them (`std::vector` branches) and as uproot does (a counter and an array). Labels are
+optional: a file may carry `track_split` (cumulative hits of the tracks), or per hit `track` (-1 noise) and
+`second_owner`, or none. Tracks with kinks have `n_segments`, and their hits a `segment`.
 """
 
 import os
@@ -12,9 +12,9 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from datasets import files
 from datasets.events import HIT_FIELDS, TRACK_FIELDS, Events, concatenate, jagged, make_events
 from datasets.geometry import GAMMA_VETO
+from datasets.readers import files
 
 TREE = "hit_tree"
 HIT_BRANCHES = {
@@ -52,7 +52,8 @@ def stream(paths, chunk="10 MB", progress=False):
     """Events of files, a chunk at a time, in bounded memory.
 
     Args:
-        paths: a file, a glob, or a list of them. chunk: bytes ("10 MB", but at least 100 events) or number of events read at once.
+        paths: a file, a glob, or a list of them. chunk: bytes ("10 MB", but at least 100 events) or number of
+            events read at once.
         progress: draw a bar on the terminal.
     Yields:
         Events.
@@ -86,7 +87,9 @@ def _stream_file(file, path, chunk, bar):
         raise ValueError(f"tree {TREE} has {tree.num_entries} entries, branch {', '.join(short)}")
     step = max(100, tree.num_entries_for(chunk, names)) if isinstance(chunk, str) else max(1, chunk)
     start = 0
-    for arrays in tree.iterate(names, step_size=step):  # unlike calls of `arrays`, it uncompresses every basket once
+    for arrays in tree.iterate(
+        names, step_size=step
+    ):  # unlike calls of `arrays`, it uncompresses every basket once
         yield _to_events(arrays, str(path), start)
         start += len(arrays)
         bar.within_file(start / tree.num_entries)
@@ -101,10 +104,11 @@ def _flat(array, branch):
 
 
 def _group(arrays, branches, fields, offsets, start):
-    """Branches of one group that are there: name -> values; `offsets` says how many values an event should have.
+    """Branches of one group that are there: name -> values; `offsets` says how many values an event should
+    have.
 
-    Except those that are needed, a branch may be empty, as `grid_side` and `calo_side` of the original macro: then defaults fill
-    it. That goes event by event, so files of both generators may be merged.
+    Except those that are needed, a branch may be empty, as `grid_side` and `calo_side` of the original macro:
+    then defaults fill it. That goes event by event, so files of both generators may be merged.
     """
     group = {}
     for name, branch in branches.items():
@@ -115,7 +119,9 @@ def _group(arrays, branches, fields, offsets, start):
             n, wanted = np.diff(own), np.diff(offsets)
             wrong = np.flatnonzero((n != wanted) & ((n > 0) | (name in NEEDED)))
             if len(wrong):
-                raise ValueError(f"entry {start + wrong[0]}: branch {branch} has {n[wrong[0]]} values, others {wanted[wrong[0]]}")
+                raise ValueError(
+                    f"entry {start + wrong[0]}: branch {branch} has {n[wrong[0]]} values, others {wanted[wrong[0]]}"
+                )
             filled = np.full(offsets[-1], fields[name][1], np.float64)
             filled[np.repeat(n > 0, wanted)] = values
             values = filled
@@ -127,7 +133,9 @@ def _to_events(arrays, source, start):
     names = {"hits": HIT_BRANCHES, "tracks": TRACK_BRANCHES, "info": INFO_BRANCHES}
     _, hit_offsets = _flat(arrays[HIT_BRANCHES["layer"]], HIT_BRANCHES["layer"])
     hits = _group(arrays, HIT_BRANCHES, HIT_FIELDS, hit_offsets, start)
-    info = {name: np.asarray(arrays[branch]) for name, branch in INFO_BRANCHES.items() if branch in arrays.fields}
+    info = {
+        name: np.asarray(arrays[branch]) for name, branch in INFO_BRANCHES.items() if branch in arrays.fields
+    }
     info.setdefault("event", start + np.arange(len(arrays)))
     tracks, track_offsets = {}, None
     per_track = [branch for branch in (SPLIT, TRACK_BRANCHES["calo_column"]) if branch in arrays.fields]
@@ -143,12 +151,16 @@ def _to_events(arrays, source, start):
         if {"calo_type", "calo_row"} <= set(tracks):  # the haystack script writes row 1 for a veto
             tracks["calo_row"] = np.where(tracks["calo_type"] == GAMMA_VETO, -1, tracks["calo_row"])
         if set(LINE) <= set(arrays.fields) and "foil_y_mm" not in tracks:
-            tracks |= _haystack_lines(_group(arrays, {name: name for name in LINE}, LINE_FIELDS, track_offsets, start))
+            tracks |= _haystack_lines(
+                _group(arrays, {name: name for name in LINE}, LINE_FIELDS, track_offsets, start)
+            )
     return make_events(hits, hit_offsets, tracks, track_offsets, info, source, names, start)
 
 
 def _tracks_from_split(split, track_offsets, hit_offsets, start):
-    """(hit,) owner of each hit from the cumulative hits of an event's tracks; hits beyond the last track are noise."""
+    """(hit,) owner of each hit from the cumulative hits of an event's tracks; hits beyond the last track are
+    noise.
+    """
     n_hits, split = np.diff(hit_offsets), split.astype(np.int64)
     first = np.concatenate([[0], split[:-1]]) if len(split) else split
     first[track_offsets[:-1][np.diff(track_offsets) > 0]] = 0
@@ -175,11 +187,14 @@ def _haystack_lines(line):
 
 
 def write(path, tables, kind="my_generator"):
-    """Write events as `hit_tree`: the original branch names, and labels per hit. ROOT and `stream` read it back.
+    """Write events as `hit_tree`: the original branch names, and labels per hit.
+
+    ROOT and `stream` read it back.
 
     Args:
         path: the file; written under a temporary name and renamed when whole.
-        tables: Events, or an iterable of them. Hits are put in the order of their tracks, noise last, as `track_split` needs.
+        tables: Events, or an iterable of them. Hits are put in the order of their tracks, noise last, as
+            `track_split` needs.
         kind: "my_generator" or "toyhaystack", whose geometry the events have; the title of the tree.
     """
     write_tree(path, TREE, kind, map(_to_branches, [tables] if isinstance(tables, Events) else tables))
@@ -190,7 +205,8 @@ def write_tree(path, name, title, parts):
 
     Args:
         path: the file. name, title: of the tree.
-        parts: iterable of branch -> (event,) Awkward Array; the fields of a jagged record are branches that share a counter.
+        parts: iterable of branch -> (event,) Awkward Array; the fields of a jagged record are branches that
+            share a counter.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +218,10 @@ def write_tree(path, name, title, parts):
             for arrays in parts:
                 if tree is None:
                     types = {branch: array.type.content for branch, array in arrays.items()}
-                    names = {"counter_name": lambda group: f"size_{group}", "field_name": lambda _, field: field}
+                    names = {
+                        "counter_name": lambda group: f"size_{group}",
+                        "field_name": lambda _, field: field,
+                    }
                     tree = file.mktree(name, types, title, **names)
                 tree.extend(arrays)
         if tree is None:
@@ -220,7 +239,9 @@ def _to_branches(events):
     hits = {HIT_BRANCHES[name]: _root_type(values[order]) for name, values in events.hits.items()}
     tracks = {TRACK_BRANCHES[name]: _root_type(values) for name, values in events.tracks.items()}
 
-    owned = (track >= 0) & (track < np.diff(events.track_offsets)[events.hit_event])  # a table may know owners, but no tracks
+    owned = (track >= 0) & (
+        track < np.diff(events.track_offsets)[events.hit_event]
+    )  # a table may know owners, but no tracks
     owner = events.track_offsets[events.hit_event[owned]] + track[owned]
     total = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=events.track_offsets[-1]))])
     split = total[1:] - total[events.track_offsets[:-1]][events.track_event]

@@ -1,7 +1,9 @@
-"""What the track finders of this room share: coordinates of hits, tracker halves as groups, numbering of found tracks.
+"""What the track finders of this room share: coordinates of hits, tracker halves as groups, numbering of
+found tracks.
 
-A found track is a label of its hits: (hit,) int16, index of the track in its event, -1 for a hit that is left out. Halves of the
-tracker never share a track: finders work on groups, one a half of an event, and number the tracks of an event through.
+A found track is a label of its hits: (hit,) int16, index of the track in its event, -1 for a hit that is left
+out. Halves of the tracker never share a track: finders work on groups, one a half of an event, and number the
+tracks of an event through.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
 
 @dataclass(frozen=True)
 class Hits:
-    """Hits as a finder takes them, each (hit,): x (from the foil) and y of the wire, radius and z in mm, NaN unknown; group.
+    """Hits as a finder takes them, each (hit,): x (from the foil) and y of the wire, radius and z in mm, NaN
+    unknown; group.
 
     A radius that no track through the cell can have counts as unknown.
     """
@@ -33,7 +36,8 @@ def group_of_hits(events):
 
 
 def finder_hits(events, first_wire_mm=TOY_FIRST_WIRE_MM):
-    """Hits in the order of their cells, so that no finder can profit from the order in a file, and that order.
+    """Hits in the order of their cells, so that no finder can profit from the order in a file, and that
+    order.
 
     Args:
         events: Events. first_wire_mm: distance of the wires of layer 0 from the foil.
@@ -44,7 +48,14 @@ def finder_hits(events, first_wire_mm=TOY_FIRST_WIRE_MM):
     order = np.lexsort((column, layer, group))
     x = first_wire_mm + CELL_MM * layer[order].astype(float)
     radius, z = (events.hits[name][order].astype(float) for name in ("drift_radius_mm", "z_mm"))
-    return Hits(x, wire_y_mm(column[order].astype(float)), possible_radius_mm(radius), z, group[order], 2 * len(events)), order
+    return Hits(
+        x,
+        wire_y_mm(column[order].astype(float)),
+        possible_radius_mm(radius),
+        z,
+        group[order],
+        2 * len(events),
+    ), order
 
 
 def number_tracks(cluster, event, min_hits=1):
@@ -58,7 +69,9 @@ def number_tracks(cluster, event, min_hits=1):
     """
     labels = np.full(len(cluster), -1, np.int16)
     kept = np.flatnonzero(np.asarray(cluster) >= 0)
-    _, first, inverse, count = np.unique(np.asarray(cluster)[kept], return_index=True, return_inverse=True, return_counts=True)
+    _, first, inverse, count = np.unique(
+        np.asarray(cluster)[kept], return_index=True, return_inverse=True, return_counts=True
+    )
     large = np.flatnonzero(count >= min_hits)
     by_first = large[np.argsort(first[large])]
     event_of = np.asarray(event)[kept[first[by_first]]]

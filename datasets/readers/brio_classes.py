@@ -1,10 +1,12 @@
-"""The classes in `.brio` archives: for each its highest known version, and its fields in the order of the archive.
+"""The classes in `.brio` archives: for each its highest known version, and its fields in the order of the
+archive.
 
-A newer version may look different and is refused. Lengths are in mm, times in ns (ticks in the digitized hits), energies in MeV.
-Nothing here contains itself, not even through pointers, so a damaged archive cannot nest without end.
+A newer version may look different and is refused. Lengths are in mm, times in ns (ticks in the digitized
+hits), energies in MeV. Nothing here contains itself, not even through pointers, so a damaged archive cannot
+nest without end.
 """
 
-from datasets.boost_archive import (
+from datasets.readers.boost_archive import (
     Archive,
     Class,
     Unknown,
@@ -51,10 +53,18 @@ PROPERTIES = record(
     ("data", mapping(Class("data", 2, _data))),
     finish=lambda values: values["data"],
 )
-VECTOR_3D = Class("vector_3d", 0, lambda archive, version: (double(archive), double(archive), double(archive)))
+VECTOR_3D = Class(
+    "vector_3d", 0, lambda archive, version: (double(archive), double(archive), double(archive))
+)
 GEOM_ID = record("geom_id", 1, BASE, ("type", u32), ("address", numbers(u32)))
 BASE_HIT = record(
-    "base_hit", 1, BASE, ("store", u32), ("hit_id", i32, bit(0)), ("geom_id", GEOM_ID, bit(1)), ("properties", PROPERTIES, bit(2))
+    "base_hit",
+    1,
+    BASE,
+    ("store", u32),
+    ("hit_id", i32, bit(0)),
+    ("geom_id", GEOM_ID, bit(1)),
+    ("properties", PROPERTIES, bit(2)),
 )
 HIT = ("", BASE_HIT)
 
@@ -66,9 +76,14 @@ TIME_OF_DAY = record(
     1,
     ("is_special", boolean),
     ("special", string, lambda values, version: values["is_special"]),
-    *[(name, any_integer, lambda values, version: not values["is_special"]) for name in ("hours", "minutes", "seconds", "fraction")],
+    *[
+        (name, any_integer, lambda values, version: not values["is_special"])
+        for name in ("hours", "minutes", "seconds", "fraction")
+    ],
 )
-PTIME = record("ptime", 0, ("date", DATE), ("time", TIME_OF_DAY, lambda values, version: values["date"] not in NO_DATES))
+PTIME = record(
+    "ptime", 0, ("date", DATE), ("time", TIME_OF_DAY, lambda values, version: values["date"] not in NO_DATES)
+)
 EVENT_HEADER = record(
     "snemo::datamodel::event_header",
     2,
@@ -91,7 +106,10 @@ CALO_DIGITIZED = record(
     ("high_threshold", boolean),
     *[(name, any_integer) for name in ("fcr", "lt_trigger_counter", "lt_time_counter")],
     ("waveform", waveform, bit(3)),
-    *[(name, any_integer, bit(4 + i)) for i, name in enumerate(("baseline", "peak_amplitude", "peak_cell", "charge"))],
+    *[
+        (name, any_integer, bit(4 + i))
+        for i, name in enumerate(("baseline", "peak_amplitude", "peak_cell", "charge"))
+    ],
     *[(name, any_integer, bit(8 + i)) for i, name in enumerate(("rising_cell", "falling_cell"))],
     ("origin", record("calorimeter origin", 0, ("hit", any_integer), ("trigger", any_integer)), bit(10)),
 )
@@ -195,7 +213,9 @@ SIMULATED_DATA = record(
 )
 
 # CD
-CALO_CALIBRATED = record("calibrated_calorimeter_hit", 0, HIT, *[(name, double) for name in ("E", "sigma_E", "t", "sigma_t")])
+CALO_CALIBRATED = record(
+    "calibrated_calorimeter_hit", 0, HIT, *[(name, double) for name in ("E", "sigma_E", "t", "sigma_t")]
+)
 
 
 def _old(values, version):
@@ -226,7 +246,9 @@ CALIBRATED_DATA = record(
 )
 
 # TCD
-CLUSTER = record("tracker_cluster", 1, HIT, ("hits", vector(handle(TRACKER_CALIBRATED))), ("delayed", boolean, since(1)))
+CLUSTER = record(
+    "tracker_cluster", 1, HIT, ("hits", vector(handle(TRACKER_CALIBRATED))), ("delayed", boolean, since(1))
+)
 CLUSTERING_SOLUTION = record(
     "tracker_clustering_solution",
     0,
@@ -243,7 +265,8 @@ TRACKER_CLUSTERING_DATA = record(
     ("properties", PROPERTIES),
 )
 
-# TTD and PTD: no description of these classes was at hand; the fields were found from the bytes of files with straight-line fits.
+# TTD and PTD: no description of these classes was at hand; the fields were found from the bytes of files with
+# straight-line fits.
 OBJECT_3D = record("i_object_3d", 0, ("tolerance", double), ("angular_tolerance", double))
 LINE = record(
     "line_3d",

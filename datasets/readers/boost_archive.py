@@ -1,8 +1,10 @@
-"""Decode Boost archives of the "eos portable" binary format: primitives, and the tables of classes and objects they refer to.
+"""Decode Boost archives of the "eos portable" binary format: primitives, and the tables of classes and
+objects they refer to.
 
-A type is anything with `read(archive)`: the primitives below, a `Class` made by `record`, `vector`, `handle`..., or a function. What
-a program writes is described by nesting them, as `datasets.brio_classes` does; the descriptions must not contain themselves, which is why
-reading needs no limit of depth.
+A type is anything with `read(archive)`: the primitives below, a `Class` made by `record`, `vector`,
+`handle`..., or a function. What a program writes is described by nesting them, as
+`datasets.readers.brio_classes` does; the descriptions must not contain themselves, which is why reading needs
+no limit of depth.
 """
 
 import struct
@@ -31,7 +33,8 @@ class Archive:
 
     Attributes:
         data, end, position: the bytes, their number, and where reading goes on.
-        ids, types: type -> class id and back, in the order the types are met; versions: type -> (tracked, version).
+        ids, types: type -> class id and back, in the order the types are met; versions: type -> (tracked,
+            version).
         objects: object id -> (type, value) of tracked objects, None while one is being read.
         waveforms: keep waveforms, otherwise step over them.
     """
@@ -41,7 +44,9 @@ class Archive:
         self.ids, self.types, self.versions, self.objects = {}, [], {}, []
         self.waveforms = waveforms
         if not self.end or data[0] != 0x7F:
-            raise Unreadable(f"no portable binary archive: it starts with {data[:8].hex() or 'nothing'}, not with 7f")
+            raise Unreadable(
+                f"no portable binary archive: it starts with {data[:8].hex() or 'nothing'}, not with 7f"
+            )
         self.position = 1
         self.library_version = self.integer()
 
@@ -78,7 +83,9 @@ class Archive:
         return value - (1 << 8 * size) if negative else value
 
     def count(self):
-        """A number of items; each takes a byte or more, so more items than bytes are an error, not a long loop."""
+        """A number of items; each takes a byte or more, so more items than bytes are an error, not a long
+        loop.
+        """
         n = self.integer()
         if not 0 <= n <= self.end - self.position:
             raise self.error(f"{n} items, {self.end - self.position} bytes left")
@@ -151,7 +158,8 @@ i16, i32, i64, u32 = integer(16, True), integer(32, True), integer(64, True), in
 
 
 class Class:
-    """A type that announces itself once (tracked or not, its version), and whose tracked objects have a number.
+    """A type that announces itself once (tracked or not, its version), and whose tracked objects have a
+    number.
 
     Args:
         name: of the C++ class; all of it where archives spell it. version: the highest that is known.
@@ -213,8 +221,8 @@ def record(name, version, *fields, finish=None):
     """Class read to a dictionary.
 
     Args:
-        fields: (name, type) or (name, type, condition), condition a function of (the fields so far, version). A field without a
-            name is a base class, its fields become fields of this one.
+        fields: (name, type) or (name, type, condition), condition a function of (the fields so far, version).
+            A field without a name is a base class, its fields become fields of this one.
         finish: function of the dictionary that gives the value to keep instead.
     """
     layout = [(field, read_of(kind), *(condition or [None])) for field, kind, *condition in fields]
@@ -242,7 +250,9 @@ def _items(archive, read):
 def vector(kind, container="vector"):
     """A list of objects, or of strings."""
     read = read_of(kind)
-    return Class(f"{container}<{getattr(kind, 'name', 'string')}>", 0, lambda archive, version: _items(archive, read))
+    return Class(
+        f"{container}<{getattr(kind, 'name', 'string')}>", 0, lambda archive, version: _items(archive, read)
+    )
 
 
 @cache
@@ -280,7 +290,8 @@ def pointer(*classes, abstract=False):
     """What a pointer means, None if it is null.
 
     Args:
-        classes: those of the object. abstract: they are derived from the pointer's own class, so the archive spells their names.
+        classes: those of the object. abstract: they are derived from the pointer's own class, so the archive
+            spells their names.
     """
     by_name = {kind.name: kind for kind in classes}
 
@@ -293,7 +304,9 @@ def pointer(*classes, abstract=False):
         if index == len(archive.types):
             name = string(archive)
             if name not in by_name:
-                raise archive.error(f"class {name[:80]!r} is not known here, only {', '.join(by_name)}", Unknown)
+                raise archive.error(
+                    f"class {name[:80]!r} is not known here, only {', '.join(by_name)}", Unknown
+                )
             if by_name[name] in archive.ids:
                 raise archive.error(f"class {name} has an id already")
             archive.register(by_name[name])
@@ -314,13 +327,18 @@ def handle(*classes, abstract=False):
 
 
 def waveform(archive):
-    """A vector<short> as (sample,) int16, None if waveforms are stepped over. Nearly all samples take three bytes, `02 xx xx`."""
+    """A vector<short> as (sample,) int16, None if waveforms are stepped over.
+
+    Nearly all samples take three bytes, `02 xx xx`.
+    """
     archive.register(waveform)
     n = archive.count()
     archive.integer()
     pieces = [np.zeros(0, np.int16)]
     while n:
-        whole = min(n, (archive.end - archive.position) // 3, 1024)  # not all at once: other widths may come often
+        whole = min(
+            n, (archive.end - archive.position) // 3, 1024
+        )  # not all at once: other widths may come often
         triples = np.frombuffer(archive.data, np.uint8, 3 * whole, archive.position).reshape(-1, 3)
         other = (triples[:, 0] != 2) | (triples[:, 2] > 127)
         run = int(other.argmax()) if other.any() else whole

@@ -1,15 +1,15 @@
 """Finding tracks one after the other: the best line takes its hits, the next is looked for among the rest.
 
-`find` is the procedure that RANSAC and the Hough transform share; they differ in how they propose a line. All half events go through
-it at the same time: it loops over rounds, not over events.
+`find` is the procedure that RANSAC and the Hough transform share; they differ in how they propose a line. All
+half events go through it at the same time: it loops over rounds, not over events.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fitting import segments as seg
-from fitting.tracks import Hits, finder_hits, number_tracks
+from finding import segments as seg
+from finding.labels import Hits, finder_hits, number_tracks
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,15 @@ class Tolerances:
 
     Attributes:
         off_mm: line to drift circle; without radii, line beyond the cell. height_mm: line to measured height.
-        max_gap_mm: largest step along a line between neighbouring hits of it. min_hits: of a segment, at least 2.
+        max_gap_mm: largest step along a line between neighbouring hits of it. min_hits: of a segment, at
+            least 2.
         min_track_hits: of a track, joined or not.
-        rounds: largest number of segments of a half event. refits: of a proposed line to the hits near it, which reach farther each time.
-        reach_mm: as off_mm, when in the end each hit goes to the nearest segment. use_radii: False for cells and heights only.
-        kinks: limits of `segments.continuation` within which one segment goes on where another ends and both are one track; {} are the
-            usual ones, None joins nothing.
+        rounds: largest number of segments of a half event. refits: of a proposed line to the hits near it,
+            which reach farther each time.
+        reach_mm: as off_mm, when in the end each hit goes to the nearest segment. use_radii: False for cells
+            and heights only.
+        kinks: limits of `segments.continuation` within which one segment goes on where another ends and both
+            are one track; {} are the usual ones, None joins nothing.
     """
 
     off_mm: float = 6.0
@@ -47,8 +50,8 @@ def find(events, propose, tolerances):
     """Labels from a way of proposing lines.
 
     Args:
-        events: Events. propose: function (Hits, tolerances, round) -> (5, n_groups) segments, the line to try in each half event; it
-            gets the hits that are left of those half events that still have enough.
+        events: Events. propose: function (Hits, tolerances, round) -> (5, n_groups) segments, the line to try
+            in each half event; it gets the hits that are left of those half events that still have enough.
         tolerances: Tolerances.
     Returns:
         (hit,) int16, -1 for hits left out.
@@ -74,7 +77,9 @@ def peel(hits, propose, tolerances):
     active = np.ones(hits.n_groups, bool)
     found, n_found = [np.zeros((5, 0))], 0
     for number in range(tolerances.rounds):
-        enough = active & (np.bincount(hits.group[segment < 0], minlength=hits.n_groups) >= tolerances.min_hits)
+        enough = active & (
+            np.bincount(hits.group[segment < 0], minlength=hits.n_groups) >= tolerances.min_hits
+        )
         left = np.flatnonzero((segment < 0) & enough[hits.group])
         if not len(left):
             break
@@ -96,13 +101,16 @@ def peel(hits, propose, tolerances):
 
 
 def inliers(lines, index, hits, tolerances):
-    """(hit,) bool, hits within the tolerances of the lines they are compared with; arguments as `segments.distances`."""
+    """(hit,) bool, hits within the tolerances of the lines they are compared with; arguments as
+    `segments.distances`.
+    """
     off, height, _ = seg.distances(lines, index, hits, tolerances.use_radii)
     return (off < tolerances.off_mm) & (height < tolerances.height_mm)
 
 
 def reassign(hits, segments, segment, tolerances, repeats=2):
-    """Refit all segments and give each hit to the nearest one of its half event, so that the first lines keep nothing of the later ones.
+    """Refit all segments and give each hit to the nearest one of its half event, so that the first lines keep
+    nothing of the later ones.
 
     Args:
         hits: Hits. segments (5, segment), segment (hit,): as `peel` gives them.
@@ -119,7 +127,9 @@ def reassign(hits, segments, segment, tolerances, repeats=2):
         group[segment[mine]] = hits.group[mine]
         hit, candidate = pairs_in_group(hits.group, group, segment, hits.n_groups)
         off, height, t = seg.distances(segments, candidate, take(hits, hit), tolerances.use_radii)
-        inside = (t > first[candidate] - tolerances.max_gap_mm) & (t < last[candidate] + tolerances.max_gap_mm)
+        inside = (t > first[candidate] - tolerances.max_gap_mm) & (
+            t < last[candidate] + tolerances.max_gap_mm
+        )
         near = np.flatnonzero(inside & (off < tolerances.reach_mm) & (height < tolerances.height_mm))
         badness = (off[near] / tolerances.reach_mm) ** 2 + (height[near] / tolerances.height_mm) ** 2
         worst_first = np.argsort(-badness, kind="stable")
@@ -132,7 +142,9 @@ def reassign(hits, segments, segment, tolerances, repeats=2):
 
 
 def pairs_in_group(hit_group, segment_group, segment, n_groups):
-    """All pairs of a hit and a segment of its half event, (hit, segment), leaving out segments that no hit has."""
+    """All pairs of a hit and a segment of its half event, (hit, segment), leaving out segments that no hit
+    has.
+    """
     used = np.unique(segment[segment >= 0])
     used = used[np.argsort(segment_group[used], kind="stable")]
     n = np.bincount(segment_group[used], minlength=n_groups)
@@ -144,7 +156,8 @@ def pairs_in_group(hit_group, segment_group, segment, n_groups):
 
 
 def join(hits, segments, segment, **limits):
-    """(segment,) index of the track of each segment: that of the segment it continues, if there is one, else its own.
+    """(segment,) index of the track of each segment: that of the segment it continues, if there is one, else
+    its own.
 
     Args:
         hits, segments, segment: as `peel` gives them. limits: of `segments.continuation`.
@@ -155,7 +168,8 @@ def join(hits, segments, segment, **limits):
 
 
 def chain(before, after, n_segments):
-    """(segment,) index of the track of each segment, where each goes on in one other at most and is the end of one other.
+    """(segment,) index of the track of each segment, where each goes on in one other at most and is the end
+    of one other.
 
     Args:
         before, after: (pair,) segments that go on in others, the best match first.
@@ -176,7 +190,9 @@ def first_of(values):
 
 
 def continuations(hits, segments, segment, **limits):
-    """Pairs of segments (before, after) of a half event that may be one track, and how bad they match, each (pair,)."""
+    """Pairs of segments (before, after) of a half event that may be one track, and how bad they match, each
+    (pair,).
+    """
     mine = np.flatnonzero(segment >= 0)
     first, last = seg.extents(segments, segment[mine], take(hits, mine))
     group = np.full(segments.shape[1], -1)

@@ -1,14 +1,16 @@
-"""The foil rule: tracks start at the source foil, so a found line that does not is the rest of another track, or no track.
+"""The foil rule: tracks start at the source foil, so a found line that does not is the rest of another track,
+or no track.
 
-A prior of the events, not of the detector: it holds for what is simulated here, not for tracks of cosmic rays or from the tracker's gas.
+A prior of the events, not of the detector: it holds for what is simulated here, not for tracks of cosmic rays
+or from the tracker's gas.
 """
 
 import numpy as np
 
 from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS, TOY_FIRST_WIRE_MM
-from fitting import peeling
-from fitting import segments as seg
-from fitting.tracks import finder_hits, number_tracks
+from finding import peeling
+from finding import segments as seg
+from finding.labels import finder_hits, number_tracks
 
 HEIGHT_MARGIN_MM = 150.0  # how far beyond the ends of the wires a height that a line predicts may lie
 
@@ -16,8 +18,9 @@ HEIGHT_MARGIN_MM = 150.0  # how far beyond the ends of the wires a height that a
 def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FIRST_WIRE_MM, **limits):
     """Join found tracks that do not start at the foil to the track they continue, else leave their hits out.
 
-    A track that has a hit in the first layers starts at the foil. Another one may be the rest of a track, and if not it starts there
-    if its line reaches the foil within its edges and few of the cells on the way are silent: hits in them may be lost, or another track's.
+    A track that has a hit in the first layers starts at the foil. Another one may be the rest of a track, and
+    if not it starts there if its line reaches the foil within its edges and few of the cells on the way are
+    silent: hits in them may be lost, or another track's.
 
     Args:
         events: Events. labels: (hit,) as a finder gives them. first_layers: how many layers count as first.
@@ -53,13 +56,15 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FI
 
 
 def silent_cells(segments, layer, group, hits, first_wire_mm=TOY_FIRST_WIRE_MM):
-    """How many cells between the foil and its first hit a line crosses that did not fire; neither did those beside them.
+    """How many cells between the foil and its first hit a line crosses that did not fire; neither did those
+    beside them.
 
     Args:
-        segments: (5, segment). layer: (segment,) of the first hit. group: (segment,) half event. hits: Hits, all.
+        segments: (5, segment). layer: (segment,) of the first hit. group: (segment,) half event. hits: Hits,
+            all.
     Returns:
-        (segment,) int, one for each layer before the first hit at most; more than there are layers where the line leaves the tracker
-        before the foil. An unknown height may be any.
+        (segment,) int, one for each layer before the first hit at most; more than there are layers where the
+        line leaves the tracker before the foil. An unknown height may be any.
     """
     angle, offset, t0, z0, slope = (values[:, None] for values in segments)
     x = first_wire_mm + CELL_MM * np.arange(N_LAYERS)
@@ -69,7 +74,9 @@ def silent_cells(segments, layer, group, hits, first_wire_mm=TOY_FIRST_WIRE_MM):
         z = z0 + slope * (np.sin(angle) * x - np.cos(angle) * y - t0)
     column = np.rint(np.nan_to_num(y) / CELL_MM).clip(-N_COLUMNS, N_COLUMNS).astype(int) + MIDDLE_COLUMN
     inside = (column >= -1) & (column <= N_COLUMNS) & ~(np.abs(z) > HALF_HEIGHT_MM + HEIGHT_MARGIN_MM)
-    fired = np.zeros((hits.n_groups, N_LAYERS, N_COLUMNS + 4), bool)  # two columns more on each side: a cell beside the last ones
+    fired = np.zeros(
+        (hits.n_groups, N_LAYERS, N_COLUMNS + 4), bool
+    )  # two columns more on each side: a cell beside the last ones
     hit_layer = np.rint((hits.x - first_wire_mm) / CELL_MM).astype(int)
     hit_column = np.rint(hits.y / CELL_MM).astype(int) + MIDDLE_COLUMN + 2
     for beside in (-1, 0, 1):

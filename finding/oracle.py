@@ -1,15 +1,15 @@
 """What geometry alone can tell when the lines are known: the ceiling of a track finder.
 
-No finder: it is told which hits belong to each true track. It fits a line to them, or to those of each straight segment, forgets who
-owned which hit, and asks of every hit which of the lines explains it best.
+No finder: it is told which hits belong to each true track. It fits a line to them, or to those of each
+straight segment, forgets who owned which hit, and asks of every hit which of the lines explains it best.
 """
 
 import numpy as np
 
 from datasets.geometry import CELL_MM, CELL_RADIUS_MM, TOY_FIRST_WIRE_MM, wire_y_mm
+from finding import peeling
+from finding.labels import group_of_hits, number_tracks
 from fitting import line as lines_of
-from fitting import peeling
-from fitting.tracks import group_of_hits, number_tracks
 
 _MANY = 2**16  # more than tracks in an event, and than segments in a track
 
@@ -17,21 +17,30 @@ _MANY = 2**16  # more than tracks in an event, and than segments in a track
 def find(events, sigma_radius_mm, sigma_z_mm, covered=False, first_wire_mm=TOY_FIRST_WIRE_MM, n_sigma=5.0):
     """Give each hit to the true line of its half event that explains its radius and height best, or to none.
 
-    What is left wrong: hits that another line explains better than their own, hits of noise and cross-talk on a line, and hits whose
-    radius and height are not those of their track. A line of a single hit, which fixes no line, keeps its hit.
+    What is left wrong: hits that another line explains better than their own, hits of noise and cross-talk on
+    a line, and hits whose radius and height are not those of their track. A line of a single hit, which fixes
+    no line, keeps its hit.
 
     Args:
-        events: Events with labels, `track` and `segment` of each hit. sigma_radius_mm, sigma_z_mm: the true errors, (hit,) or one number.
-        covered: a cell gives one hit, the one nearest to its wire. So a hit that no line explains may cover that of a track: it goes to
-            a line that crosses its cell farther from the wire than the hit is, since there the track would have fired the cell.
-        first_wire_mm: distance of the wires of layer 0 from the foil. n_sigma: a hit whose radius or height is as many errors from a
-            line is not explained by it; nor is one without a radius whose cell the line does not cross.
+        events: Events with labels, `track` and `segment` of each hit. sigma_radius_mm, sigma_z_mm: the true
+            errors, (hit,) or one number.
+        covered: a cell gives one hit, the one nearest to its wire. So a hit that no line explains may cover
+            that of a track: it goes to a line that crosses its cell farther from the wire than the hit is,
+            since there the track would have fired the cell.
+        first_wire_mm: distance of the wires of layer 0 from the foil. n_sigma: a hit whose radius or height
+            is as many errors from a line is not explained by it; nor is one without a radius whose cell the
+            line does not cross.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
     radius, z, track = (events.hits[name] for name in ("drift_radius_mm", "z_mm", "track"))
-    sigma_radius_mm, sigma_z_mm = (np.broadcast_to(sigma, radius.shape) for sigma in (sigma_radius_mm, sigma_z_mm))
-    x, y = first_wire_mm + CELL_MM * events.hits["layer"].astype(float), wire_y_mm(events.hits["column"].astype(float))
+    sigma_radius_mm, sigma_z_mm = (
+        np.broadcast_to(sigma, radius.shape) for sigma in (sigma_radius_mm, sigma_z_mm)
+    )
+    x, y = (
+        first_wire_mm + CELL_MM * events.hits["layer"].astype(float),
+        wire_y_mm(events.hits["column"].astype(float)),
+    )
     group, owned = group_of_hits(events), np.flatnonzero(track >= 0)
     key = (group[owned] * _MANY + track[owned]) * _MANY + events.hits["segment"][owned]
     key, line_of_owned = np.unique(key, return_inverse=True)
@@ -44,7 +53,9 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, first_wire_mm=TOY_F
     phi, distance = lines.phi_rad[candidate], np.abs(lines.distance_mm(candidate, x[hit], y[hit]))
     # where in the cell's square, 1 at its edge, the line's point nearest to the wire is
     place = distance * np.maximum(np.abs(np.cos(phi)), np.abs(np.sin(phi))) / CELL_RADIUS_MM
-    off = np.where(np.isfinite(radius[hit]), np.abs(distance - radius[hit]) / sigma_radius_mm[hit], n_sigma * place)
+    off = np.where(
+        np.isfinite(radius[hit]), np.abs(distance - radius[hit]) / sigma_radius_mm[hit], n_sigma * place
+    )
     off_height = np.abs(lines.z_at(candidate, x[hit], y[hit]) - z[hit]) / sigma_z_mm[hit]
     explained = (off < n_sigma) & ~(off_height >= n_sigma)
     badness = off**2 + np.nan_to_num(off_height**2, nan=1.0)  # an unknown height is as good as an average one

@@ -1,11 +1,13 @@
-"""Track finding by density: DBSCAN (Ester et al. 1996) and HDBSCAN (Campello et al. 2013) of scikit-learn on scaled (x, y, z)."""
+"""Track finding by density: DBSCAN (Ester et al. 1996) and HDBSCAN (Campello et al. 2013) of scikit-learn on
+scaled (x, y, z).
+"""
 
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.cluster import DBSCAN, HDBSCAN
 
 from datasets.geometry import CELL_MM
-from fitting.tracks import finder_hits, number_tracks
+from finding.labels import finder_hits, number_tracks
 
 _FAR = 1e5  # cells between half events: beyond any distance within one
 _MOST_TIES = 12  # cells at one distance from another
@@ -14,8 +16,8 @@ _MOST_TIES = 12  # cells at one distance from another
 def scaled_points(hits, mm_per_z):
     """Points to cluster: (hit, 3), x and y in cells, z in units of `mm_per_z`.
 
-    A missing height is that of the nearest hit in the top view, of the same half event, that has one: the mean of those that are
-    equally near; 0 where none has.
+    A missing height is that of the nearest hit in the top view, of the same half event, that has one: the
+    mean of those that are equally near; 0 where none has.
     """
     top = np.stack([hits.x, hits.y], axis=1) / CELL_MM
     known = np.isfinite(hits.z)
@@ -24,7 +26,9 @@ def scaled_points(hits, mm_per_z):
         apart = np.column_stack([top, hits.group * _FAR])
         distance, nearest = cKDTree(apart[known]).query(apart[~known], k=_MOST_TIES)
         tied = (distance < distance[:, :1] + 1e-6) & (distance < _FAR / 2)
-        heights = np.append(hits.z[known], 0.0)[nearest]  # the tree gives one beyond the last where there are fewer
+        heights = np.append(hits.z[known], 0.0)[
+            nearest
+        ]  # the tree gives one beyond the last where there are fewer
         z[~known] = (tied * heights).sum(1) / np.maximum(tied.sum(1), 1)
     return np.column_stack([top, z / mm_per_z])
 
@@ -33,8 +37,9 @@ def find(events, eps=3.7, mm_per_z=90.0, min_samples=3, min_hits=2):
     """Labels by DBSCAN, in one call for all events: half events lie far apart along a fourth coordinate.
 
     Args:
-        events: Events. eps: reach of a hit, in cells. mm_per_z: height that counts as one cell. min_samples: hits within reach,
-            itself included, that make a hit a core of its cluster. min_hits: smaller clusters are left out.
+        events: Events. eps: reach of a hit, in cells. mm_per_z: height that counts as one cell. min_samples:
+            hits within reach, itself included, that make a hit a core of its cluster. min_hits: smaller
+            clusters are left out.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
@@ -47,11 +52,13 @@ def find(events, eps=3.7, mm_per_z=90.0, min_samples=3, min_hits=2):
 
 
 def find_hdbscan(events, mm_per_z=90.0, min_samples=3, min_hits=4, reach=4.5):
-    """Labels by HDBSCAN, with one call for each half event: among equal distances its tree depends on everything in the call.
+    """Labels by HDBSCAN, with one call for each half event: among equal distances its tree depends on
+    everything in the call.
 
     Args:
         events: Events. mm_per_z, min_samples: as in `find`. min_hits: smallest cluster.
-        reach: hits with no other of their cluster within it, in cells, are left out: a cluster keeps all hits it was made of.
+        reach: hits with no other of their cluster within it, in cells, are left out: a cluster keeps all hits
+            it was made of.
     Returns:
         (hit,) int16, -1 for hits left out; the same for an event whatever events are beside it.
     """
@@ -65,7 +72,9 @@ def find_hdbscan(events, mm_per_z=90.0, min_samples=3, min_hits=4, reach=4.5):
     for start, stop in zip(starts[:-1], starts[1:], strict=True):
         if start < stop:
             found = finder.fit_predict(np.concatenate([points[start:stop], bystanders]))[: stop - start]
-            cluster[order[start:stop]] = np.where(found >= 0, found + start, -1)  # `start` keeps the clusters of calls apart
+            cluster[order[start:stop]] = np.where(
+                found >= 0, found + start, -1
+            )  # `start` keeps the clusters of calls apart
     cluster[order] = np.where(_has_company(points, cluster[order], reach), cluster[order], -1)
     return number_tracks(cluster, events.hit_event, min_hits)
 

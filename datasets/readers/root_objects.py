@@ -1,8 +1,10 @@
-"""Read a branch `vector<Class*>` of a ROOT tree by the streamer info of its file, some ten times faster than uproot's general way.
+"""Read a branch `vector<Class*>` of a ROOT tree by the streamer info of its file, some ten times faster than
+uproot's general way.
 
-ROOT writes such a vector object by object; where a pointer stands, the object itself follows, or the place where it was written before,
-so sizes vary. The fast way walks from object to object, notes where the plain numbers of each start, and lets NumPy copy them all at
-once. It checks every byte count, version and class on its way and gives up on whatever it doesn't know; then uproot reads the branch.
+ROOT writes such a vector object by object; where a pointer stands, the object itself follows, or the place
+where it was written before, so sizes vary. The fast way walks from object to object, notes where the plain
+numbers of each start, and lets NumPy copy them all at once. It checks every byte count, version and class on
+its way and gives up on whatever it doesn't know; then uproot reads the branch.
 """
 
 import re
@@ -13,7 +15,22 @@ import numpy as np
 from uproot.streamers import Model_TStreamerBasicType, Model_TStreamerSTL
 
 # Numbers by ROOT's type codes (TVirtualStreamerInfo); 20 more is an array of fixed length
-TYPES = {1: "i1", 2: "i2", 3: "i4", 4: "i8", 5: "f4", 6: "i4", 8: "f8", 11: "u1", 12: "u2", 13: "u4", 14: "u8", 16: "i8", 17: "u8", 18: "?"}
+TYPES = {
+    1: "i1",
+    2: "i2",
+    3: "i4",
+    4: "i8",
+    5: "f4",
+    6: "i4",
+    8: "f8",
+    11: "u1",
+    12: "u2",
+    13: "u4",
+    14: "u8",
+    16: "i8",
+    17: "u8",
+    18: "?",
+}
 ARRAY, TOBJECT, POINTERS = 20, 66, (64, 69)
 # Marks in the byte stream (TBufferFile)
 HAS_BYTE_COUNT, NEW_CLASS, CLASS_TAG, MAP_OFFSET, MEMBERWISE = 0x40000000, 0xFFFFFFFF, 0x80000000, 2, 0x4000
@@ -28,10 +45,12 @@ class Pointers:
 
     Attributes:
         offsets: (entry + 1,) which of `top` belong to an entry.
-        top: (n,) index of each object of the vectors among all objects of that class; null pointers are dropped.
-        numbers: class -> member -> (object,) or (object, length) values of all objects met, in the order in which they were written.
-        links: class -> member -> (object,) indices among the objects of the class that a pointer means, -1 for null; of a vector of
-            pointers a pair of such indices (n,) and offsets (object + 1,).
+        top: (n,) index of each object of the vectors among all objects of that class; null pointers are
+            dropped.
+        numbers: class -> member -> (object,) or (object, length) values of all objects met, in the order in
+            which they were written.
+        links: class -> member -> (object,) indices among the objects of the class that a pointer means, -1
+            for null; of a vector of pointers a pair of such indices (n,) and offsets (object + 1,).
     """
 
     offsets: np.ndarray
@@ -50,7 +69,8 @@ def read(branch, start, stop):
     Returns:
         Pointers.
     Raises:
-        ValueError: the branch holds something else, or its baskets don't hold its entries. Damaged bytes may raise anything.
+        ValueError: the branch holds something else, or its baskets don't hold its entries. Damaged bytes may
+            raise anything.
     """
     if pointee(branch.typename) is None:
         raise ValueError(f"branch {branch.name} is {branch.typename}, not a vector of pointers to objects")
@@ -80,7 +100,8 @@ def check_baskets(branch, start, stop):
     """Indices of the baskets that hold entries `start` to `stop`.
 
     Raises:
-        ValueError: they don't, or the key of one claims another length than its blocks do: uproot would reserve gigabytes for it.
+        ValueError: they don't, or the key of one claims another length than its blocks do: uproot would
+            reserve gigabytes for it.
     """
     first = np.asarray(branch.entry_offsets)
     if (np.diff(first) < 0).any() or first[0] != 0 or first[-1] < stop:
@@ -103,19 +124,28 @@ def check_baskets(branch, start, stop):
 
 
 def baskets(branch, start, stop):
-    """Baskets that hold entries `start` to `stop`: (bytes, offsets of the entries, length of the key), the bytes without the key."""
+    """Baskets that hold entries `start` to `stop`: (bytes, offsets of the entries, length of the key), the
+    bytes without the key.
+    """
     first = np.asarray(branch.entry_offsets)
     for i in np.flatnonzero((first[:-1] < stop) & (first[1:] > start)):
         basket = branch.basket(i)
         offsets = np.asarray(basket.byte_offsets if basket.byte_offsets is not None else [], np.int64)
-        if len(offsets) != first[i + 1] - first[i] + 1 or (np.diff(offsets) < 0).any() or offsets[0] < 0 or offsets[-1] > len(basket.data):
+        if (
+            len(offsets) != first[i + 1] - first[i] + 1
+            or (np.diff(offsets) < 0).any()
+            or offsets[0] < 0
+            or offsets[-1] > len(basket.data)
+        ):
             raise ValueError(f"basket {i} of branch {branch.name} doesn't hold its entries")
         some = slice(max(start - first[i], 0), min(stop, first[i + 1]) - first[i] + 1)
         yield bytes(basket.data), offsets[some].tolist(), int(basket.member("fKeylen"))
 
 
 def layout(element):
-    """What a member is: ("number", NumPy field), ("pointer", class), ("list", class), ("skip", None) or, if none of these, None."""
+    """What a member is: ("number", NumPy field), ("pointer", class), ("list", class), ("skip", None) or, if
+    none of these, None.
+    """
     kind, length = element.member("fType"), element.member("fArrayLength")
     if isinstance(element, Model_TStreamerBasicType):
         code = kind - ARRAY if kind > ARRAY else kind  # uproot takes the mark of an array away
@@ -123,7 +153,11 @@ def layout(element):
             return "number", (element.name, ">" + TYPES[code], (length,) if length else ())
     elif kind in POINTERS and not length:
         return "pointer", element.typename.rstrip("*")
-    elif isinstance(element, Model_TStreamerSTL) and not length and element.typename.startswith(("vector<", "std::vector<")):
+    elif (
+        isinstance(element, Model_TStreamerSTL)
+        and not length
+        and element.typename.startswith(("vector<", "std::vector<"))
+    ):
         name = pointee(element.typename)
         return ("list", name) if name else ("skip", None)
     return None
@@ -133,11 +167,12 @@ class Plan:
     """How the objects of one class are laid out, by the streamer info, and the objects met.
 
     Attributes:
-        steps: (kind, argument) in the order of the bytes: "run" of plain numbers and its length in bytes, "pointer" and "list" (a
-            vector of pointers) and their class, "skip" of a vector of anything else.
+        steps: (kind, argument) in the order of the bytes: "run" of plain numbers and its length in bytes,
+            "pointer" and "list" (a vector of pointers) and their class, "skip" of a vector of anything else.
         names: member of each step but runs; types: NumPy type of each run.
         start: bytes of the versions with which every object starts.
-        rows: an object each: [plan, index, one value a step]: position of a run, row or rows that a pointer or list means.
+        rows: an object each: [plan, index, one value a step]: position of a run, row or rows that a pointer
+            or list means.
     """
 
     def __init__(self, name, streamers):
@@ -148,7 +183,11 @@ class Plan:
         self.name, self.rows, self.steps, self.names, self.types = name, [], [], [], []
         self.start, run = struct.pack(">H", version), []
         for element in info.elements:
-            if element.name == "TObject" and element.member("fType") == TOBJECT and element is info.elements[0]:
+            if (
+                element.name == "TObject"
+                and element.member("fType") == TOBJECT
+                and element is info.elements[0]
+            ):
                 run, self.start = list(TOBJECT_FIELDS), struct.pack(">HH", version, 1)
                 continue
             step = layout(element)
@@ -172,16 +211,23 @@ class Plan:
         self.types.append(dtype)
 
     def columns(self, data):
-        """(numbers, links) of all rows, member -> values; `data` are the bytes that the positions of runs mean."""
+        """(numbers, links) of all rows, member -> values; `data` are the bytes that the positions of runs
+        mean.
+        """
         numbers, links = {}, {}
-        for i, ((kind, _), name, dtype) in enumerate(zip(self.steps, self.names, self.types, strict=True), start=2):
+        for i, ((kind, _), name, dtype) in enumerate(
+            zip(self.steps, self.names, self.types, strict=True), start=2
+        ):
             column = [row[i] for row in self.rows]
             if kind == "run":
                 numbers |= _copy(data, np.array(column, np.int64), dtype)
             elif kind == "pointer":
                 links[name] = _indices(column)
             elif kind == "list":
-                links[name] = _indices([row for rows in column for row in rows]), np.cumsum([0, *map(len, column)])
+                links[name] = (
+                    _indices([row for rows in column for row in rows]),
+                    np.cumsum([0, *map(len, column)]),
+                )
         return numbers, links
 
 
@@ -190,7 +236,9 @@ def _indices(rows):
 
 
 def _copy(data, positions, dtype):
-    """Field -> (n, ...) values of the records of `dtype` that start at `positions` of `data`, in this machine's byte order."""
+    """Field -> (n, ...) values of the records of `dtype` that start at `positions` of `data`, in this
+    machine's byte order.
+    """
     records = np.frombuffer(data, np.uint8)[positions[:, None] + np.arange(dtype.itemsize)].view(dtype)[:, 0]
     fields = {name: records[name] for name in dtype.names if not name.startswith("@")}
     return {name: values.astype(values.dtype.newbyteorder("=")) for name, values in fields.items()}
@@ -209,7 +257,8 @@ class Walker:
 
     def entry(self, data, start, end, key_length, base, name):
         """Rows of the vector in bytes `start` to `end`; `base` is where `data` starts among all the bytes."""
-        # what later words refer to: place, as ROOT counts it from the start of the key -> row or, of a class, plan
+        # what later words refer to: place, as ROOT counts it from the start of the key -> row or, of a class,
+        # plan
         self.data, self.known, self.base, self.shift = data, {}, base, key_length + MAP_OFFSET
         position, rows = self.list(start, name)
         if position != end:
@@ -280,7 +329,9 @@ class Walker:
                 row.append(targets)
             else:
                 (count,) = WORD.unpack_from(data, position)
-                position += 4 + (count ^ HAS_BYTE_COUNT)  # without a byte count this jumps too far, which the end shows
+                position += 4 + (
+                    count ^ HAS_BYTE_COUNT
+                )  # without a byte count this jumps too far, which the end shows
                 row.append(None)
         if position != end:
             raise Unusual("length of an object")
@@ -306,16 +357,25 @@ def read_fast(branch, start, stop):
         parts.append(data)
         base += len(data)
     data = b"".join(parts)
-    return _pointers(counts, _indices(rows), {name: plan.columns(data) for name, plan in walker.plans.items()})
+    return _pointers(
+        counts, _indices(rows), {name: plan.columns(data) for name, plan in walker.plans.items()}
+    )
 
 
 def _pointers(counts, top, columns):
     """Pointers from the objects of each entry and class -> (numbers, links)."""
-    return Pointers(np.cumsum([0, *counts]), top, {k: v[0] for k, v in columns.items()}, {k: v[1] for k, v in columns.items()})
+    return Pointers(
+        np.cumsum([0, *counts]),
+        top,
+        {k: v[0] for k, v in columns.items()},
+        {k: v[1] for k, v in columns.items()},
+    )
 
 
 def read_with_uproot(branch, start, stop):
-    """`read` by uproot; it loses pointers back to an object that is still being read, as of a hit to its track: they are -1."""
+    """`read` by uproot; it loses pointers back to an object that is still being read, as of a hit to its
+    track: they are -1.
+    """
     entries = branch.array(entry_start=start, entry_stop=stop, library="np")
     found, index = {}, {}  # class -> objects; identity of an object -> its index in its class
 
@@ -327,7 +387,11 @@ def read_with_uproot(branch, start, stop):
         group.append(thing)
         for name, value in thing.members.items():
             if not name.startswith("@"):
-                for part in value if hasattr(value, "__len__") and not isinstance(value, np.ndarray | str | bytes) else [value]:
+                for part in (
+                    value
+                    if hasattr(value, "__len__") and not isinstance(value, np.ndarray | str | bytes)
+                    else [value]
+                ):
                     meet(part)
 
     vectors = [[thing for thing in entry if thing is not None] for entry in entries]
@@ -352,7 +416,12 @@ def _columns(group, index, versions):
         elif kind == "pointer":
             links[name] = where(column)
         elif kind == "list":
-            links[name] = where([thing for things in column for thing in things]), np.cumsum([0, *map(len, column)])
-        elif kind is None and isinstance(element, Model_TStreamerBasicType):  # a packed number, which uproot unpacks
+            links[name] = (
+                where([thing for things in column for thing in things]),
+                np.cumsum([0, *map(len, column)]),
+            )
+        elif kind is None and isinstance(
+            element, Model_TStreamerBasicType
+        ):  # a packed number, which uproot unpacks
             numbers[name] = np.array(column)
     return numbers, links

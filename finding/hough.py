@@ -1,16 +1,17 @@
-"""Track finding by a Legendre transform, the Hough transform of drift circles (Alexopoulos et al. 2008), in the top view.
+"""Track finding by a Legendre transform, the Hough transform of drift circles (Alexopoulos et al. 2008), in
+the top view.
 
-The tangents of a circle of radius r around a wire at (x, y) are the lines cos(a) x' + sin(a) y' = cos(a) x + sin(a) y +- r: two curves
-in the plane of angle a and offset. The bin that most hits' curves cross is the line that is proposed; it is refined with heights and
-takes its hits (`peeling`).
+The tangents of a circle of radius r around a wire at (x, y) are the lines cos(a) x' + sin(a) y' = cos(a) x +
+sin(a) y +- r: two curves in the plane of angle a and offset. The bin that most hits' curves cross is the line
+that is proposed; it is refined with heights and takes its hits (`peeling`).
 """
 
 import numpy as np
 
 from datasets.geometry import CELL_MM, N_COLUMNS, N_LAYERS
-from fitting import peeling
-from fitting import segments as seg
-from fitting.peeling import Tolerances
+from finding import peeling
+from finding import segments as seg
+from finding.peeling import Tolerances
 
 _CHUNK_BINS = 4_000_000
 _LARGEST_MM = np.hypot(N_COLUMNS / 2, N_LAYERS + 1) * CELL_MM + 50  # an offset, with its radius
@@ -37,8 +38,8 @@ def find(events, n_angles=180, bin_mm=6.0, **tolerances):
 def peaks(hits, n_angles, bin_mm):
     """(5, group) lines of the highest bin of each half event, heights NaN; hits in the order of their groups.
 
-    Each curve counts in the next bin too, on the side it is nearer to, so that a line on an edge between bins is not split. A hit
-    without a radius counts at its wire.
+    Each curve counts in the next bin too, on the side it is nearer to, so that a line on an edge between bins
+    is not split. A hit without a radius counts at its wire.
     """
     angle = (np.arange(n_angles) + 0.5) * np.pi / n_angles
     n_bins = int(2 * _LARGEST_MM / bin_mm) + 2

@@ -1,15 +1,16 @@
 """Track finding by RANSAC (Fischler and Bolles 1981) on drift circles or on cells, all events at once.
 
-A hypothesis is a line through a pair of hits: with radii the four common tangents of their drift circles, without them the line
-through the wires; its height is the line through theirs. Each hit near a hypothesis adds to its score up to one, the less the farther
-it is (MSAC, Torr and Zisserman 2000). The best hypothesis of each half event is refined and takes its hits (`peeling`).
+A hypothesis is a line through a pair of hits: with radii the four common tangents of their drift circles,
+without them the line through the wires; its height is the line through theirs. Each hit near a hypothesis
+adds to its score up to one, the less the farther it is (MSAC, Torr and Zisserman 2000). The best hypothesis
+of each half event is refined and takes its hits (`peeling`).
 """
 
 import numpy as np
 
 from datasets.geometry import CELL_MM, CELL_RADIUS_MM
-from fitting import peeling
-from fitting.peeling import Tolerances
+from finding import peeling
+from finding.peeling import Tolerances
 
 _CHUNK = 300_000  # hypotheses times hits in memory at once: fits into the processor's cache
 _SIGNS = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)], np.float32)
@@ -19,7 +20,8 @@ def find(events, n_pairs=48, seed=0, **tolerances):
     """Labels by RANSAC on drift radii with left-right ambiguity, and heights.
 
     Args:
-        events: Events. n_pairs: pairs of hits tried in each half event and round, with four hypotheses each. seed: of the pairs.
+        events: Events. n_pairs: pairs of hits tried in each half event and round, with four hypotheses each.
+            seed: of the pairs.
         tolerances: of `peeling.Tolerances`.
     Returns:
         (hit,) int16, -1 for hits left out; the same for an event whatever events are beside it.
@@ -29,13 +31,18 @@ def find(events, n_pairs=48, seed=0, **tolerances):
 
 
 def find_cells(events, n_pairs=96, seed=0, off_mm=10.0, reach_mm=7.0, **tolerances):
-    """Labels by RANSAC on cells and heights, as where no radius is known; arguments as `find`, one hypothesis a pair."""
+    """Labels by RANSAC on cells and heights, as where no radius is known; arguments as `find`, one hypothesis
+    a pair.
+    """
     tolerances = Tolerances(use_radii=False, off_mm=off_mm, reach_mm=reach_mm, **tolerances)
     return peeling.find(events, proposer(n_pairs, seed), tolerances)
 
 
 def proposer(n_pairs, seed):
-    """The way to propose lines for `peeling.find`. All half events use the same random numbers, so none depends on the others."""
+    """The way to propose lines for `peeling.find`.
+
+    All half events use the same random numbers, so none depends on the others.
+    """
 
     def propose(hits, tolerances, number):
         dice = np.random.default_rng((seed, number)).random((4, n_pairs))
@@ -52,7 +59,8 @@ def _chunks(hits, n_hypotheses):
     """Half events of about the same number of hits at a time.
 
     Yields:
-        groups (group,); x, y, radius, z, each (group, hit) float32, hits with a height first, NaN coordinates where there is no hit.
+        groups (group,); x, y, radius, z, each (group, hit) float32, hits with a height first, NaN coordinates
+        where there is no hit.
     """
     order = np.lexsort((np.isnan(hits.z), hits.group))
     columns = np.stack([hits.x, hits.y, hits.radius, hits.z]).astype(np.float32)[:, order]
@@ -79,15 +87,22 @@ def _best(padded, dice, tolerances):
     score = _score(padded, normal, offset, height, tolerances)
     best = score.argmax(1)
     row = np.arange(len(best))
-    cos, sin, offset, (slope, z0) = normal[0][row, best], normal[1][row, best], offset[row, best], height[:, row, best]
+    cos, sin, offset, (slope, z0) = (
+        normal[0][row, best],
+        normal[1][row, best],
+        offset[row, best],
+        height[:, row, best],
+    )
     return np.stack([np.arctan2(sin, cos), offset, np.zeros(len(best)), z0, slope]).astype(float)
 
 
 def _pairs(padded, dice):
-    """Pairs of different hits, each (4, group, pair). Hits without a height are drawn only where there are not three with one.
+    """Pairs of different hits, each (4, group, pair).
 
-    Of two candidates for the second hit the nearer is taken: hits near each other are more often of one track. Direct neighbours
-    are not, where there is a choice: they say little about a direction.
+    Hits without a height are drawn only where there are not three with one.
+
+    Of two candidates for the second hit the nearer is taken: hits near each other are more often of one
+    track. Direct neighbours are not, where there is a choice: they say little about a direction.
     """
     n_hits = np.isfinite(padded[0]).sum(1)[:, None]
     n_heights = np.isfinite(padded[3]).sum(1)[:, None]
@@ -104,7 +119,8 @@ def _pairs(padded, dice):
 
 
 def _hypotheses(one, other, use_radii):
-    """Lines through pairs: normals (2, group, hypothesis), offsets (group, hypothesis), heights (2, group, hypothesis).
+    """Lines through pairs: normals (2, group, hypothesis), offsets (group, hypothesis), heights (2, group,
+    hypothesis).
 
     Heights are (slope, z0) along the direction (sin, -cos) of the normal, NaN where a height is missing.
     """
@@ -113,7 +129,8 @@ def _hypotheses(one, other, use_radii):
     along = step / length
     across = np.stack([-along[1], along[0]])
     if use_radii:
-        # n p = offset + sign radius at both circles: the component of n along the pair follows, unknown radii count as 0
+        # n p = offset + sign radius at both circles: the component of n along the pair follows, unknown radii
+        # count as 0
         signed = [_SIGNS[:, i] * np.nan_to_num(hit[2])[..., None] for i, hit in enumerate((one, other))]
         part = np.clip((signed[1] - signed[0]) / length[..., None], -0.99, 0.99)
     else:
@@ -130,7 +147,9 @@ def _hypotheses(one, other, use_radii):
 
 
 def _score(padded, normal, offset, height, tolerances):
-    """(group, hypothesis) sum over hits of 1 - (off / tolerance)^2 - (height / tolerance)^2 where that is positive."""
+    """(group, hypothesis) sum over hits of 1 - (off / tolerance)^2 - (height / tolerance)^2 where that is
+    positive.
+    """
     x, y, radius, z = padded
     exists = np.isfinite(x)
     x, y = np.nan_to_num(x), np.nan_to_num(y)
@@ -157,7 +176,9 @@ def _score(padded, normal, offset, height, tolerances):
     known = np.isfinite(z0)
     heights = np.stack([slope * normal[1], -slope * normal[0], z0, -np.ones_like(z0)], axis=-1)
     heights = np.where(known[..., None], heights, np.float32(0))
-    off_height = heights @ np.stack([x * measured, y * measured, measured, np.nan_to_num(z) * measured], axis=1)
+    off_height = heights @ np.stack(
+        [x * measured, y * measured, measured, np.nan_to_num(z) * measured], axis=1
+    )
     off_height *= off_height
     off += off_height
     np.subtract(1, off, out=off)
