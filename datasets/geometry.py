@@ -13,11 +13,14 @@ CELL_MM = 44.0
 CELL_RADIUS_MM = 22.0
 MIDDLE_COLUMN = 56  # the wire at y = 0
 
-# First wire: half a cell from the foil in the toy, 53 mm in the detector (Falaise); TKEvent takes 22 + 58/2 =
-# 51.
+# The three geometries that events may be in, and the distance of their wires of layer 0 from the foil: half a
+# cell in the toy of `my_generator`, 53 mm in the detector (Falaise); TKEvent takes 22 + 58/2 = 51.
+TOY, DETECTOR, TKEVENT = 0, 1, 2
+GEOMETRIES = ("toy", "detector", "TKEvent")
 TOY_FIRST_WIRE_MM = 22.0
 FIRST_WIRE_MM = 53.0
 TKEVENT_FIRST_WIRE_MM = 51.0
+FIRST_WIRES_MM = np.array([TOY_FIRST_WIRE_MM, FIRST_WIRE_MM, TKEVENT_FIRST_WIRE_MM])
 
 WIRE_LENGTH_MM = 2900.0
 HALF_HEIGHT_MM = 1550.0  # of the sensitive volume in both generators
@@ -33,6 +36,9 @@ N_MAIN_COLUMNS, N_MAIN_ROWS = 20, 13
 N_X_COLUMNS, N_X_ROWS = 2, 16
 N_VETO_COLUMNS = 16
 N_OPTICAL_MODULES = 712
+TOY_WALL_OVERFLOW = (0, 21), (0, 14)  # columns and rows by which the toy means a place beyond its wall
+# Largest column and row by type of block; the last row is for a block of unknown type, -1
+LARGEST_BLOCK = np.array([(19, 12), (1, 15), (15, -1), (21, 15)])
 # Rows of blocks: (first edge, pitch, inset of a block's face from there, width of the face, number of
 # blocks), mm
 MAIN_COLUMN_GRID = (-2590.0, 259.0, 1.5, 256.0, N_MAIN_COLUMNS)

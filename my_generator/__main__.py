@@ -128,16 +128,12 @@ def tables(args, n_tracks, file):
 def main(argv=None):
     args = parse_args(argv)
     n_tracks = args.tracks or [1, 2, 3, 4] if args.kind in realistic.KINDS else [family.KINDS[args.kind][1]]
-    geometry = (
-        "my_generator" if args.kind == "my_generator" else "toyhaystack"
-    )  # so that readers of the files know it
     numbers = [(n, i) for n in n_tracks for i in range(args.first_file, args.first_file + args.files)]
     with Progress() as progress:
         task = progress.add_task("events", total=len(numbers) * args.events)
         for n, i in numbers:
-            hit_tree.write(
-                args.out / f"{args.kind}_t{n}_{i}.root", counted(tables(args, n, i), progress, task), geometry
-            )
+            path = args.out / f"{args.kind}_t{n}_{i}.root"
+            hit_tree.write(path, counted(tables(args, n, i), progress, task))
     print(f"{len(numbers)} files in {args.out}")
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from datasets.drift import drift_radius_mm, drift_time_ns, sigma_radius_mm
-from datasets.events import HIT_FIELDS, Events, merge_cells
+from datasets.events import HIT_FIELDS, merge_cells
 from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, N_SIDES
 
 ONE_CATHODE_SIGMA_MM = 50.0  # of a height from one cathode's time alone (Falaise)
@@ -160,7 +160,7 @@ def apply(events, response, rng, sides=(1,)):
         events = _add(events, added, dead)
     radius = measured_radius(events.hits["drift_radius_mm"], response, rng)
     z = measured_height(events.hits["z_mm"], response, rng)
-    return _with_hits(events, {**events.hits, "drift_radius_mm": radius, "z_mm": z}, events.hit_offsets)
+    return events.with_hits({"drift_radius_mm": radius, "z_mm": z})
 
 
 def dead_map(dead_cells, rng):
@@ -262,17 +262,10 @@ def _add(events, added, dead):
     }
     grouped = np.argsort(event, kind="stable")
     hits = {name: values[grouped] for name, values in hits.items()}
-    events = merge_cells(
-        _with_hits(events, hits, np.searchsorted(event[grouped], np.arange(len(events) + 1)))
-    )
+    hit_offsets = np.searchsorted(event[grouped], np.arange(len(events) + 1))
+    events = merge_cells(events.with_hits(hits, hit_offsets))
 
     track, layer, column = (events.hits[name] for name in ("track", "layer", "column"))
     place = events.hit_event * (_NOISE_LAST + 1) + np.where(track < 0, _NOISE_LAST, track)
     order = np.argsort((place * N_LAYERS + layer) * N_COLUMNS + column, kind="stable")
-    return _with_hits(
-        events, {name: values[order] for name, values in events.hits.items()}, events.hit_offsets
-    )
-
-
-def _with_hits(events, hits, hit_offsets):
-    return Events(hits, hit_offsets, events.tracks, events.track_offsets, events.info)
+    return events.with_hits({name: values[order] for name, values in events.hits.items()})

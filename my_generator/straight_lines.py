@@ -19,7 +19,15 @@ from functools import partial
 import numpy as np
 
 from datasets.events import make_events
-from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, TOY_HALF_HEIGHT, toy_calo_block
+from datasets.geometry import (
+    CELL_MM,
+    HALF_HEIGHT_MM,
+    N_COLUMNS,
+    N_LAYERS,
+    TOY,
+    TOY_HALF_HEIGHT,
+    toy_calo_block,
+)
 from my_generator import blocks
 
 MIN_ANGLE, MAX_ANGLE = 0.01, 3.131592
@@ -198,9 +206,8 @@ def _to_events(n_tracks, n_kinks, lines, first, count):
         "kinked": n_kinks > 0,
         "n_segments": n_segments,
     }
-    return make_events(
-        hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="straight_lines"
-    )
+    info = {"n_tracks": n_tracks, "geometry": np.full(len(n_tracks), TOY)}
+    return make_events(hits, hit_offsets, tracks, track_offsets, info, source="straight_lines")
 
 
 def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0, **kinks):

@@ -23,7 +23,7 @@ def toy_file(tmp_path):
 def haystack_file(tmp_path):
     """40 haystack events of 1 to 4 tracks as a `hit_tree` file."""
     path = tmp_path / "toyhaystack_0.root"
-    hit_tree.write(path, toyhaystack.generate(40, seed=1), "toyhaystack")
+    hit_tree.write(path, toyhaystack.generate(40, seed=1))
     return path
 
 

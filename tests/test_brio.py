@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from datasets import drift
 from datasets.drift import EFFECTIVE_LENGTH_MM, height_mm
-from datasets.geometry import CELL_MM, GAMMA_VETO, MAIN_WALL, X_WALL
+from datasets.geometry import CELL_MM, DETECTOR, GAMMA_VETO, MAIN_WALL, X_WALL
 from datasets.readers import boost_archive, brio
 from datasets.readers.boost_archive import Archive
 
@@ -735,6 +735,7 @@ def test_calibrated_hits_have_radius_and_owners_of_their_cells(make_file):
         "n_tracks": [3],
         "run": [3],
         "event": [4],
+        "geometry": [DETECTOR],
     }
 
 
@@ -795,6 +796,7 @@ def test_height_of_a_digitized_hit_from_its_cathode_times(make_file, anode, bott
         "n_tracks": [-1],
         "run": [724],
         "event": [9],
+        "geometry": [DETECTOR],
     }
     assert events.hits["track"].tolist() == [-1]
 

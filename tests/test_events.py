@@ -1,6 +1,7 @@
 """The event table: merging of hits that share a cell, checks, and picking events."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,18 @@ from conftest import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.events import HIT_FIELDS, Events, concatenate, make_events, merge_cells
+from datasets.events import (
+    HIT_FIELDS,
+    Events,
+    concatenate,
+    entries_of,
+    make_events,
+    merge_cells,
+    offsets_of,
+    one_a_cell,
+    rows_and_places,
+)
+from datasets.geometry import DETECTOR, TKEVENT, TOY
 from my_generator import straight_lines, toyhaystack
 
 NAMES = ("side", "layer", "column", "drift_radius_mm", "z_mm", "track", "second_track")
@@ -146,9 +158,9 @@ def test_thousands_of_events_merge_as_one_by_one_whatever_the_chunk(chunk):
         )
     hits, offsets = arrays_of(events)
     no_tracks = make_events({}, [0] * 2501)
-    merged = merge_cells(
-        Events(hits, offsets, no_tracks.tracks, no_tracks.track_offsets, no_tracks.info), chunk
-    )
+    hits["segment"] = np.zeros(len(hits["side"]), np.int8)
+    many = Events(hits, offsets, no_tracks.tracks, no_tracks.track_offsets, no_tracks.info)
+    merged = merge_cells(many, chunk)
     assert sum(map(len, events)) > len(merged.hits["side"])
     assert hits_of(merged) == [merge_slowly(event) for event in events]
 
@@ -158,7 +170,7 @@ def test_thousands_of_events_merge_as_one_by_one_whatever_the_chunk(chunk):
 
 def test_fields_that_are_not_given_are_unknown():
     events = make_events({"layer": [3], "column": [7]}, [0, 1], {}, [0, 1])
-    (hit,), (track,), *info = events.to_awkward().to_list()[0].values()
+    (hit,), (track,), blocks, *info = events.to_awkward().to_list()[0].values()
     assert hit["side"] == 1 and hit["track"] == hit["second_track"] == -1
     assert math.isnan(hit["drift_radius_mm"]) and math.isnan(hit["z_mm"])
     assert track["side"] == 1 and track["kinked"] is False
@@ -166,7 +178,7 @@ def test_fields_that_are_not_given_are_unknown():
     assert all(
         track[name] == -1 for name in ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
     )
-    assert info == [-1, -1, -1]
+    assert blocks == [] and info == [-1, -1, -1, DETECTOR]
 
 
 def test_a_height_that_was_not_measured_stays_nan():
@@ -317,13 +329,15 @@ def test_arrays_that_do_not_fit_together_are_refused():
 @pytest.fixture(scope="module")
 def events():
     """Haystack events of 0 to 4 tracks, so some without hits; no NaN, so lists of them can be compared."""
-    return toyhaystack.generate(30, tracks=(0, 1, 4), seed=5)
+    events = toyhaystack.generate(30, tracks=(0, 1, 4), seed=5)
+    known = {name: np.nan_to_num(events.blocks[name], nan=3) for name in ("energy_mev", "time_ns")}
+    return replace(events, blocks={**events.blocks, **known})
 
 
 def test_awkward_arrays_hold_the_same_as_the_table(events):
     array = events.to_awkward()
     assert len(array) == len(events) == 30
-    assert array.fields == ["hits", "tracks", "n_tracks", "run", "event"]
+    assert array.fields == ["hits", "tracks", "blocks", "n_tracks", "run", "event", "geometry"]
     for i, one in enumerate(array):
         hit, track = slice(*events.hit_offsets[i : i + 2]), slice(*events.track_offsets[i : i + 2])
         assert [h["column"] for h in one.hits.to_list()] == events.hits["column"][hit].tolist()
@@ -434,3 +448,108 @@ def test_a_generated_table_has_one_hit_a_cell():
     shared = events.hits["second_track"] >= 0
     assert shared.any()
     assert (events.hits["second_track"] != events.hits["track"])[shared].all()
+
+
+# Geometry and blocks ----------------------------------------------------------------------------------------
+
+
+def test_events_know_where_their_first_wires_are():
+    toy, haystack = straight_lines.generate(2), toyhaystack.generate(3)
+    both = concatenate(
+        [toy, haystack, replace(haystack[:1], info={**haystack[:1].info, "geometry": np.array([TKEVENT])})]
+    )
+    assert both.first_wire_mm.tolist() == [22, 22, 53, 53, 53, 51]
+    assert both[[5, 0]].first_wire_mm.tolist() == [51, 22]
+
+
+def test_a_table_says_what_it_is_in_one_line():
+    events = straight_lines.generate(500, 2, seed=1)
+    assert repr(events).startswith("<Events: 500 events, ") and repr(events).endswith("toy geometry>")
+    assert len(repr(events)) < 110
+    assert repr(concatenate([])) == "<Events: 0 events, 0 hits, 0 tracks, 0 blocks; no geometry>"
+
+
+@pytest.mark.parametrize("generator", [straight_lines, toyhaystack])
+def test_blocks_are_those_in_which_tracks_end_each_once_an_event(generator):
+    events = generator.generate(300, 4, seed=2)
+    tracks, blocks = events.tracks, events.blocks
+    side = tracks["side"] if generator is straight_lines else tracks["calo_side"]
+    names = (tracks["calo_type"], side, tracks["calo_wall"], tracks["calo_column"], tracks["calo_row"])
+    is_block = np.ones(len(side), bool)
+    if generator is straight_lines:
+        is_block = np.isin(tracks["calo_column"], range(1, 21)) & np.isin(tracks["calo_row"], range(1, 14))
+    expected, owners = [], []
+    for track, event in enumerate(events.track_event):
+        key = (event, *(values[track] for values in names))
+        if is_block[track] and key not in expected:
+            expected.append(key)
+            owners.append(track - events.track_offsets[event])
+    found = zip(
+        events.block_event,
+        *(blocks[name] for name in ("calo_type", "side", "wall", "column", "row")),
+        strict=True,
+    )
+    assert list(found) == expected
+    assert blocks["track"].tolist() == owners
+    assert np.isnan(blocks["energy_mev"]).all() and np.isnan(blocks["time_ns"]).all()
+    assert 0 < len(expected) < len(side)
+
+
+def test_blocks_of_a_detector_go_with_their_events():
+    blocks = {
+        "calo_type": [0, 2],
+        "side": [1, 0],
+        "column": [19, 15],
+        "row": [12, -1],
+        "energy_mev": [1.5, NAN],
+    }
+    events = make_events({}, [0, 0, 0, 0], blocks=blocks, block_offsets=[0, 1, 1, 2])
+    assert events.block_event.tolist() == [0, 2]
+    assert events[[2]].blocks["column"].tolist() == [15] and events[1:2].blocks["column"].tolist() == []
+    assert concatenate([events, events]).block_offsets.tolist() == [0, 1, 1, 2, 3, 3, 4]
+
+
+def test_a_block_that_a_wall_of_the_detector_does_not_have_is_refused():
+    tracks = {"calo_type": [0], "calo_column": [20], "calo_row": [3]}
+    with pytest.raises(
+        ValueError, match="f.root: entry 7: calo_column 20 outside 0..19 of calorimeter type 0"
+    ):
+        make_events({}, [0, 0], tracks, [0, 1], source="f.root", first_entry=7)
+    make_events({}, [0, 0], tracks, [0, 1], {"geometry": [TOY]})
+
+
+def test_an_event_of_more_hits_than_a_detector_has_is_refused():
+    n = 30_000
+    with pytest.raises(ValueError, match="f.root: entry 1: 30000 hits, but the tracker has 2034 cells"):
+        make_events({"layer": np.zeros(n, int), "column": np.zeros(n, int)}, [0, 0, n], source="f.root")
+
+
+# Ragged arrays ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 4), max_size=8), st.data())
+def test_rows_places_and_entries_are_those_of_nested_lists(counts, data):
+    lists = [[(row, place) for place in range(n)] for row, n in enumerate(counts)]
+    row, place = rows_and_places(counts)
+    assert list(zip(row.tolist(), place.tolist(), strict=True)) == sum(lists, [])
+    offsets = offsets_of(counts)
+    which = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=5)) if counts else []
+    index, new_offsets = entries_of(offsets, np.array(which, int))
+    assert [sum(lists, [])[i] for i in index] == sum((lists[i] for i in which), [])
+    assert new_offsets.tolist() == offsets_of([counts[i] for i in which]).tolist()
+
+
+def test_of_hits_in_a_cell_the_nearest_stays_then_the_earliest_then_the_first():
+    radius = np.array([3.0, 1.0, NAN, NAN, 2.0, 2.0])
+    cell = {"side": np.ones(6, int), "layer": np.array([0, 0, 1, 1, 2, 2]), "column": np.zeros(6, int)}
+    hits = {**cell, "drift_radius_mm": radius}
+    assert one_a_cell(hits, [0, 6]).tolist() == [False, True, True, False, True, False]
+    assert one_a_cell(hits, [0, 6], np.array([0, 0, 5, 4, 5, 4])).tolist() == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert one_a_cell(hits, [0, 1, 3, 6]).tolist() == [True, True, True, True, True, False]

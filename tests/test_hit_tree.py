@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.events import concatenate, make_events
-from datasets.geometry import wire_x_mm, wire_y_mm
+from datasets.geometry import TKEVENT, TOY, wire_x_mm, wire_y_mm
 from datasets.readers import files, hit_tree
 from my_generator import straight_lines, toyhaystack
 
@@ -89,7 +89,12 @@ def test_everything_a_table_can_hold_reads_back(tmp_path):
         "kinked": [True, False],
         "n_segments": [101, 1],
     }
-    info = {"n_tracks": [2, -1, 0], "run": [974, -1, 2**40], "event": [2**40, 0, -1]}
+    info = {
+        "n_tracks": [2, -1, 0],
+        "run": [974, -1, 2**40],
+        "event": [2**40, 0, -1],
+        "geometry": [TOY, TOY, TKEVENT],
+    }
     events = make_events(hits, [0, 3, 3, 4], tracks, [0, 2, 2, 2], info)
     hit_tree.write(tmp_path / "a.root", events)
     assert_same(hit_tree.read(tmp_path / "a.root"), events)

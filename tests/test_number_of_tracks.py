@@ -183,7 +183,7 @@ def test_too_few_files_to_split_are_an_error_that_names_them(series):
 def haystack_series(tmp_path):
     """Three haystack files."""
     for i in range(3):
-        hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i), "toyhaystack")
+        hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i))
     return tmp_path
 
 

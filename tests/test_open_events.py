@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import uproot
 
+from datasets.geometry import DETECTOR, TOY
 from datasets.readers import open_events, root_objects, tkevent
 from tests.conftest import assert_same
 
@@ -24,14 +25,10 @@ def test_generated_files_of_both_kinds_are_told_apart(toy_file, haystack_file):
     assert open_events.kind_of(haystack_file) == "toyhaystack"
 
 
-def test_files_of_several_kinds_are_read_in_order_and_announced(toy_file, haystack_file):
-    announced = []
-    tables = list(
-        open_events.stream(
-            [toy_file, haystack_file], on_file=lambda path, kind: announced.append((path, kind))
-        )
-    )
-    assert announced == [(toy_file, "my_generator"), (haystack_file, "toyhaystack")]
+def test_files_of_several_kinds_are_read_in_order_each_table_with_its_file(toy_file, haystack_file):
+    paths, tables = zip(*open_events.stream([toy_file, haystack_file]), strict=True)
+    assert paths == (toy_file, haystack_file)
+    assert [set(table.info["geometry"]) for table in tables] == [{TOY}, {DETECTOR}]
     assert_same(tables[0], open_events.read(toy_file))
     assert sum(map(len, tables)) == len(open_events.read([toy_file, haystack_file]))
 

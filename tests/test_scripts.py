@@ -233,7 +233,7 @@ def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_pa
     drawn = []
     monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
     haystack, real = tmp_path / "haystack.root", unlabelled_file(tmp_path / "real.root")
-    hit_tree.write(haystack, toyhaystack.generate(5, seed=1), "toyhaystack")
+    hit_tree.write(haystack, toyhaystack.generate(5, seed=1))
     count_tracks.main(
         [real, str(haystack), "--model", untrained, "--displays", "15", "--out", str(tmp_path / "out")]
     )
@@ -254,7 +254,7 @@ def test_wrong_events_are_drawn_in_the_geometry_of_their_file(untrained, files, 
     drawn = []
     monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
     haystack = tmp_path / "haystack.root"
-    hit_tree.write(haystack, toyhaystack.generate(20, seed=1), "toyhaystack")
+    hit_tree.write(haystack, toyhaystack.generate(20, seed=1))
     plot_confusion.main(
         [
             untrained,

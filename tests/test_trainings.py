@@ -24,7 +24,7 @@ QUICK = [
 
 def test_a_training_on_files_of_both_sides_makes_a_model_of_two_and_says_what_it_reached(tmp_path, capsys):
     for i in range(3):
-        hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i), "toyhaystack")
+        hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i))
     flags = [
         "--view",
         "front",

@@ -6,6 +6,7 @@ optional: a file may carry `track_split` (cumulative hits of the tracks), or per
 """
 
 import os
+from itertools import chain
 from pathlib import Path
 
 import awkward as ak
@@ -13,7 +14,7 @@ import numpy as np
 import uproot
 
 from datasets.events import HIT_FIELDS, TRACK_FIELDS, Events, concatenate, jagged, make_events
-from datasets.geometry import GAMMA_VETO
+from datasets.geometry import DETECTOR, GAMMA_VETO, TOY
 from datasets.readers import files
 
 TREE = "hit_tree"
@@ -41,7 +42,7 @@ TRACK_BRANCHES = {
     "kinked": "kinked",
     "n_segments": "n_segments",
 }
-INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event"}
+INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event", "geometry": "geometry"}
 NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")
 SPLIT = "track_split"
 LINE = ("pointx", "pointy", "pointz", "diry", "dirz")  # haystack: point on the wall, slopes by x
@@ -90,7 +91,7 @@ def _stream_file(file, path, chunk, bar):
     for arrays in tree.iterate(
         names, step_size=step
     ):  # unlike calls of `arrays`, it uncompresses every basket once
-        yield _to_events(arrays, str(path), start)
+        yield _to_events(arrays, str(path), start, geometry_of(tree))
         start += len(arrays)
         bar.within_file(start / tree.num_entries)
 
@@ -129,7 +130,7 @@ def _group(arrays, branches, fields, offsets, start):
     return group
 
 
-def _to_events(arrays, source, start):
+def _to_events(arrays, source, start, geometry):
     names = {"hits": HIT_BRANCHES, "tracks": TRACK_BRANCHES, "info": INFO_BRANCHES}
     _, hit_offsets = _flat(arrays[HIT_BRANCHES["layer"]], HIT_BRANCHES["layer"])
     hits = _group(arrays, HIT_BRANCHES, HIT_FIELDS, hit_offsets, start)
@@ -137,6 +138,7 @@ def _to_events(arrays, source, start):
         name: np.asarray(arrays[branch]) for name, branch in INFO_BRANCHES.items() if branch in arrays.fields
     }
     info.setdefault("event", start + np.arange(len(arrays)))
+    info.setdefault("geometry", np.full(len(arrays), geometry))
     tracks, track_offsets = {}, None
     per_track = [branch for branch in (SPLIT, TRACK_BRANCHES["calo_column"]) if branch in arrays.fields]
     if per_track:
@@ -186,18 +188,27 @@ def _haystack_lines(line):
     return {"foil_y_mm": y - dy * x, "foil_z_mm": z - dz * x, "slope_y": dy * away, "slope_z": dz * away}
 
 
-def write(path, tables, kind="my_generator"):
-    """Write events as `hit_tree`: the original branch names, and labels per hit.
+def geometry_of(tree):
+    """TOY or DETECTOR: in which geometry the events of a tree are that does not say it event by event."""
+    is_haystack = tree.title == "toyhaystack" or "pointx" in tree
+    return DETECTOR if is_haystack else TOY
 
-    ROOT and `stream` read it back.
+
+def write(path, tables):
+    """Write events as `hit_tree`: the original branch names, and labels per hit. ROOT and `stream` read it back.
 
     Args:
         path: the file; written under a temporary name and renamed when whole.
         tables: Events, or an iterable of them. Hits are put in the order of their tracks, noise last, as
             `track_split` needs.
-        kind: "my_generator" or "toyhaystack", whose geometry the events have; the title of the tree.
     """
-    write_tree(path, TREE, kind, map(_to_branches, [tables] if isinstance(tables, Events) else tables))
+    tables = iter([tables] if isinstance(tables, Events) else tables)
+    first = next(tables, None)
+    if first is None:
+        raise ValueError(f"{path}: no events to write")
+    is_toy = len(first) == 0 or first.info["geometry"][0] == TOY
+    title = "my_generator" if is_toy else "toyhaystack"
+    write_tree(path, TREE, title, map(_to_branches, chain([first], tables)))
 
 
 def write_tree(path, name, title, parts):

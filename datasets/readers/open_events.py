@@ -8,8 +8,9 @@
 | brio | Falaise and the acquisition |
 """
 
-from datasets import drift, geometry
+from datasets import drift
 from datasets.events import concatenate
+from datasets.geometry import TOY
 from datasets.readers import brio, files, hit_tree, tkevent
 
 READERS = {
@@ -18,14 +19,7 @@ READERS = {
     "tkevent": tkevent.stream,
     "brio": brio.stream,
 }
-
-# Distance of the wires of layer 0 from the foil in the events of each kind
-FIRST_WIRE_MM = {
-    "my_generator": geometry.TOY_FIRST_WIRE_MM,
-    "toyhaystack": geometry.FIRST_WIRE_MM,
-    "tkevent": geometry.TKEVENT_FIRST_WIRE_MM,
-    "brio": geometry.FIRST_WIRE_MM,
-}
+WITH_TIMES = ("tkevent", "brio")  # kinds whose radii may be computed from timestamps
 
 
 def kind_of(path):
@@ -38,8 +32,8 @@ def kind_of(path):
         content = {key.split(";")[0]: name for key, name in file.classnames(recursive=False).items()}
         trees = {key for key, name in content.items() if name == "TTree"}
         if hit_tree.TREE in trees:
-            tree = file[hit_tree.TREE]
-            return "toyhaystack" if tree.title == "toyhaystack" or "pointx" in tree else "my_generator"
+            is_toy = hit_tree.geometry_of(file[hit_tree.TREE]) == TOY
+            return "my_generator" if is_toy else "toyhaystack"
         if tkevent.TREE in trees:
             return "tkevent"
         if {"ER", "GI"} <= trees:
@@ -48,34 +42,31 @@ def kind_of(path):
         raise ValueError(f"no file of events: it holds {held or 'nothing'}")
 
 
-def stream(paths, progress=False, on_file=None, drift_model=None):
+def stream(paths, progress=False, drift_model=None):
     """Events of files of any kind, a chunk at a time, in bounded memory.
 
     Args:
         paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
-        on_file: function (path, kind), called when a file is opened.
-        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii
-            (and, of TKEvent files, heights) from the timestamps.
+        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii (and, of
+            TKEvent files, heights) from the timestamps.
     Yields:
-        Events.
+        (path, Events): the file that the events are from, and a table of some of them.
     Raises:
         ValueError: a file that is missing, damaged, foreign or out of range; names the file.
     """
     if drift_model is not None:
         drift.drift_radius_mm(0, drift_model)  # a wrong one is said at once, as a wrong file is
-    found = [
-        (path, kind_of(path)) for path in files.expand(paths)
-    ]  # all of them first: a wrong name must not surface after an hour
+    # all files are looked at first: a wrong name must not surface after an hour
+    found = [(path, kind_of(path)) for path in files.expand(paths)]
     for path, kind in found:
-        if on_file:
-            on_file(path, kind)
-        options = {"drift_model": drift_model} if kind in ("tkevent", "brio") else {}
-        yield from READERS[kind](path, progress=progress, **options)
+        options = {"drift_model": drift_model} if kind in WITH_TIMES else {}
+        for events in READERS[kind](path, progress=progress, **options):
+            yield path, events
 
 
 def read(paths, progress=False, drift_model=None):
     """All events of files as one table."""
-    return concatenate(stream(paths, progress, drift_model=drift_model))
+    return concatenate(events for _, events in stream(paths, progress, drift_model))
 
 
 def add_drift_model(parser):

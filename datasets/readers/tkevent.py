@@ -23,11 +23,12 @@ import numpy as np
 import uproot
 
 from datasets.drift import CALO_DELAY_NS, drift_radius_mm, height_mm, time_since_calorimeter
-from datasets.events import concatenate, make_events
+from datasets.events import concatenate, make_events, one_a_cell
 from datasets.geometry import (
     N_CELLS,
     N_COLUMNS,
     N_LAYERS,
+    TKEVENT,
     TKEVENT_FIRST_WIRE_MM,
     optical_module_address,
     wire_x_mm,
@@ -195,25 +196,14 @@ def _events(branches, start, stop, source, drift_model):
         if branch in branches
     }
     info.setdefault("event", np.arange(start, stop))
-    kept = _one_a_cell(table, offsets)
+    info["geometry"] = np.full(stop - start, TKEVENT)
+    kept = one_a_cell(table, offsets)
     table, offsets = (
         {name: values[kept] for name, values in table.items()},
         np.concatenate([[0], np.cumsum(kept)])[offsets],
     )
     details = {"anode_time_ns": np.where(anode >= 0, anode * TRACKER_TICK_NS, np.nan)[kept]}
     return make_events(table, offsets, info=info, source=source, first_entry=start), details
-
-
-def _one_a_cell(table, offsets):
-    """(hit,) mask: of the hits of an event that share a cell the one with the smallest radius, the first if
-    none is known.
-    """
-    event, _ = _own_index(offsets)
-    cell = ((event * 2 + table["side"]) * N_LAYERS + table["layer"]) * N_COLUMNS + table["column"]
-    order = np.lexsort((table["drift_radius_mm"], cell))  # NaN radii sort last
-    kept = np.zeros(len(cell), bool)
-    kept[order[np.diff(cell[order], prepend=-1) != 0]] = True
-    return kept
 
 
 def _times(hits):
