@@ -15,7 +15,6 @@ from scripts import (
     combined,
     count_tracks,
     evaluate,
-    model_table,
     number_of_tracks_classification,
     number_of_tracks_classification3D,
     plot_confusion,
@@ -335,12 +334,6 @@ def test_ceilings_are_shares_of_events_and_the_upper_is_the_higher():
     ceilings = view_ceiling.main(["--events", "500"])
     assert set(ceilings) == {"top", "side", "front", "voxels"}
     assert all(0.8 < ceiling["lower"] <= ceiling["upper"] <= 1 for ceiling in ceilings.values())
-
-
-def test_the_readme_shows_the_table_of_the_cards():
-    readme = (lib.ROOT / "README.md").read_text()
-    for text in (model_table.table(), model_table.commands()):
-        assert f"\n{text}\n" in readme
 
 
 @pytest.mark.real

@@ -1,0 +1,345 @@
+"""Write the tables of README.md and docs/ anew, from the cards and the JSON files of the models.
+
+    python scripts/make_results.py
+    python scripts/make_results.py --check
+
+A table stands between `<!-- made by scripts/make_results.py: NAME -->` and `<!-- end -->`, where NAME is one
+of RESULTS. With `--check` nothing is written, and the command fails with the names of the files that would
+change.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "models"
+BEGIN = "<!-- made by scripts/make_results.py: "
+END = "<!-- end -->"
+BLOCK = re.compile(rf"{BEGIN}(?P<name>\w+) -->\n(?P<made>.*?){END}", re.DOTALL)
+
+RECOMMENDED = "combined_my_generator"
+COUNTERS_IN_SHORT = (RECOMMENDED, "top_my_generator", "combined", "top")
+EFFECTS_ON = ("top_my_generator", "side_realistic", "front_realistic", RECOMMENDED)
+WITH_FOIL = " + foil rule"
+CLASSICAL = (
+    "connected cells",
+    "DBSCAN",
+    "HDBSCAN",
+    "Hough",
+    "RANSAC on cells and z",
+    "RANSAC on drift radii",
+)
+FOUND = "track finder + refit"
+ORACLES = ("oracle: lines known", "oracle: lines known, covered hits kept")
+FINDERS_IN_SHORT = (CLASSICAL[-1] + WITH_FOIL, "track finder alone", FOUND, ORACLES[-1])
+FINDERS = (
+    *(row + rule for row in (*CLASSICAL, "track finder alone", FOUND) for rule in ("", WITH_FOIL)),
+    *ORACLES,
+)
+FINDERS_BY_RESPONSE = (
+    "RANSAC on cells and z" + WITH_FOIL,
+    "RANSAC on drift radii" + WITH_FOIL,
+    "track finder alone",
+    FOUND,
+    FOUND + WITH_FOIL,
+    FOUND + ", radii hidden",
+    FOUND + ", heights hidden",
+    *ORACLES,
+)
+HEADLINE = """\
+- **{right}** of {n_events:,} simulated events of 1 to 4 tracks, ideal and realistic ones, are counted right.
+- **{perfect:.0f} %** of simulated events of four tracks, with the noise, cross-talk and kinks of a real
+  detector, are found right to the last hit. The best classical finder here gets {perfect_classical:.0f} %."""
+FIGURES = {
+    "count right": "count_right",
+    "efficiency": "efficiency",
+    "fake": "fake",
+    "noise rejected": "noise_rejected",
+    "perfect events": "perfect",
+    "hit accuracy": "hit_accuracy",
+}
+
+
+def read(path):
+    """A JSON file of `models/`."""
+    return json.loads((MODELS / path).read_text())
+
+
+def card_of(model):
+    return read(f"{model}/card.json")
+
+
+def samples():
+    """Response of the detector -> row -> figures of merit and speeds of a track finder."""
+    found = read("track_finder/clustering.json")["samples"]
+    return {response: sample["finders"] for response, sample in found.items()}
+
+
+def table(head, rows):
+    """Markdown of a table: cells of the head, and of each row."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def link_to(model):
+    """The card of a model, as seen from the README."""
+    return f"[`{model}`](models/{model}/card.json)"
+
+
+def share(value):
+    return f"{100 * value:.2f} %"
+
+
+def accuracy(scores):
+    """An accuracy and its 68 % interval."""
+    low, high = scores["interval"]
+    return f"{share(scores['accuracy'])} ({100 * low:.2f}–{100 * high:.2f})"
+
+
+def on_fresh_events(card):
+    scores = card["metrics"]["test"]
+    return f"{accuracy(scores)} of {scores['n_events']:,} `{card['arguments']['generator']}`"
+
+
+def on_original_files(card):
+    scores = card["metrics"].get("files")
+    return f"{accuracy(scores)} of {scores['n_events']:,}" if scores else "–"
+
+
+def minutes(card):
+    return f"{card['wall_time_s'] / 60:.0f} min"
+
+
+def sides_of(card):
+    """How many tracker sides a counter sees at once."""
+    shape = next(iter(card["inputs"].values()))
+    return shape[-1]
+
+
+def counter_cards():
+    """Name -> card of the shipped counters, those of one tracker side first."""
+    names = [path.parent.name for path in MODELS.glob("*/card.json")]
+    cards = {name: card_of(name) for name in sorted(names)}
+    counters = [name for name, card in cards.items() if "accuracy" in card["metrics"]["test"]]
+    counters.sort(key=lambda name: sides_of(cards[name]))
+    return {name: cards[name] for name in counters}
+
+
+def headline():
+    """The two numbers with which the README begins."""
+    counted = card_of(RECOMMENDED)["metrics"]["test"]
+    of_data = samples()["data"]
+    found = perfect_events_of_four(of_data, [FOUND])
+    classical = perfect_events_of_four(of_data, [row + rule for row in CLASSICAL for rule in ("", WITH_FOIL)])
+    return HEADLINE.format(
+        right=share(counted["accuracy"]),
+        n_events=counted["n_events"],
+        perfect=100 * found,
+        perfect_classical=100 * classical,
+    )
+
+
+def perfect_events_of_four(finders, rows):
+    """The highest share of perfect events of four tracks among some rows."""
+    return max(finders[row]["scores"]["4"]["perfect"]["value"] for row in rows)
+
+
+def counters_in_short():
+    rows = []
+    for name in COUNTERS_IN_SHORT:
+        card = card_of(name)
+        rows.append([link_to(name), on_fresh_events(card), on_original_files(card)])
+    return table(["counter", "fresh events", "original files"], rows)
+
+
+def counters():
+    """All shipped counters, a row a card."""
+    head = ["model", "views", "sides", "fresh events", "original files", "parameters", "trained in"]
+    rows = []
+    for name, card in counter_cards().items():
+        views = ", ".join(sorted(card["inputs"]))
+        results = [on_fresh_events(card), on_original_files(card)]
+        cost = [f"{card['parameters']:,}", minutes(card)]
+        rows.append([link_to(name), views, str(sides_of(card)), *results, *cost])
+    return table(head, rows)
+
+
+def commands():
+    """What trained the shipped models, a line each."""
+    cards = [*counter_cards().values(), card_of("track_finder")]
+    lines = [card["command"] for card in cards]
+    return "\n".join(["```", *lines, "```"])
+
+
+def finder():
+    """The track finder, from its card."""
+    card = card_of("track_finder")
+    row = [link_to("track_finder"), f"{card['parameters']:,}", minutes(card), card["device"]]
+    return table(["model", "parameters", "trained in", "device"], [row])
+
+
+def effects():
+    """What each effect of a detector costs a counter: a row an effect, two columns a counter."""
+    measured = read(f"{RECOMMENDED}/effects.json")["accuracy"]
+    of_side_view = read("side_realistic/effects.json")["accuracy"]
+    columns = [name + label for name in EFFECTS_ON for label in ("", ", isolated hits removed")]
+    rows = []
+    for effect, scores in measured.items():
+        both = scores | of_side_view[effect]
+        rows.append([effect, *(share(both[column]["accuracy"]) for column in columns)])
+    return table(["events", *columns], rows)
+
+
+def known_problems(model=RECOMMENDED):
+    """Isolated hits and unknown heights: shares counted right and too high, a row a kind of events."""
+    measured = read(f"{model}/known_problems.json")["shares"]
+    head = ["events", "filter"]
+    for name in measured:
+        head += [f"{name}: right", "too many"]
+    rows = []
+    for row in next(iter(measured.values())):
+        cells = row.split(" | ")
+        for scores in measured.values():
+            cells += [share(scores[row]["right"]["share"]), share(scores[row]["over"]["share"])]
+        rows.append(cells)
+    return table(head, rows)
+
+
+def known_problems_of_ideal():
+    """The same of counters that know ideal events alone."""
+    return known_problems("side_my_generator")
+
+
+def by_tracks(scores, figure):
+    """A figure of merit in percent, for each true number of tracks; a dash where nothing was to count."""
+    of_classes = [score[figure] for n_tracks, score in scores.items() if n_tracks.isdigit()]
+    return "/".join(f"{100 * score['value']:.1f}" if score["n"] else "–" for score in of_classes)
+
+
+def finders_in_short():
+    figures = ("count right", "perfect events")
+    found = samples()["data"]
+    rows = [
+        [row, *(by_tracks(found[row]["scores"], FIGURES[figure]) for figure in figures)]
+        for row in FINDERS_IN_SHORT
+    ]
+    return table(["1/2/3/4 tracks, in %", *figures], rows)
+
+
+def finders():
+    """All track finders on events of the `data` response."""
+    of_data = samples()["data"]
+    rows = []
+    for row in FINDERS:
+        found = of_data[row]
+        shares = [by_tracks(found["scores"], figure) for figure in FIGURES.values()]
+        speeds = "/".join(f"{speed:.0f}" for speed in found["events_per_cpu_second"].values())
+        rows.append([row, *shares, speeds])
+    return table(["1/2/3/4 tracks", *FIGURES, "events per CPU second"], rows)
+
+
+def finders_by_response():
+    """Counts right and, below them, perfect events, a column a response."""
+    found = samples()
+    rows = []
+    for row in FINDERS_BY_RESPONSE:
+        cells = [row]
+        for of_response in found.values():
+            scores = of_response[row]["scores"]
+            cells.append(f"{by_tracks(scores, 'count_right')}<br>{by_tracks(scores, 'perfect')}")
+        rows.append(cells)
+    return table(["count right; perfect, 1/2/3/4 tracks", *(f"`{name}`" for name in found)], rows)
+
+
+def ablation():
+    """Perfect events of track finders that lack a part, from the card of the shipped one."""
+    runs = card_of("track_finder")["ablation"]["runs"]
+    steps = list(next(iter(runs.values()))["perfect"])
+    rows = []
+    for name, run in runs.items():
+        perfect = [
+            "/".join(f"{100 * score['value']:.1f}" for score in run["perfect"][step].values())
+            for step in steps
+        ]
+        title = name.replace("_", " ").replace("u net", "U-net")
+        rows.append([title, f"{run['n_events_trained']:,}", *perfect])
+    return table(["perfect events, 1/2/3/4 tracks, %", "events trained on", *steps], rows)
+
+
+RESULTS = {
+    "ablation": ablation,
+    "commands": commands,
+    "counters": counters,
+    "counters_in_short": counters_in_short,
+    "effects": effects,
+    "finder": finder,
+    "finders": finders,
+    "finders_by_response": finders_by_response,
+    "finders_in_short": finders_in_short,
+    "headline": headline,
+    "known_problems": known_problems,
+    "known_problems_of_ideal": known_problems_of_ideal,
+}
+
+
+def documents():
+    """The files with tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def renewed(text, name):
+    """A document with all its tables made anew.
+
+    Args:
+        text: of the document. name: its path from the root.
+    Raises:
+        ValueError: a table that is not one of RESULTS, or has no end.
+    """
+
+    def made(block):
+        result = block["name"]
+        if result not in RESULTS:
+            raise ValueError(f"{name}: no result {result}, there are {', '.join(RESULTS)}")
+        content = RESULTS[result]()
+        if name.startswith("docs/"):
+            content = content.replace("](models/", "](../models/")
+        return f"{BEGIN}{result} -->\n{content}\n{END}"
+
+    blocks = list(BLOCK.finditer(text))
+    without_end = [block["name"] for block in blocks if BEGIN in block["made"]]
+    if without_end or text.count(BEGIN) != len(blocks):
+        raise ValueError(f"{name}: a table that begins has no {END}")
+    return BLOCK.sub(made, text)
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where a file would change")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    changed = []
+    for path in documents():
+        name = path.relative_to(ROOT).as_posix()
+        before = path.read_text()
+        after = renewed(before, name)
+        if after == before:
+            continue
+        changed.append(name)
+        if not args.check:
+            path.write_text(after)
+    names = ", ".join(changed)
+    if changed and args.check:
+        raise SystemExit(
+            f"{names}: other numbers than in models/; python scripts/make_results.py writes them"
+        )
+    print(f"written: {names or 'nothing, all are as they should be'}")
+    return changed
+
+
+if __name__ == "__main__":
+    main()
