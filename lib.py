@@ -1,5 +1,6 @@
-"""The ground floor of every script: shared flags, device strategy, run folder, model card, loading a shipped
-model.
+"""The ground floor of every script: shared flags, device strategy, run folder, model card, loading a model.
+
+TensorFlow is imported where it is needed, so that `--help` and a wrong flag answer at once.
 """
 
 import argparse
@@ -11,34 +12,72 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import keras
-import numpy as np
-import tensorflow as tf
+import outputs
 
 ROOT = Path(__file__).resolve().parent
 MODELS = ROOT / "models"
 PACKAGES = ("tensorflow", "keras", "numpy", "uproot", "awkward")
-MAY_CHANGE = (
-    "out",
-    "OneDeviceStrategy",
-    "MirroredStrategy",
-    "tensorboard",
-)  # flags with which a resumed run is still the same one
+# Flags with which a resumed run is still the same one
+MAY_CHANGE = ("out", "OneDeviceStrategy", "MirroredStrategy", "tensorboard")
+# TensorFlow's start-up lines read like a crash ("failed call to cuInit"); a level that the user has set
+# stays.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+# ---- running a script --------------------------------------------------------------------------------------
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was told to end, as SLURM does at the time limit: what is under way cleans up as for
+    Ctrl-C.
+    """
 
 
 def run(main):
-    """Call a script's `main`; a wrong flag or file ends it with a sentence instead of a traceback."""
+    """Call a script's `main`; a wrong flag or file, or an interruption, ends it with a sentence, without a
+    traceback.
+    """
+
+    def terminate(*_):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         main()
     except (OSError, ValueError) as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(outputs.message_of(error)) from None
+    except KeyboardInterrupt as interruption:
+        is_told = isinstance(interruption, Terminated)
+        print(str(interruption) or ("terminated" if is_told else "interrupted"), file=sys.stderr)
+        raise SystemExit(128 + (signal.SIGTERM if is_told else signal.SIGINT)) from None
+
+
+def once_a_file(tables, *notes):
+    """The same (path, events), saying on the error stream what is to be noted of a file's events, once a file.
+
+    Args:
+        tables: iterable of (path, Events). notes: functions Events -> a sentence, or "" where there is nothing to say.
+    """
+    said = set()
+    for path, events in tables:
+        for find in notes:
+            sentence = find(events)
+            if sentence and (path, find) not in said:
+                said.add((path, find))
+                note(path, sentence)
+        yield path, events
+
+
+def note(path, sentence):
+    """Say something of a file on the error stream, where it mixes with no result."""
+    print(f"{path or 'simulated events'}: {sentence}", file=sys.stderr, flush=True)
 
 
 def at_least(least):
@@ -53,42 +92,36 @@ def at_least(least):
     return number
 
 
+def folder(text):
+    """The type of a flag that takes a folder to write to."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, not a folder")
+    return path
+
+
 def run_arguments(epochs=10, batch_size=64):
     """Parser with the flags all training scripts share; use it as a parent.
 
-    Arguments are the script's own defaults.
+    Arguments are the script's defaults.
     """
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        metavar="FILE",
-        help="files or globs to train on (default: the generator, fresh events)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="run folder; a run interrupted there is resumed",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=epochs, help="(default: %(default)s)")
-    parser.add_argument(
-        "--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    files_help = "files or globs to train on (default: the generator, fresh events)"
+    add("--data", nargs="+", metavar="FILE", help=files_help)
+    out_help = "run folder; a run interrupted there is resumed"
+    add("--out", type=folder, required=True, metavar="FOLDER", help=out_help)
+    add("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
+    add("--epochs", type=int, default=epochs, help="(default: %(default)s)")
+    add("--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)")
+    add(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
-        help="of the training's arithmetic; 16-bit kinds are faster where processor or GPU has them (default: %(default)s)",
+        help="of the arithmetic; 16 bits are faster where processor or GPU has them (default: %(default)s)",
     )
-    parser.add_argument(
-        "--deterministic", action="store_true", help="repeatable to the last bit on one device, slower"
-    )
-    parser.add_argument(
-        "--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard"
-    )
+    add("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
+    add("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
     device_arguments(parser)
     return parser
 
@@ -97,52 +130,31 @@ def device_arguments(parser):
     """Add the two strategy flags to a parser."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--OneDeviceStrategy", metavar="DEVICE", help='one device, such as "/gpu:0"')
-    group.add_argument(
-        "--MirroredStrategy", nargs="+", metavar="DEVICE", help='several, such as "/gpu:0" "/gpu:1"'
-    )
+    several = 'several, such as "/gpu:0" "/gpu:1"'
+    group.add_argument("--MirroredStrategy", nargs="+", metavar="DEVICE", help=several)
 
 
 def generator_arguments(parser, generators, epoch_events=65536, val_events=16384, test_events=65536):
     """Add the flags of trainings on fresh events of a generator; `generators` are the names to choose from."""
-    generators = list(generators)
-    parser.add_argument(
-        "--generator", choices=generators, default=generators[0], help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--sides",
-        type=int,
-        choices=(1, 2),
-        help="channels: 1 for events on one tracker side, 2 for both (default: as the events)",
-    )
-    parser.add_argument(
-        "--epoch-events",
-        type=int,
-        default=epoch_events,
-        help="training events an epoch (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--val-events",
-        type=int,
-        default=val_events,
-        help="fresh events to validate on (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--test-events",
-        type=int,
-        default=test_events,
-        help="fresh events to test on, once (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--test-data", nargs="+", metavar="FILE", help="files to test on as well, once; never trained on"
-    )
-    parser.add_argument(
-        "--learning-rate", type=float, default=4e-3, help="at its peak (default: %(default)s)"
-    )
+    names = list(generators)
+    add = parser.add_argument
+    add("--generator", choices=names, default=names[0], help="(default: %(default)s)")
+    sides_help = "channels: 1 for events on one tracker side, 2 for both (default: as the events)"
+    add("--sides", type=int, choices=(1, 2), help=sides_help)
+    epoch_help = "training events an epoch (default: %(default)s)"
+    add("--epoch-events", type=int, default=epoch_events, help=epoch_help)
+    val_help = "fresh events to validate on (default: %(default)s)"
+    add("--val-events", type=int, default=val_events, help=val_help)
+    test_help = "fresh events to test on, once (default: %(default)s)"
+    add("--test-events", type=int, default=test_events, help=test_help)
+    add("--test-data", nargs="+", metavar="FILE", help="files to test on as well, once; never trained on")
+    add("--learning-rate", type=float, default=4e-3, help="at its peak (default: %(default)s)")
 
 
 def data_settings(args):
-    """What the flags say of the data, as keyword arguments of a dataset's `load`; a resumed run goes on in
-    the generator's stream.
+    """What the flags say of the data, as keyword arguments of `datasets.batches.load`.
+
+    A resumed run goes on in the generator's stream.
     """
     return {
         "paths": args.data,
@@ -155,6 +167,9 @@ def data_settings(args):
     }
 
 
+# ---- a training --------------------------------------------------------------------------------------------
+
+
 def start_run(args):
     """Begin a run: seed everything, make the run folder, note the commit (files may change while it trains).
 
@@ -165,24 +180,33 @@ def start_run(args):
     backup = args.out / "backup"
     _mend_backup(backup)
     _check_same_run(args, backup / "arguments.json")
-    if (args.out / "card.json").exists() and not epochs_done(args):
-        print(f"{args.out} holds a finished run: it is trained anew and then overwritten")
+    done = epochs_done(args)
+    if done:
+        print(f"{args.out}: goes on after epoch {done} of {args.epochs}", flush=True)
+    elif (args.out / "card.json").exists():
+        print(f"{args.out} holds a finished run: it is trained anew and then overwritten", flush=True)
+
+    import keras
+
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.precision)
     if args.deterministic:
+        import tensorflow as tf
+
         tf.config.experimental.enable_op_determinism()
     write_json(backup / "arguments.json", _arguments(args))
     commit, dirty = _git_state()
-    args.run = {"commit": commit, "dirty": dirty, "start": time.time(), "resumed_at_epoch": epochs_done(args)}
+    args.run = {"commit": commit, "dirty": dirty, "start": time.time(), "resumed_at_epoch": done}
 
 
 def _check_numbers(args):
     for name in ("epochs", "batch_size", "epoch_events", "val_events", "test_events"):
         if getattr(args, name, 1) < 1:
             raise ValueError(f"{_flag(name)} {getattr(args, name)}: has to be 1 at least")
-    if getattr(args, "epoch_events", args.batch_size) < args.batch_size:
+    epoch_events = getattr(args, "epoch_events", args.batch_size)
+    if epoch_events < args.batch_size:
         raise ValueError(
-            f"--epoch-events {args.epoch_events}: less than one batch, --batch-size {args.batch_size}"
+            f"--epoch-events {epoch_events}: less than one batch, --batch-size {args.batch_size}"
         )
 
 
@@ -190,14 +214,16 @@ def _check_same_run(args, path):
     """Compare the flags with those of the interrupted run whose arguments are in a file, if there are any."""
     if not epochs_done(args) or not path.exists():
         return
-    before, now = json.loads(path.read_text()), json.loads(json.dumps(_arguments(args)))
+    before = json.loads(path.read_text())
+    now = json.loads(json.dumps(_arguments(args)))
     names = [
         name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE
     ]
     if names:
-        changed = ", ".join(f"{_flag(name)} was {before.get(name)}, not {now.get(name)}" for name in names)
+        changes = [f"{_flag(name)} was {before.get(name)}, not {now.get(name)}" for name in names]
+        ways_out = f"give those, another --out, or remove {path.parent}"
         raise ValueError(
-            f"{args.out}: a run interrupted there had other flags: {changed}; give those, another --out, or remove {path.parent}"
+            f"{args.out}: a run interrupted there had other flags: {', '.join(changes)}; {ways_out}"
         )
 
 
@@ -210,65 +236,14 @@ def _arguments(args):
     return {name: _jsonable(value) for name, value in vars(args).items() if name != "run"}
 
 
-@keras.saving.register_keras_serializable(package="supernemo")
-class Muon(keras.optimizers.Muon):
-    """Keras's Muon for every large matrix of a network: kernels of convolutions and of attention too, which
-    Keras leaves to AdamW.
-
-    Muon makes the steps of a matrix orthogonal, so that all directions learn at the same pace (K. Jordan et
-    al., 2024, and arXiv:2502.16982 for the scale of a step). A convolution is the matrix from the values of
-    its window to its filters. Small matrices, those of inputs, outputs and tokens among them, stay with
-    AdamW.
-    """
-
-    smallest_side = 16
-
-    def _should_use_adamw(self, variable):
-        return len(variable.shape) < 2 or min(_as_matrix(variable.shape)) < self.smallest_side
-
-    def _muon_update_step(self, gradient, variable, lr, m):
-        self.assign_add(m, gradient + (self.momentum - 1) * m)
-        step = keras.ops.reshape(gradient + self.momentum * m, _as_matrix(variable.shape))  # Nesterov's
-        step = self.lr_adjust(self.zeropower_via_newtonschulz5(step, self.ns_steps))
-        self.assign_sub(variable, keras.ops.reshape(lr * step, variable.shape))
-
-
-def _as_matrix(shape):
-    """(rows, columns) of a kernel: its last axis is the output, but for the queries, keys and values of
-    attention (in, head, value).
-    """
-    size = math.prod(shape)
-    return (shape[0], size // shape[0]) if shape[0] > shape[-1] else (size // shape[-1], shape[-1])
-
-
-def optimizer(learning_rate, n_steps, warmup_steps=300):
-    """Muon with a short warm-up, cosine decay to a two-hundredth, and each weight's gradient clipped to norm
-    1.
-
-    Keras clips before it sums over the devices of a MirroredStrategy: only where no gradient is clipped do
-    several devices compute to rounding what one does.
-
-    Args:
-        learning_rate: at its peak, of Muon's steps; those of AdamW are half as long. n_steps: of the whole
-            training.
-    """
-    warmup_steps = min(warmup_steps, max(1, n_steps // 10))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, n_steps - warmup_steps),
-        alpha=0.005,
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-    )
-    return Muon(rate, weight_decay=1e-3, adam_weight_decay=1e-4, adam_lr_ratio=0.5, clipnorm=1.0)
-
-
 def choose_strategy(args):
     """The `tf.distribute` strategy the flags ask for; without a flag, whatever TensorFlow finds.
 
     Raises:
         ValueError: a device that is not there; TensorFlow would wait for it for ever, or take the processor.
     """
+    import tensorflow as tf
+
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     there = [_short(device.name) for device in tf.config.list_logical_devices()]
@@ -283,9 +258,50 @@ def choose_strategy(args):
 
 
 def _short(device):
-    """The name of a device as the flags give it, such as /gpu:0."""
-    spec = tf.DeviceSpec.from_string(device)
+    """The name of a device as the flags give it, such as /gpu:0; the text itself where it names none."""
+    import tensorflow as tf
+
+    try:
+        spec = tf.DeviceSpec.from_string(device)
+    except ValueError:
+        return device
     return f"/{str(spec.device_type).lower()}:{spec.device_index or 0}"
+
+
+def fit(model, data, args, steps):
+    """Train a compiled model on `datasets.batches.Data`, with everything that a run should have.
+
+    Args:
+        steps: batches an epoch.
+    Raises:
+        KeyboardInterrupt: interrupted; says after which epoch the same command goes on.
+    """
+    try:
+        model.fit(
+            data.train,
+            validation_data=data.val,
+            epochs=args.epochs,
+            steps_per_epoch=steps,
+            callbacks=callbacks(args),
+            verbose=2,
+            shuffle=False,
+        )
+    except KeyboardInterrupt as interruption:
+        done = epochs_done(args)
+        where = f"interrupted after epoch {done}" if done else "interrupted in its first epoch"
+        raise type(interruption)(f"{where}; the same command goes on from there") from None
+
+
+def finish(model, args, scores, data, outputs_mean, known_failures=()):
+    """Save a trained model with its card, then draw history and layers; arguments as `save_run`.
+
+    A figure that fails must not cost a training.
+    """
+    import plotting
+
+    save_run(model, args, scores, data, outputs_mean, known_failures)
+    plotting.history(read_history(args.out / "history.csv"), args.out / "history.pdf")
+    draw_model(model, args.out / "model.png")
 
 
 def callbacks(args):
@@ -293,7 +309,10 @@ def callbacks(args):
 
     The backup stays until `save_run` has saved the model.
     """
+    import keras
+
     chosen = [
+        _space_left(args.out),
         keras.callbacks.BackupAndRestore(
             args.out / "backup", double_checkpoint=True, delete_checkpoint=False
         ),
@@ -302,6 +321,24 @@ def callbacks(args):
     if args.tensorboard:
         chosen.append(keras.callbacks.TensorBoard(args.out / "tensorboard"))
     return chosen
+
+
+def _space_left(folder):
+    """Callback that stops a training before its disk is full: the library that writes weights would crash
+    there.
+    """
+    import keras
+
+    def check(epoch, logs):
+        n_bytes = 4 * callback.model.count_params()
+        needed = 8 * n_bytes + 2**20  # weights, two moments of the optimizer, and all of that once more
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            said = f"no space left on the disk: {free / 2**20:.0f} MB, a backup needs {needed / 2**20:.0f} MB"
+            raise OSError(f"{folder}: {said}")
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=check)
+    return callback
 
 
 def epochs_done(args):
@@ -313,27 +350,35 @@ def epochs_done(args):
 
 
 def _mend_backup(folder):
-    """Go back to the state before the last if the last epoch's number was half written; Keras copes with
-    half-written weights only.
+    """Go back to the last whole state where a run was killed while it wrote one.
+
+    Keras itself copes with half-written weights of a later state only.
     """
-    metadata = folder / "training_metadata.json"
+    weights, state = folder / "latest.weights.h5", folder / "training_metadata.json"
+    if weights.exists() and not state.exists():
+        print(f"{folder}: the first state of a run was not whole, so the run begins anew", flush=True)
+        weights.unlink()
+        return
     try:
-        json.loads(metadata.read_text())
+        json.loads(state.read_text())
     except FileNotFoundError:
         return
     except json.JSONDecodeError:
-        for name in ("latest.weights.h5", metadata.name):
-            previous = folder / f"{name}.bkp"
+        for path in (weights, state):
+            previous = path.with_name(f"{path.name}.bkp")
             if previous.is_file():
-                shutil.copy(previous, folder / name)
+                shutil.copy(previous, path)
             else:
-                (folder / name).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
 def in_float32(model):
-    """A trained model as one that computes in float32, as models are tested and shipped; the same model if it
-    does already.
+    """A trained model as one that computes in float32, as models are tested and shipped.
+
+    The same model if it does already.
     """
+    import keras
+
     if keras.config.dtype_policy().name == "float32":
         return model
     keras.config.set_dtype_policy("float32")
@@ -345,6 +390,8 @@ def in_float32(model):
 
 def _bare(model):
     """The same model without what it was compiled with."""
+    import keras
+
     return keras.Model(model.input, model.output, name=model.name)
 
 
@@ -357,28 +404,18 @@ def read_history(path):
     """A history CSV as name -> list of floats; NaN where Keras wrote NA."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    return {
-        name: [float(row[name].replace("NA", "nan")) for row in rows] for name in (rows[0] if rows else ())
-    }
+    names = rows[0] if rows else ()
+    return {name: [float(row[name].replace("NA", "nan")) for row in rows] for name in names}
 
 
-def predict(model, dataset):
-    """Labels and outputs of a finite dataset of (inputs, label) batches, as two arrays, event first."""
-    labels, outputs = [], []
-    for inputs, label in dataset:
-        labels.append(label.numpy())
-        outputs.append(model.predict_on_batch(inputs))
-    return np.concatenate(labels), np.concatenate(outputs)
-
-
-def save_run(model, args, metrics, data, outputs, known_failures=()):
+def save_run(model, args, metrics, data, outputs_mean, known_failures=()):
     """Write `model.keras` and `card.json` to the run folder, each under a temporary name and renamed.
 
     Args:
         model: what was trained. args: the script's parsed arguments, after `start_run`.
         metrics: name of a test set -> its figures of merit with intervals. data: what was trained and tested
             on.
-        outputs: what the outputs mean, such as the classes. known_failures: sentences.
+        outputs_mean: what the outputs mean, such as the classes. known_failures: sentences.
     Returns:
         The card, a dict.
     """
@@ -390,7 +427,7 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
         "dirty": args.run["dirty"],
         "data": data,
         "inputs": {tensor.name: list(tensor.shape[1:]) for tensor in model.inputs},
-        "outputs": outputs,
+        "outputs": outputs_mean,
         "parameters": model.count_params(),
         "metrics": metrics,
         "packages": {
@@ -402,46 +439,47 @@ def save_run(model, args, metrics, data, outputs, known_failures=()):
         "resumed_at_epoch": args.run["resumed_at_epoch"],
         "known_failures": list(known_failures),
     }
-    temporary = args.out / ".model.part.keras"
-    _bare(model).save(temporary)  # without an optimizer: a third of the size; runs resume from backups
-    temporary.replace(args.out / "model.keras")
+    with outputs.whole(args.out / "model.keras") as temporary:
+        _bare(model).save(temporary)  # without an optimizer: a third of the size; runs resume from backups
+    (args.out / "model.onnx").unlink(missing_ok=True)  # of an earlier model
     write_json(args.out / "card.json", card)
     shutil.rmtree(args.out / "backup", ignore_errors=True)
     return card
 
 
-def load_model(name):
-    """A trained model by the name of a shipped one, or by the path of a run folder or a `.keras` file.
+# ---- trained models ----------------------------------------------------------------------------------------
+
+
+def model_path(name):
+    """The `.keras` file of a model, by the name of a shipped one or by the path of a run folder or a file.
 
     Raises:
-        ValueError: no such model, names those that are shipped; a file that is none; or a model with layers
-            of our own whose module of `architectures/` the caller has not imported.
+        ValueError: no such model; names those that are shipped.
     """
     for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
         if path.is_file():
-            return _read_model(path)
+            return path
     raise ValueError(f"no model {name}: not a path of one, and shipped are {', '.join(shipped_models())}")
 
 
-def _read_model(path):
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not a Keras model, a whole .keras file")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        layer = re.search(r"Could not locate class '(\w+)'", str(error))
-        reason = (
-            f"import the module of architectures/ with its layer {layer[1]}"
-            if layer
-            else str(error).strip().partition("\n")[0]
-        )
-        raise ValueError(f"{path}: not a model this code can load: {reason}") from error
+def load_model(name):
+    """A trained model as Keras has it, not compiled; `name` as in `model_path`.
+
+    Raises:
+        ValueError: no such model, a file that is none, or a model with layers that were made elsewhere.
+    """
+    path = model_path(name)
+
+    import architectures
+
+    return architectures.load(path)
 
 
 def load_card(name):
     """The card of a model, by name or by the path of its folder or file."""
     path = MODELS / str(name) if (MODELS / str(name)).is_dir() else Path(name)
-    return json.loads((path if path.is_dir() else path.parent).joinpath("card.json").read_text())
+    folder = path if path.is_dir() else path.parent
+    return json.loads((folder / "card.json").read_text())
 
 
 def shipped_models():
@@ -465,12 +503,15 @@ def target_of(name):
 
 
 def draw_model(model, path):
-    """Draw the layers of a model, format by the path's suffix; where Graphviz is missing, say so in one line
-    and go on.
+    """Draw the layers of a model, format by the path's suffix; without Graphviz, say so in one line and go
+    on.
     """
     if shutil.which("dot") is None:
         print("model drawing skipped: Graphviz is missing (Debian: apt-get install graphviz)")
         return
+
+    import keras
+
     graph = keras.utils.model_to_dot(model, show_shapes=True, dpi=80)
     graph.set("splines", "spline")  # Keras' right angles crash dot on residual networks
     graph.write(path, format=Path(path).suffix[1:])
@@ -478,23 +519,26 @@ def draw_model(model, path):
 
 def describe_device():
     """The devices TensorFlow found, and the processor."""
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
-    return ", ".join(gpus) or f"{os.cpu_count()} CPU cores ({_processor()})"
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    return ", ".join(names) or describe_processor()
+
+
+def describe_processor():
+    """Number and kind of the processor's cores."""
+    return f"{os.cpu_count()} CPU cores ({_processor()})"
+
+
+# ---- files -------------------------------------------------------------------------------------------------
 
 
 def write_json(path, content):
     """Write JSON under a temporary name and rename it; null stands for what is not a finite number."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = json.dumps(_finite(content), indent=1, allow_nan=False) + "\n"
+    with outputs.whole(path) as temporary:
+        temporary.write_text(text)
 
 
 def _finite(content):
@@ -507,25 +551,26 @@ def _finite(content):
 
 def _processor():
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
         return platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def _git_state():
     """(commit, whether tracked files differ from it); None where there is no repository."""
-    git = ["git", "-C", str(ROOT)]
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
-        ).stdout
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "-uno")
     except (OSError, subprocess.CalledProcessError):
         return None, None
-    return commit, bool(status.strip())
+    return commit, bool(changes)
+
+
+def _git(*words):
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _relative(path):

@@ -21,12 +21,17 @@ class ToCells(keras.layers.Layer):
 
     def call(self, inputs):
         features, cell, mask = inputs
-        n_events, n_features = ops.shape(features)[0], features.shape[-1]
+        n_features = features.shape[-1]
+        n_events = ops.shape(features)[0]
         n_cells = self.n_layers * self.n_columns
-        index = ops.reshape(cell + n_cells * ops.arange(n_events, dtype="int32")[:, None], (-1, 1))
-        values = ops.reshape(features * ops.cast(mask, features.dtype)[..., None], (-1, n_features))
-        cells = ops.scatter(index, values, (n_events * n_cells, n_features))
-        return ops.reshape(cells, (-1, 1, self.n_columns, self.n_layers * n_features))
+        n_all = n_events * n_cells
+        event = ops.arange(n_events, dtype="int32")[:, None]
+        # what is no token goes to a cell beyond the last: exported to ONNX, the last one written to a cell stays
+        index = ops.where(mask, cell + n_cells * event, n_all)
+        values = features * ops.cast(mask, features.dtype)[..., None]
+        index = ops.reshape(index, (-1, 1))
+        cells = ops.scatter(index, ops.reshape(values, (-1, n_features)), (n_all + 1, n_features))
+        return ops.reshape(cells[:n_all], (-1, 1, self.n_columns, self.n_layers * n_features))
 
     def compute_output_shape(self, shapes):
         return (shapes[0][0], 1, self.n_columns, self.n_layers * shapes[0][-1])

@@ -1,5 +1,4 @@
-"""The same events as voxel grids (layer 9, column 113, z 30, channel), for counting tracks with 3D
-convolutions.
+"""Counting tracks on voxel grids (layer 9, column 113, z 30, channel), with 3D convolutions.
 
 A grid is 30 kB, so fewer are made at a time. Hits without a measured z are in none.
 """
@@ -8,4 +7,5 @@ from functools import partial
 
 from datasets import number_of_tracks
 
-load = partial(number_of_tracks.load, ("voxels",), block=256)
+BLOCK = 256
+task = partial(number_of_tracks.task, ("voxels",))

@@ -162,3 +162,10 @@ def sequences(events, max_hits=128):
     features = np.zeros((*mask.shape, len(columns)), np.float32)
     features[mask] = np.stack(columns, -1)
     return features, mask
+
+
+def n_lit_pieces(events, name, length=1):
+    """(event,) pieces of `length` pixels of a row of a view in which some pixel is lit, on either side."""
+    lit = images(events, (name,))[name].any(-1)
+    first_pixels = np.arange(0, lit.shape[2], length)
+    return np.logical_or.reduceat(lit, first_pixels, axis=2).sum((1, 2))

@@ -8,26 +8,20 @@ those of `--size small`, the towers of the combined model, are residual networks
 
 Trains on fresh events of a generator, or on files (`--data`), and writes model, card, history and confusion
 matrix to the run folder. The test events, and the files of `--test-data`, are looked at once, at the end.
-Times and accuracies of the shipped models stand in the README.
+Times and accuracies of the shipped models stand in `docs/models.md`.
 """
 
 import argparse
 import math
 
-from keras import ops
-
 import lib
 import metrics
 import plotting
-from architectures import front, side, top, top_big, view_transformer
-from datasets import number_of_tracks, views
+from datasets import batches, number_of_tracks, views
 from my_generator import GENERATORS
 
-NETWORKS = {
-    "top": {"standard": top.top_view_transformer, "small": top.top_view_cnn, "big": top_big.top_big_cnn},
-    "side": {"standard": side.side_view_transformer, "small": side.side_view_cnn},
-    "front": {"standard": front.front_view_transformer, "small": front.front_view_cnn},
-}
+VIEWS = ("top", "side", "front")
+SIZES = ("small", "standard", "big")
 OUTPUTS = {
     "tracks": "probability of 1, 2, 3 and 4 tracks",
     "segments": "probability of 1, 2, 3, 4, 5 and of 6 or more straight segments; a track with a kink has two",
@@ -40,27 +34,29 @@ KNOWS_IDEAL = [
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=20)]
-    )
-    parser.add_argument("--view", choices=NETWORKS, default="top", help="(default: %(default)s)")
+    parents = [lib.run_arguments(epochs=20)]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
+    parser.add_argument("--view", choices=VIEWS, default="top", help="(default: %(default)s)")
     parser.add_argument(
         "--size",
-        choices=("small", "standard", "big"),
+        choices=SIZES,
         default="standard",
-        help="small: a tower of the combined model; big: the large plain network, top view only (default: %(default)s)",
+        help="small: a tower of the combined model; big: the large plain network, top view only "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--target",
         choices=number_of_tracks.TARGETS,
         default="tracks",
-        help="segments: a track with a kink has two; needs events with kinks, as those of --generator kinked (default: %(default)s)",
+        help="segments: a track with a kink has two; needs events with kinks, as those of --generator kinked "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--owners-weight",
         type=float,
         default=1.0,
-        help="of the loss of a transformer's second task, the owners of the pieces; 0: it learns the number alone (default: %(default)s)",
+        help="of the loss of a transformer's second task, the owners of the pieces; 0: it learns the number alone "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--start-from",
@@ -74,66 +70,76 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
+
+    import inference
+    from architectures import optimizer, view_transformer
+
     generate, n_sides = GENERATORS[args.generator]
-    n_channels = args.sides or (number_of_tracks.sides_of_files(args.data) if args.data else n_sides)
-    labels = number_of_tracks.TARGETS[args.target]
+    n_channels = number_of_tracks.n_channels_for(args.sides, args.data, n_sides)
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), args.target)
         if args.start_from:
-            own = {layer.name: layer for layer in model.layers}
-            trained = lib.load_model(args.start_from).layers
-            if other := [
-                layer.name
-                for layer in trained
-                if layer.name not in own or shapes(layer) != shapes(own[layer.name])
-            ]:
-                raise ValueError(
-                    f"--start-from {args.start_from}: another network than this one, which has no such {other[0]}"
-                )
-            for layer in trained:
-                own[layer.name].set_weights(layer.get_weights())
-        model.compile(
-            lib.optimizer(args.learning_rate, args.epochs * steps), **objective(model, args.owners_weight)
-        )
-    owners_in = model.get_layer("lit_pieces").length if "owners" in model.output_names else None
-    settings = lib.data_settings(args)
-    data = number_of_tracks.load(
-        (args.view,),
-        generate=generate,
-        n_channels=n_channels,
-        target=args.target,
-        owners_in=owners_in,
-        **settings,
-    )
-    model.fit(
-        data.train,
-        validation_data=data.val,
-        epochs=args.epochs,
-        steps_per_epoch=steps,
-        callbacks=lib.callbacks(args),
-        verbose=2,
-        shuffle=False,
-    )
+            start_from(model, args.start_from)
+        muon = optimizer.muon(args.learning_rate, args.epochs * steps)
+        model.compile(muon, **objective(model, args.owners_weight))
+    learns_owners = "owners" in model.output_names
+    owners_in = model.get_layer("lit_pieces").length if learns_owners else None
+    task = number_of_tracks.task((args.view,), n_channels, args.target, owners_in)
+    data = batches.load(task, generate, **lib.data_settings(args))
+    lib.fit(model, data, args, steps)
+
     model = lib.in_float32(model)
-    if owners_in:
+    if learns_owners:
         model = view_transformer.counter_of(model)
-    scores = {}
-    for name, test in data.tests.items():
-        classes, probabilities = lib.predict(model, test)
-        scores[name] = metrics.counting(classes + 1, probabilities, labels)
-    failures = metrics.failures(scores["test"], what=args.target) + (
-        KNOWS_IDEAL if args.generator in IDEAL and not args.data else []
-    )
-    lib.save_run(model, args, scores, data.description, OUTPUTS[args.target], failures)
-    plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
+    scores = inference.test_counter(model, data.tests, args.target)
+    failures = metrics.failures(scores["test"], what=args.target)
+    if args.generator in IDEAL and not args.data:
+        failures += KNOWS_IDEAL
+    lib.finish(model, args, scores, data.description, OUTPUTS[args.target], failures)
     found = scores["test"]
-    plotting.confusion(
-        found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name, args.target
-    )
-    lib.draw_model(model, args.out / "model.png")
+    picture = args.out / "confusion.pdf"
+    plotting.confusion(found["confusion"], picture, found["labels"], args.out.name, args.target)
     print(f"{metrics.describe(found, args.target)}\nin {args.out}")
     return scores
+
+
+def build(view, size, input_shape, target="tracks"):
+    """The network of a view in one of its sizes, for what is to be counted."""
+    from architectures import front, side, top, top_big
+
+    networks = {
+        ("top", "standard"): top.top_view_transformer,
+        ("top", "small"): top.top_view_cnn,
+        ("top", "big"): top_big.top_big_cnn,
+        ("side", "standard"): side.side_view_transformer,
+        ("side", "small"): side.side_view_cnn,
+        ("front", "standard"): front.front_view_transformer,
+        ("front", "small"): front.front_view_cnn,
+    }
+    if (view, size) not in networks:
+        raise ValueError(f"--size {size} is for the top view, not {view}")
+    n_classes = len(number_of_tracks.TARGETS[target])
+    owners = {}
+    if size == "standard":
+        owners["n_owners"] = math.prod(number_of_tracks.OWNERS[target].values())
+    return networks[view, size](input_shape, n_classes, **owners)
+
+
+def start_from(model, name):
+    """Give a network the weights of a trained one, layer by layer.
+
+    Raises:
+        ValueError: the trained one has layers that this one has not.
+    """
+    own = {layer.name: layer for layer in model.layers}
+    trained = lib.load_model(name).layers
+    for layer in trained:
+        if layer.name not in own or shapes(layer) != shapes(own[layer.name]):
+            said = f"another network than this one, which has no such {layer.name}"
+            raise ValueError(f"--start-from {name}: {said}")
+    for layer in trained:
+        own[layer.name].set_weights(layer.get_weights())
 
 
 def shapes(layer):
@@ -141,40 +147,20 @@ def shapes(layer):
     return [tuple(weight.shape) for weight in layer.weights]
 
 
-def build(view, size, input_shape, target="tracks"):
-    """The network of a view in one of its sizes, for what is to be counted."""
-    if size not in NETWORKS[view]:
-        raise ValueError(f"--size {size} is for the top view, not {view}")
-    owners = {"n_owners": math.prod(number_of_tracks.OWNERS[target].values())} if size == "standard" else {}
-    return NETWORKS[view][size](input_shape, len(number_of_tracks.TARGETS[target]), **owners)
-
-
 def objective(model, owners_weight):
-    """What a network is to learn, as keyword arguments of `compile`: the number, a transformer the owners of
-    lit pieces too.
+    """What a network is to learn, as arguments of `compile`: the number, a transformer the owners of pieces
+    too.
     """
+    from architectures import losses
+
     number = "sparse_categorical_crossentropy"
     if "owners" not in model.output_names:
         return {"loss": number, "metrics": ["accuracy"]}
     return {
-        "loss": {"n_tracks": number, "owners": owners_loss},
+        "loss": {"n_tracks": number, "owners": losses.owners_of_pieces},
         "loss_weights": {"n_tracks": 1.0, "owners": owners_weight},
         "metrics": {"n_tracks": ["accuracy"]},
     }
-
-
-def owners_loss(owners, logits):
-    """Cross-entropy of which tracks, and noise, are in a lit piece, summed over them; (event,) mean over the
-    pieces of an event.
-
-    Args:
-        owners: (event, row, piece, owner), as `views.owners` gives it. logits: the same, as the model gives
-            it.
-    """
-    owners = ops.cast(owners, "float32")
-    lit = ops.max(owners, -1)
-    entropy = ops.sum(ops.binary_crossentropy(owners, logits, from_logits=True), -1)
-    return ops.sum(entropy * lit, (1, 2)) / ops.maximum(ops.sum(lit, (1, 2)), 1)
 
 
 if __name__ == "__main__":

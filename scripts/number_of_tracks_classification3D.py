@@ -10,15 +10,13 @@ import argparse
 import lib
 import metrics
 import plotting
-from architectures.conv3d import voxel_cnn
-from datasets import number_of_tracks, number_of_tracks3D, views
+from datasets import batches, number_of_tracks, number_of_tracks3D, views
 from my_generator import GENERATORS
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], parents=[lib.run_arguments(epochs=10)]
-    )
+    parents = [lib.run_arguments(epochs=10)]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
     lib.generator_arguments(parser, GENERATORS, epoch_events=16384, val_events=4096, test_events=16384)
     return parser.parse_args(argv)
 
@@ -26,40 +24,29 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
+
+    import inference
+    from architectures import optimizer
+    from architectures.conv3d import voxel_cnn
+
     generate, n_sides = GENERATORS[args.generator]
-    n_channels = args.sides or (number_of_tracks.sides_of_files(args.data) if args.data else n_sides)
-    data = number_of_tracks3D.load(generate=generate, n_channels=n_channels, **lib.data_settings(args))
+    n_channels = number_of_tracks.n_channels_for(args.sides, args.data, n_sides)
+    task = number_of_tracks3D.task(n_channels=n_channels)
+    data = batches.load(task, generate, block=number_of_tracks3D.BLOCK, **lib.data_settings(args))
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         model = voxel_cnn((*views.SHAPES["voxels"], n_channels))
-        optimizer = lib.optimizer(args.learning_rate, args.epochs * steps)
-        model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(
-        data.train,
-        validation_data=data.val,
-        epochs=args.epochs,
-        steps_per_epoch=steps,
-        callbacks=lib.callbacks(args),
-        verbose=2,
-        shuffle=False,
-    )
+        muon = optimizer.muon(args.learning_rate, args.epochs * steps)
+        model.compile(muon, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    lib.fit(model, data, args, steps)
+
     model = lib.in_float32(model)
-    scores = {}
-    for name, test in data.tests.items():
-        classes, probabilities = lib.predict(model, test)
-        scores[name] = metrics.counting(classes + 1, probabilities, number_of_tracks.LABELS)
-    lib.save_run(
-        model,
-        args,
-        scores,
-        data.description,
-        "probability of 1, 2, 3 and 4 tracks",
-        metrics.failures(scores["test"]),
-    )
-    plotting.history(lib.read_history(args.out / "history.csv"), args.out / "history.pdf")
-    plotting.confusion(scores["test"]["confusion"], args.out / "confusion.pdf", title=args.out.name)
-    lib.draw_model(model, args.out / "model.png")
-    print(f"{metrics.describe(scores['test'])}\nin {args.out}")
+    scores = inference.test_counter(model, data.tests)
+    failures = metrics.failures(scores["test"])
+    lib.finish(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", failures)
+    found = scores["test"]
+    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name)
+    print(f"{metrics.describe(found)}\nin {args.out}")
     return scores
 
 

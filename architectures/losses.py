@@ -1,0 +1,108 @@
+"""Losses and metrics of our own: of the track finder, and of transformers that learn whose pieces of an image
+are.
+
+In all of them: owners are the labels, as the datasets give them, the other argument is what the network says.
+"""
+
+import itertools
+
+import numpy as np
+from keras import ops
+
+
+def owners_of_pieces(owners, logits):
+    """Cross-entropy of which tracks, and noise, are in a lit piece, summed over them.
+
+    Args:
+        owners: (event, row, piece, owner), 1 where an owner has a hit, as `datasets.views.owners` gives it.
+        logits: the same shape.
+    Returns:
+        (event,) mean over the lit pieces of an event.
+    """
+    owners = ops.cast(owners, "float32")
+    lit = ops.max(owners, -1)
+    entropy = ops.sum(ops.binary_crossentropy(owners, logits, from_logits=True), -1)
+    n_lit = ops.sum(lit, (1, 2))
+    return ops.sum(entropy * lit, (1, 2)) / ops.maximum(n_lit, 1)
+
+
+def matched(owners, probability):
+    """Cross-entropy of the hits' tracks under the best matching of true tracks to columns, over all
+    permutations.
+
+    Args:
+        owners: (event, hit, 2) int, the true tracks of each hit; -1 noise, or no second owner; -2 no hit. A
+            hit of two owners is right on either.
+        probability: (event, hit, n_tracks + 1), of each column and last of none.
+    Returns:
+        (event,) mean over the hits of an event.
+    """
+    return _cross_entropy(owners, probability, _after_matching(owners, probability))
+
+
+def ordered(owners, probability):
+    """The same without a matching: the first column is to be the track that comes first along the foil, and
+    so on.
+    """
+    return _cross_entropy(owners, probability, _in_order(owners, probability))
+
+
+def hit_accuracy(owners, probability):
+    """Share of hits on the right track, or rightly on none, after the matching; (event,), arguments as
+    `matched`.
+    """
+    right = _after_matching(owners, probability)
+    chosen = ops.one_hot(ops.argmax(probability, -1), probability.shape[-1], dtype="float32")
+    return _mean_over_hits(ops.sum(right * chosen, -1), owners)
+
+
+def perfect(owners, probability):
+    """1 for an event whose hits are all on the right track, or rightly on none; (event,), arguments as
+    `matched`.
+    """
+    return ops.cast(hit_accuracy(owners, probability) > 1 - 1e-6, "float32")
+
+
+OF_TRACKS = {"ordered": ordered, "matched": matched}
+
+
+def _cross_entropy(owners, probability, right):
+    """(event,) of the probability of all that is right for a hit; right: as `_in_order` gives it."""
+    of_right = ops.sum(right * probability, -1)
+    return -_mean_over_hits(ops.log(of_right + 1e-6), owners)
+
+
+def _mean_over_hits(values, owners):
+    """(event,) mean of (event, hit) values over the hits that there are."""
+    hit = ops.cast(ops.cast(owners[..., 0], "int32") > -2, "float32")
+    return ops.sum(values * hit, -1) / ops.maximum(ops.sum(hit, -1), 1)
+
+
+def _owned(owners, n_tracks):
+    """(event, hit, track) of the first owner, the same of either owner, and (event, hit, 1) where there is
+    none.
+    """
+    owners = ops.cast(owners, "int32")
+    first = ops.one_hot(owners[..., 0], n_tracks, dtype="float32")  # a negative owner gives zeros
+    second = ops.one_hot(owners[..., 1], n_tracks, dtype="float32")
+    none = ops.cast(owners[..., :1] == -1, "float32")
+    return first, ops.maximum(first, second), none
+
+
+def _in_order(owners, probability):
+    """Which columns are right for each hit if they are the tracks in their order: (event, hit, n_tracks + 1)."""
+    _, either, none = _owned(owners, probability.shape[-1] - 1)
+    return ops.concatenate([either, none], -1)
+
+
+def _after_matching(owners, probability):
+    """The same after the matching of tracks to columns that costs the first owners least."""
+    n_tracks = probability.shape[-1] - 1
+    first, either, none = _owned(owners, n_tracks)
+    log_probability = ops.log(probability[..., :n_tracks] + 1e-6)
+    gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
+    order = np.array(list(itertools.permutations(range(n_tracks))))
+    permutations = np.eye(n_tracks, dtype="float32")[order]  # (permutation, true track, column)
+    gains = ops.matmul(ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T)
+    best = ops.take(permutations, ops.argmax(gains, -1), axis=0)
+    return ops.stop_gradient(ops.concatenate([ops.matmul(either, best), none], -1))

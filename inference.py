@@ -1,0 +1,345 @@
+"""From a model's name and events, or files, to counts and tracks: what notebooks and scripts call.
+
+    import inference
+
+    counts = inference.count_tracks("file.root")  # (event,) number of tracks
+    labels = inference.find_tracks("file.root")  # (hit,) track of each hit in its event, -1 for none
+
+A model runs by ONNX Runtime where its folder holds `model.onnx`, which starts at once, else by TensorFlow.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import lib
+import metrics
+from datasets import clustering, number_of_tracks, views
+from datasets.events import Events, rows_and_places
+from datasets.geometry import TOY
+from datasets.readers import open_events
+from finding import refit
+from finding.foil import foil_rule
+
+COUNTER = "combined_my_generator"
+FINDER = "track_finder"
+ENGINES = ("auto", "onnx", "tensorflow")
+BLOCK = 8192  # events among which those of like size are looked for
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network, ready to run.
+
+    Attributes:
+        name: what it is called. target: what a counter counts, "tracks" or "segments".
+        inputs: name -> shape without the event, None where it is open. outputs: name -> size of the last
+            axis.
+        run: function name -> array to name -> array, event first.
+    """
+
+    name: str
+    target: str
+    inputs: dict
+    outputs: dict
+    run: Callable
+
+    @property
+    def n_channels(self):
+        """Tracker sides that a counter tells apart, the channels of its images."""
+        return next(iter(self.inputs.values()))[-1]
+
+
+def load(model, engine="auto", threads=None):
+    """A network by the name of a shipped model, by the path of a run folder or `.keras` file, or a Keras
+    model.
+
+    Args:
+        engine: "onnx", "tensorflow", or "auto" for ONNX Runtime where there is a `model.onnx` beside the
+            model.
+        threads: that compute (default: as many as the machine has).
+    Raises:
+        ValueError: no such model; or none for ONNX Runtime.
+    """
+    if isinstance(model, Network):
+        return model
+    if not isinstance(model, (str, Path)):
+        return _with_keras(model, model.name, "tracks")
+    path = lib.model_path(model)
+    exported = path.with_name("model.onnx")
+    if engine == "onnx" and not exported.is_file():
+        raise ValueError(f"{exported}: no such file; scripts/export.py makes it")
+    if engine != "tensorflow" and path.name == "model.keras" and exported.is_file():
+        return run_onnx(exported, str(model), lib.target_of(model), threads)
+    return _with_keras(lib.load_model(model), str(model), lib.target_of(model))
+
+
+def run_onnx(path, name, target="tracks", threads=None):
+    """The network of an ONNX file, as `load` gives it; it may have been moved or renamed."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or 0
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own exceptions have no common kind
+        raise ValueError(f"{path}: not a model that ONNX Runtime can load") from error
+    inputs = {tensor.name: _sizes(tensor.shape[1:]) for tensor in session.get_inputs()}
+    outputs = {tensor.name: _sizes(tensor.shape)[-1] for tensor in session.get_outputs()}
+
+    def run(arrays):
+        return dict(zip(outputs, session.run(list(outputs), arrays), strict=True))
+
+    return Network(name, target, inputs, outputs, run)
+
+
+def _sizes(shape):
+    """A shape with None where a size is open, which ONNX gives as a name."""
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _with_keras(model, name, target):
+    import tensorflow as tf
+
+    inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    made = model.output if isinstance(model.output, dict) else {"n_tracks": model.output}
+    outputs = {name: tensor.shape[-1] for name, tensor in made.items()}
+    signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
+
+    @tf.function(input_signature=[signature])  # one graph for batches of any size
+    def graph(arrays):
+        answer = model(arrays if len(inputs) > 1 else next(iter(arrays.values())), training=False)
+        return answer if isinstance(answer, dict) else {"n_tracks": answer}
+
+    def run(arrays):
+        tensors = {name: tf.cast(arrays[name], spec.dtype) for name, spec in signature.items()}
+        return {name: tensor.numpy() for name, tensor in graph(tensors).items()}
+
+    return Network(name, target, inputs, outputs, run)
+
+
+def add_engine(parser):
+    """Give a script the flag `--engine`, what a network runs by."""
+    text = "what the network runs by; auto: ONNX Runtime where its folder has a model.onnx (default: %(default)s)"
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help=text)
+
+
+def answers(network, inputs_of, events, batch_size=128):
+    """Let a network look at events, those of like size together.
+
+    Args:
+        network: Network. inputs_of: function Events -> name -> array, such as `datasets.clustering.inputs`.
+        events: those without a hit are left out.
+    Yields:
+        (which, inputs, outputs): (event,) indices of the events of a batch, and what went in and came out.
+    """
+    for start in range(0, len(events), BLOCK):
+        n_hits = events.n_hits[start : start + BLOCK]
+        order = np.argsort(n_hits, kind="stable")
+        order = start + order[np.count_nonzero(n_hits == 0) :]
+        for first in range(0, len(order), batch_size):
+            which = order[first : first + batch_size]
+            inputs = inputs_of(events[which])
+            yield which, inputs, network.run(inputs)
+
+
+def kind_note(network, events):
+    """A sentence where a counter was trained on another kind of simulated events than these, else "".
+
+    Counters of one tracker side learn the straight-line toy, those of two the detector's haystack. Either gives plausible
+    numbers on the other's events.
+    """
+    if not len(events) or (events.info["n_tracks"] < 0).any():  # real events are no generator's
+        return ""
+    is_toy = (events.info["geometry"] == TOY).all()
+    if network.n_channels == 2 and is_toy:
+        return f"{network.name} was trained on the haystack, on both tracker sides; these are the straight-line toy's"
+    if network.n_channels == 1 and not is_toy:
+        return f"{network.name} was trained on the straight-line toy, on one side; these are the detector's"
+    return ""
+
+
+# ---- counting ----------------------------------------------------------------------------------------------
+
+
+def count_tracks(events, model=COUNTER, **options):
+    """The most probable number of tracks of each event.
+
+    Args:
+        events: an event table, a file, a glob, or a list of them. model: of `load`. options: of
+            `count_probabilities`.
+    Returns:
+        (event,) int; of a counter of one tracker side 0 to 8, since the counts of both sides are added. Of
+        segments, 6 stands for six or more.
+    """
+    return count_probabilities(events, model, **options).argmax(1)
+
+
+def count_probabilities(events, model=COUNTER, batch_size=128):
+    """What a counter says of the number of tracks, or segments, of each event.
+
+    A model of one channel counts on one tracker side: it sees each side alone, and the two counts are added.
+    A side, or an event, without hits has none.
+
+    Args:
+        events: an event table, a file, a glob, or a list of them. model: of `load`. batch_size: events at a
+            time.
+    Returns:
+        (event, 2 n + 1) float, probability of 0 to 2 n tracks for a model that tells 1 to n apart; of
+        segments (event, n + 1), the last n or more.
+    Raises:
+        ValueError: a model that is no counter.
+    """
+    network = load(model)
+    names = tuple(network.inputs)
+    if not set(names) <= set(views.SHAPES) or list(network.outputs) != ["n_tracks"]:
+        kind = f"{network.name} is no counter"
+        if "track" in network.outputs:
+            raise ValueError(f"{kind}: it finds tracks, use scripts/find_tracks.py")
+        raise ValueError(f"{kind}: it takes {', '.join(names)} and no view")
+    events = _table(events)
+
+    def images(some):
+        return views.images(some, names, network.n_channels)
+
+    n_classes = network.outputs["n_tracks"]
+    total = np.zeros((len(events), 2 * n_classes + 1))
+    total[:, 0] = 1
+    sides = (
+        [events] if network.n_channels == 2 else [events.keep_hits(events.hits["side"] == s) for s in (0, 1)]
+    )
+    for side in sides:
+        for which, _, outputs in answers(network, images, side, batch_size):
+            total[which] = _sum_of_counts(total[which], outputs["n_tracks"])
+    if network.target == "segments":
+        return up_to(number_of_tracks.TARGETS["segments"][-1], total)
+    return total
+
+
+def _sum_of_counts(before, one):
+    """Distribution of the sum of two counts: of `before`, (event, 0 to 2 n), and `one`, (event, 1 to n)."""
+    total = np.zeros_like(before)
+    for k in range(one.shape[1]):
+        total[:, k + 1 :] += one[:, k : k + 1] * before[:, : -(k + 1)]
+    return total
+
+
+def up_to(most, probabilities):
+    """(event, most + 1) probability of 0, 1, ..., `most` or more, from those of 0 to any number."""
+    return np.column_stack([probabilities[:, :most], probabilities[:, most:].sum(1)])
+
+
+def test_counter(model, tests, target="tracks"):
+    """Figures of merit of a counter on labelled events, as evaluate.py gives them.
+
+    Args:
+        model: of `load`. tests: name -> Events. target: what it counts.
+    Returns:
+        name -> `metrics.counting`.
+    """
+    network = replace(load(model), target=target)
+    scores = {}
+    for name, events in tests.items():
+        print(f"testing on {len(events)} events, {name}", flush=True)
+        truth = number_of_tracks.classes(events, name, target) + 1
+        probabilities = count_probabilities(events, network)
+        scores[name] = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
+    return scores
+
+
+# ---- finding -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a track finder says of the hits and sides of events.
+
+    Attributes:
+        track: (hit, n_tracks + 1) float32, probability of each track of the hit's side, along the foil, and
+            last of none.
+        n_tracks, n_segments: (event, side, n + 1) float32, probability of 0 to n tracks and segments on a
+            side.
+    """
+
+    track: np.ndarray
+    n_tracks: np.ndarray
+    n_segments: np.ndarray
+
+
+def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=128):
+    """Which hits belong together.
+
+    Args:
+        events: an event table, a file, a glob, or a list of them. model: of `load`.
+        refit_lines: let lines through the drift circles have the last word (`finding.refit`), else the
+            network alone.
+        foil: join or leave out tracks that do not start at the foil (`finding.foil`): a prior of the toy's
+            events.
+    Returns:
+        (hit,) int16, index of each hit's track in its event, -1 for none.
+    """
+    events = _table(events)
+    return tracks_of(events, look(events, model, batch_size), refit_lines, foil)
+
+
+def tracks_of(events, seen, refit_lines=True, foil=False):
+    """(hit,) labels from what a track finder said, `Seen`; arguments as `find_tracks`."""
+    if refit_lines:
+        labels = refit.find(events, seen.track, seen.n_tracks)
+    else:
+        labels = refit.labels_of(events, seen.track)
+    return foil_rule(events, labels) if foil else labels
+
+
+def look(events, model=FINDER, batch_size=128):
+    """Let a track finder look at all hits of a table, each tracker side on its own.
+
+    Returns:
+        Seen. Hits beyond `datasets.clustering.MAX_HITS` of a side are on no track.
+    Raises:
+        ValueError: a model that is no track finder.
+    """
+    network = load(model)
+    sizes = network.outputs
+    if "track" not in sizes:
+        raise ValueError(f"{network.name} is no track finder: it says nothing of single hits")
+    seen = Seen(
+        _certain((len(events.hits["layer"]), sizes["track"]), -1),
+        _certain((len(events), 2, sizes["n_tracks"]), 0),
+        _certain((len(events), 2, sizes["n_segments"]), 0),
+    )
+    for side in (0, 1):
+        on_side = events.hits["side"] == side
+        of_side = np.flatnonzero(on_side)
+        part = events.keep_hits(on_side)
+        for which, inputs, outputs in answers(network, clustering.inputs, part, batch_size):
+            event, place = rows_and_places(inputs["mask"].sum(1))
+            hit = of_side[part.hit_offsets[which][event] + place]
+            seen.track[hit] = outputs["track"][inputs["mask"]]
+            seen.n_tracks[which, side] = outputs["n_tracks"]
+            seen.n_segments[which, side] = outputs["n_segments"]
+    return seen
+
+
+def _certain(shape, answer):
+    """Probabilities that are all on one answer of the last axis."""
+    probabilities = np.zeros(shape, np.float32)
+    probabilities[..., answer] = 1
+    return probabilities
+
+
+def beyond_limits(events):
+    """A sentence on events that are beyond what a track finder can see, or "" where there is none."""
+    sides = [np.bincount(events.hit_event[events.hits["side"] == s], minlength=len(events)) for s in (0, 1)]
+    n_large = np.count_nonzero(np.maximum(*sides) > clustering.MAX_HITS)
+    if not n_large:
+        return ""
+    limit = f"more than {clustering.MAX_HITS} hits on a tracker side"
+    return f"{n_large} events have {limit}; those beyond are put on no track"
+
+
+def _table(events):
+    return events if isinstance(events, Events) else open_events.read(events)
