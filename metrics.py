@@ -24,10 +24,10 @@ def binomial_interval(successes, trials, level=0.6827):
         (low, high), each of the inputs' shape, in 0..1; (0, 1) where there was no trial.
     """
     successes, trials = np.broadcast_arrays(successes, trials)
-    possible = (successes >= 0) & (successes <= trials)
-    if not possible.all():
-        bad = ~possible
-        raise ValueError(f"{successes[bad][0]} successes in {trials[bad][0]} trials")
+    impossible = ~((successes >= 0) & (successes <= trials))
+    if impossible.any():
+        bad = successes[impossible][0]
+        raise ValueError(f"{bad} successes in {trials[impossible][0]} trials")
     missed = trials - successes
     tail = (1 - level) / 2
     low = beta.ppf(tail, successes, missed + 1)
@@ -198,7 +198,8 @@ def failures(scores, least=0.005, what="tracks"):
     for which in worst_first:
         i = true[which]
         j = counted[which]
-        sentences.append(f"{names[i]} counted as {names[j]}: {share[i, j]:.1%} of {n_events[i]} test events")
+        confused = f"{names[i]} counted as {names[j]}"
+        sentences.append(f"{confused}: {share[i, j]:.1%} of {n_events[i]} test events")
     return sentences
 
 
@@ -302,7 +303,8 @@ def clustering_of(events, found):
         found: (hit,) int.
     """
     hits = events.hits
-    n_kinked = np.bincount(events.track_event, events.tracks["kinked"], len(events))
+    kinked = events.tracks["kinked"]
+    n_kinked = np.bincount(events.track_event, kinked, len(events))
     return clustering(
         events.hit_offsets,
         hits["track"],
@@ -354,14 +356,14 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
     n_tracks = np.asarray(n_tracks)
     _check_lengths(track, second_track, found, n_tracks, n_events, hit_offsets[-1])
     if found.max(initial=0) > len(found):  # small labels, so that keys made of them stay below 2**63
-        _, number = np.unique(np.append(found, -1), return_inverse=True)
-        found = number[:-1] - 1  # the -1 put behind got number 0
+        found = _small_labels(found)
 
     # Cells of the contingency table of each event: from here on nothing is as long as the hits.
     hit_event = np.repeat(np.arange(n_events), n_hits)
-    two = (second_track >= 0) & (second_track != track)
     first = _cells(hit_event, track, found)
-    second = _cells(hit_event[two], second_track[two], found[two])
+    is_shared = (second_track >= 0) & (second_track != track)
+    shared = np.flatnonzero(is_shared)
+    second = _cells(hit_event[shared], second_track[shared], found[shared])
 
     event, track, found, n = first
     is_noise = track < 0
@@ -390,6 +392,13 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
 def _labels(values):
     """Labels as int64, all of those below 0 as -1."""
     return np.maximum(values, -1).astype(np.int64)
+
+
+def _small_labels(labels):
+    """The same labels as 0, 1, 2, ... in their order; -1 stays."""
+    with_none = np.append(labels, -1)
+    _, number = np.unique(with_none, return_inverse=True)
+    return number[:-1] - 1  # the lowest, -1, has number 0
 
 
 def _check_lengths(track, second_track, found, n_tracks, n_events, n_hits):
@@ -540,7 +549,9 @@ def _best_assignment(true, found, weight):
     """Highest sum of weights of pairs that share no track, of the (pair,) possible ones of one event."""
     row = true - true.min()
     column = found - found.min()
-    weights = np.zeros((row.max() + 1, column.max() + 1), np.int64)
+    n_rows = row.max() + 1
+    n_columns = column.max() + 1
+    weights = np.zeros((n_rows, n_columns), np.int64)
     weights[row, column] = weight
     chosen = linear_sum_assignment(weights, maximize=True)
     return weights[chosen].sum()
@@ -598,7 +609,8 @@ def _ratio(figure, counted, of):
     elif n < 2:
         low, high = -0.5, 1  # all that the index can be (Chacon and Rastrojo 2022, Adv. Data Anal. Classif.)
     else:
-        error = counted[of > 0].std(ddof=1) / n**0.5
+        of_events = counted[of > 0]
+        error = of_events.std(ddof=1) / n**0.5
         low = value - error
         high = value + error
     return {"value": float(value), "interval": [float(low), float(high)], "n": n}

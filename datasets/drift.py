@@ -146,8 +146,9 @@ def _manchester_time_us(radius_cm):
     near = np.zeros_like(radius_cm)
     for _ in range(12):
         power = near**B1
-        reached = A1 * near / (power + C1)
-        slope = A1 * ((1 - B1) * power + C1) / (power + C1) ** 2
+        denominator = power + C1
+        reached = A1 * near / denominator
+        slope = A1 * ((1 - B1) * power + C1) / denominator**2
         near = near + (wanted - reached) / slope
     return np.maximum(near, far) / 10
 

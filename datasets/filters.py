@@ -10,9 +10,6 @@ import numpy as np
 from datasets.drift import LONGEST_DRIFT_NS
 from datasets.geometry import N_COLUMNS, N_LAYERS, N_SIDES
 
-# (layer, column) steps to the eight cells around a cell
-AROUND = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
-
 
 def isolated(events):
     """Hits without another hit in the eight cells around, on the same side.
@@ -46,10 +43,13 @@ def neighbours(events, counted=None, chunk=1024):
         side = hits["side"][chosen].astype(np.intp)
         layer = hits["layer"][chosen].astype(np.intp) + 1  # the grid has an empty cell all around
         column = hits["column"][chosen].astype(np.intp) + 1
-        grid = np.zeros((n_events, N_SIDES, N_LAYERS + 2, N_COLUMNS + 2), np.uint8)
+        shape = (n_events, N_SIDES, N_LAYERS + 2, N_COLUMNS + 2)
+        grid = np.zeros(shape, np.uint8)
         grid[event, side, layer, column] = counted[chosen]
-        for layers, columns in AROUND:
-            found[chosen] += grid[event, side, layer + layers, column + columns]
+        for i in (-1, 0, 1):
+            for j in (-1, 0, 1):
+                if (i, j) != (0, 0):
+                    found[chosen] += grid[event, side, layer + i, column + j]
     return found
 
 

@@ -11,9 +11,9 @@
 | double_helix | 2 | two of them from one foil point, one on each side |
 | signal_like | 2 | two electrons that share the energy of a neutrinoless double-beta decay |
 
-`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells,
-cells shared with another track included, and ends in a calorimeter block; only helices may come back to the
-foil instead. Otherwise the whole event is drawn again. The haystack with any number of lines is in
+`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells;
+cells shared with another track count. Every track ends in a calorimeter block; only helices may come back to
+the foil instead. An event that is not so is drawn again. The haystack with any number of lines is in
 `toyhaystack`.
 """
 
@@ -32,16 +32,18 @@ Q_MEV = 2.9979  # of the double-beta decay of Se-82, arXiv:1211.5659
 def signal_like(n, rng, paths="helices", sides="any"):
     """Two electrons from one foil point, roughly as from a neutrinoless double-beta decay of Se-82.
 
-    Their kinetic energies add up to Q; the share is uniform, but at least 0.3 MeV each. The first direction
-    is isotropic, the angle between both follows 1 - beta1 beta2 cos(theta), as for the exchange of a light
-    neutrino when the field of the nucleus is left out (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the whole).
-    Lines do not know the energies but by that angle.
+    Their kinetic energies add up to Q. The share is uniform, but each has at least 0.3 MeV. The first
+    direction is isotropic, the angle between both follows 1 - beta1 beta2 cos(theta), as for the exchange of
+    a light neutrino when the field of the nucleus is left out (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the
+    whole). With straight paths the energies matter for that angle alone.
 
     Args:
-        paths: "helices", or "lines" as without a field. sides: keep events with both electrons on the "same"
-            or on "opposite" sides, or "any", where 6 of 10 have them opposite.
+        paths: "helices", or "lines" as without a field.
+        sides: keep events with both electrons on the "same" side or on "opposite" sides; "any" keeps all, and
+            6 of 10 have them opposite.
     """
-    if paths not in ("helices", "lines") or sides not in ("any", "same", "opposite"):
+    known = paths in ("helices", "lines") and sides in ("any", "same", "opposite")
+    if not known:
         raise ValueError(f"no paths {paths!r} or no sides {sides!r}")
     least = helices.MIN_ENERGY_MEV
     first_energy = rng.uniform(least, Q_MEV - least, n)
@@ -75,11 +77,14 @@ def _two_directions(b, rng):
     first = rng.standard_normal((n, 3))
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     uniform = rng.random(n)
-    cos = (1 - np.sqrt(1 - b * (4 * uniform - 2 - b))) / b  # inverse of the cumulative distribution
+    root = np.sqrt(1 - b * (4 * uniform - 2 - b))
+    cos = (1 - root) / b  # inverse of the cumulative distribution
     sin = np.sqrt(1 - cos**2)
     phi = rng.uniform(0, 2 * np.pi, n)
     across_1, across_2 = lines.perpendiculars(first)
-    across = np.cos(phi)[:, None] * across_1 + np.sin(phi)[:, None] * across_2
+    across_1 = np.cos(phi)[:, None] * across_1
+    across_2 = np.sin(phi)[:, None] * across_2
+    across = across_1 + across_2
     second = cos[:, None] * first + sin[:, None] * across
     return np.stack([first, second], 1)
 

@@ -55,14 +55,14 @@ def from_lines(foil_lines, momentum_mev, charge):
     """
     angle = np.arctan(foil_lines["slope_y"])
     climb = foil_lines["slope_z"] * np.cos(angle)
-    momentum_t = MM_T_PER_MEV * momentum_mev / np.sqrt(1 + climb**2)
+    radius_of_1_t = MM_T_PER_MEV * momentum_mev / np.sqrt(1 + climb**2)
     # The force q v x B turns a negative charge from +x towards +y; by |x| that is towards -y on side 0.
     mirror = -charge * (2 * foil_lines["side"] - 1)
     return {
         **foil_lines,
         "angle": mirror * angle,
         "mirror": mirror,
-        "radius_mm": momentum_t / FIELD_T,
+        "radius_mm": radius_of_1_t / FIELD_T,
         "climb": climb,
     }
 
@@ -88,10 +88,12 @@ def ends(tracks):
         way: mm in the top view, NaN where the helix leaves the detector between blocks;
         name -> int array, the block, all -1 where there is none, as `toyhaystack.blocks_met` gives them.
     """
+    to_foil = (np.pi - 2 * tracks["angle"]) * tracks["radius_mm"]
     with np.errstate(invalid="ignore", divide="ignore"):  # walls out of reach are NaN or infinite
-        to_foil = (np.pi - 2 * tracks["angle"]) * tracks["radius_mm"]
-        # in the order of the calorimeter types
-        ways = np.stack([_way_to_main_wall(tracks), _way_to_x_wall(tracks), _way_to_veto(tracks)])
+        to_main_wall = _way_to_main_wall(tracks)
+        to_x_wall = _way_to_x_wall(tracks)
+        to_veto = _way_to_veto(tracks)
+        ways = np.stack([to_main_wall, to_x_wall, to_veto])  # in the order of the calorimeter types
         ways[~(ways < to_foil)] = np.nan
         main_x, main_y, main_z = position(tracks, ways[0])
         x_wall_x, x_wall_y, x_wall_z = position(tracks, ways[1])
@@ -119,11 +121,13 @@ def _way_to_x_wall(tracks):
     angle = tracks["angle"]
     radius = tracks["radius_mm"]
     y0 = tracks["mirror"] * tracks["foil_y_mm"]
-    up = np.arccos(np.cos(angle) - (X_WALL_Y_MM - y0) / radius) - angle
-    down = -np.arccos(np.cos(angle) + (X_WALL_Y_MM + y0) / radius) - angle
+    up = (X_WALL_Y_MM - y0) / radius
+    down = (X_WALL_Y_MM + y0) / radius
+    turn_up = np.arccos(np.cos(angle) - up) - angle
+    turn_down = -np.arccos(np.cos(angle) + down) - angle
     # The start lies between the walls, so a helix that heads for -y meets that wall first.
-    turned = np.where(down >= 0, down, up)
-    return turned * radius
+    turn = np.where(turn_down >= 0, turn_down, turn_up)
+    return turn * radius
 
 
 def _way_to_veto(tracks):
@@ -139,13 +143,16 @@ def _columns_near(x, radius, centre_y):
     Args:
         x: (n, layer) of the wires from the centre. radius: (n,). centre_y: (n,), all in mm.
     """
-    outer = (radius + HIT_RADIUS_MM)[:, None] ** 2 - x**2
-    inner = (radius - HIT_RADIUS_MM)[:, None] ** 2 - x**2
+    outer_radius = (radius + HIT_RADIUS_MM)[:, None]
+    inner_radius = (radius - HIT_RADIUS_MM)[:, None]
+    outer = outer_radius**2 - x**2
+    inner = np.maximum(inner_radius**2 - x**2, 0)
     gets_there = outer >= 0
     outer = np.sqrt(np.where(gets_there, outer, np.nan))
-    inner = np.sqrt(np.where(gets_there, np.maximum(inner, 0), np.nan))
-    edges_mm = np.stack([-outer, -inner, inner, outer], -1) + centre_y[:, None, None]
-    edges = edges_mm / CELL_MM + MIDDLE_COLUMN
+    inner = np.sqrt(np.where(gets_there, inner, np.nan))
+    edges = np.stack([-outer, -inner, inner, outer], -1)
+    edges = edges + centre_y[:, None, None]
+    edges = edges / CELL_MM + MIDDLE_COLUMN
     edges = np.nan_to_num(edges, nan=-1)  # no column in layers that the circle does not get to
     low = np.clip(edges[..., ::2], 0, N_COLUMNS)
     high = np.clip(edges[..., 1::2], -1, N_COLUMNS - 1)
@@ -178,7 +185,8 @@ def find_hits(tracks, way_to_end):
     track, layer = np.divmod(track_layer, N_LAYERS)
     x = wire_x.ravel()[track_layer]
     y = CELL_MM * (column - MIDDLE_COLUMN) - centre_y[track]
-    turned = (np.arctan2(x, -y) - angle[track]) % (2 * np.pi)
+    heading = np.arctan2(x, -y)
+    turned = (heading - angle[track]) % (2 * np.pi)
     way = turned * radius[track]
     keep = np.flatnonzero(way <= way_to_end[track])
 
@@ -213,7 +221,8 @@ def curved(foil_lines, momentum_mev, charge, good=True):
     tracks = from_lines(foil_lines, momentum_mev, charge)
     way, calo = ends(tracks)
     good = good & np.isfinite(way).all(1)
-    hits, n_hits = find_hits(lines.chosen(good, tracks), way[good].ravel())
+    good_tracks = lines.chosen(good, tracks)
+    hits, n_hits = find_hits(good_tracks, way[good].ravel())
     labels = lines.chosen(good, {**foil_lines, **calo})
     labels["kinked"] = np.full(len(n_hits), True)
     n_tracks = np.full(good.sum(), way.shape[1])

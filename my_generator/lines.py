@@ -29,7 +29,10 @@ MIN_BOUNCE_DIFFERENCE = 0.5  # of the slopes before and after a bounce in the to
 # Standard deviation of each of the two projected angles; SN-IE has the one in the top view.
 SCATTER_DEGREES = 3.0
 # Range of |x| of a kink: anywhere in layers 1 to 7.
-SCATTER_X_MM = (LAYER_X_MM[1] - CELL_MM / 2, LAYER_X_MM[7] + CELL_MM / 2)
+SCATTER_X_MM = (
+    LAYER_X_MM[1] - CELL_MM / 2,
+    LAYER_X_MM[7] + CELL_MM / 2,
+)
 BOUNCE_BACK_X_MM = LAYER_X_MM[6]  # a bounced line gets back at least to this wire
 
 
@@ -126,7 +129,9 @@ def scatter(n, rng, degrees=SCATTER_DEGREES):
     calo = toyhaystack.calo_blocks(second, nearest=True)
     hits_block = calo["calo_type"] >= 0
     good = forward & is_inside(first, x) & hits_block
-    return kinked_events(chosen(good, first), chosen(good, second), x[good])
+    first = chosen(good, first)
+    second = chosen(good, second)
+    return kinked_events(first, second, x[good])
 
 
 def bounce(n, rng):
@@ -148,7 +153,9 @@ def bounce(n, rng):
     difference = np.abs(slope_y - first["slope_y"])
     two_are_seen = difference >= MIN_BOUNCE_DIFFERENCE
     good = hits_main_wall & is_inside(first, x) & comes_back & two_are_seen
-    return kinked_events(chosen(good, first), chosen(good, second), x[good], back=True)
+    first = chosen(good, first)
+    second = chosen(good, second)
+    return kinked_events(first, second, x[good], back=True)
 
 
 def directions(lines):
@@ -193,7 +200,9 @@ def line_through(lines, x, slope_y, slope_z):
 def is_inside(lines, x):
     """(n,) bool, whether lines are between the X-walls and between the vetos at |x| = x mm."""
     y, z = at_x(lines, x)
-    return (np.abs(y) < X_WALL_Y_MM) & (np.abs(z) < VETO_Z_MM)
+    between_x_walls = np.abs(y) < X_WALL_Y_MM
+    between_vetos = np.abs(z) < VETO_Z_MM
+    return between_x_walls & between_vetos
 
 
 def kinked_events(first, second, x, back=False):
@@ -226,7 +235,8 @@ def kinked_events(first, second, x, back=False):
 
     line = np.concatenate([line_1, line_2, line_3])
     keep = np.concatenate([keep_1, keep_2, keep_3])
-    segment = np.repeat([0, 1, 0], [len(line_1), len(line_2), len(line_3)])
+    n_cells = [len(line_1), len(line_2), len(line_3)]
+    segment = np.repeat([0, 1, 0], n_cells)
     order = np.argsort(line, kind="stable")
     order = order[keep[order]]
     hits = {"segment": segment[order]}
@@ -251,18 +261,19 @@ def _cells_at(lines, x):
         line: (hit,) int, the line of each hit; name -> (hit,) array as in `toyhaystack.cells_near`.
     """
     y, z = at_x(lines, x)
-    # the four wires around a point, (wire, line)
+    # The four wires around a point, (wire, line).
     layer_below = np.floor((x - LAYER_X_MM[0]) / CELL_MM).astype(int)
     column_below = np.floor(y / CELL_MM + MIDDLE_COLUMN).astype(int)
-    layer = layer_below + np.array([[0], [0], [1], [1]])
-    column = column_below + np.array([[0], [1], [0], [1]])
+    layer = np.stack([layer_below, layer_below, layer_below + 1, layer_below + 1])
+    column = np.stack([column_below, column_below + 1, column_below, column_below + 1])
 
     to_wire_x = LAYER_X_MM[0] + CELL_MM * layer - x
     to_wire_y = CELL_MM * (column - MIDDLE_COLUMN) - y
     radius = np.hypot(to_wire_x, to_wire_y)
+    is_near = radius <= HIT_RADIUS_MM
     in_layers = (layer >= 0) & (layer < N_LAYERS)
     in_columns = (column >= 0) & (column < N_COLUMNS)
-    near = (radius <= HIT_RADIUS_MM) & in_layers & in_columns
+    near = is_near & in_layers & in_columns
     _, line = np.nonzero(near)
     hits = {
         "side": lines["side"][line],

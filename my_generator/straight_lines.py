@@ -78,7 +78,8 @@ def _draw_until(n, rng, draw):
     parts = []
     missing = n
     while missing or not parts:
-        lines, first, count, keep = draw(2 * missing + 16, rng)
+        n_drawn = 2 * missing + 16
+        lines, first, count, keep = draw(n_drawn, rng)
         good = np.flatnonzero(keep)[:missing]
         lines = lines[..., good].transpose(2, 0, 1)
         first = first[:, good].swapaxes(0, 1)
@@ -105,11 +106,12 @@ def _kinked(n, rng, degrees, layers, n_kinks=1):
     Arguments and result as those of `draw` in `_draw_until`.
     """
     line = np.stack(_draw(n, rng))
-    kinks = rng.integers(layers[0], layers[1] + 1, (n_kinks, n))
+    first_layer, last_layer = layers
+    kinks = rng.integers(first_layer, last_layer + 1, (n_kinks, n))
     kinks = np.sort(kinks, axis=0)
-    sizes = np.radians(rng.uniform(*degrees, (n_kinks, 2, n)))
+    sizes = rng.uniform(*degrees, (n_kinks, 2, n))
     signs = rng.choice([-1, 1], (n_kinks, 2, n))
-    turns = sizes * signs
+    turns = np.radians(sizes) * signs
     lines = [line]
     for kink, turn in zip(kinks, turns, strict=True):
         line = _beyond_kink(line, kink, turn)
@@ -119,7 +121,8 @@ def _kinked(n, rng, degrees, layers, n_kinks=1):
     firsts, counts = zip(*columns, strict=True)
     count = np.stack(counts) * _is_crossed(kinks)
     enough = count.sum(2) >= MIN_SEGMENT_HITS
-    return np.stack(lines), np.stack(firsts), count, enough.all(0)
+    keep = enough.all(0)
+    return np.stack(lines), np.stack(firsts), count, keep
 
 
 def _is_crossed(kinks):
@@ -201,7 +204,8 @@ def _in_their_places(parts, n_kinks):
     of_a_segment = parts[0].shape[2:]
     segments = np.empty((offsets[-1], *of_a_segment), parts[0].dtype)
     for k, part in enumerate(parts):
-        place = start[n_kinks == k, None] + np.arange(k + 1)
+        first = start[n_kinks == k]
+        place = first[:, None] + np.arange(k + 1)
         segments[place] = part
     return segments
 
@@ -232,7 +236,9 @@ def _to_events(n_tracks, n_kinks, lines, first, count):
     a, b, y0, z0 = lines
     tan_a = np.sin(a) / np.cos(a)
     tan_b = np.tan(b)
-    calo_column, calo_row = toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS)
+    end_y = y0 + tan_a * N_LAYERS
+    end_z = z0 + tan_b * N_LAYERS
+    calo_column, calo_row = toy_calo_block(end_y, end_z)
     foil_y_mm = (y0 - N_COLUMNS / 2) * CELL_MM
     foil_z_mm = z0 * _MM_PER_Z
     slope_z = tan_b * _MM_PER_Z / CELL_MM
@@ -267,7 +273,8 @@ def _hits_on(lines, first, count):
     tan_a = sin / cos
     tan_b = np.tan(b)
     x = _X[layer]
-    distance = column + 0.5 - y0[line] - tan_a[line] * x  # D
+    wire_y = column + 0.5
+    distance = wire_y - y0[line] - tan_a[line] * x  # D
     closest_x = x + (sin * cos)[line] * distance
     z = z0[line] + tan_b[line] * closest_x
     hits = {
