@@ -1,33 +1,42 @@
 """Figures of merit of a classification and of a finder of tracks, pure NumPy and SciPy.
 
-Class k stands for k + 1 tracks where tracks are counted.
+Class k stands for k + 1 tracks where tracks are counted. SciPy is imported where it is needed: that takes longer than
+all the rest of a script's start.
 """
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import beta
 
 OR_MORE = {"segments": 6}  # what is counted -> the label that stands for it or more
 
 
+# Classification ---------------------------------------------------------------------------------------------
+
+
 def binomial_interval(successes, trials, level=0.6827):
-    """Clopper-Pearson interval of an efficiency or an accuracy: it covers the true value with at least the
-    given probability.
+    """Clopper-Pearson interval of an efficiency or an accuracy.
+
+    It covers the true value with at least the given probability.
 
     Args:
         successes, trials: numbers or arrays of counts that broadcast. level: 0.6827 is one sigma.
     Returns:
         (low, high), each of the inputs' shape, in 0..1; (0, 1) where there was no trial.
     """
+    from scipy.stats import beta
+
     successes, trials = np.broadcast_arrays(successes, trials)
-    bad = ~((successes >= 0) & (successes <= trials))
-    if bad.any():
-        raise ValueError(f"{successes[bad][0]} successes in {trials[bad][0]} trials")
+    impossible = ~((successes >= 0) & (successes <= trials))
+    if impossible.any():
+        bad = successes[impossible][0]
+        raise ValueError(f"{bad} successes in {trials[impossible][0]} trials")
+    missed = trials - successes
     tail = (1 - level) / 2
+    low = beta.ppf(tail, successes, missed + 1)
+    high = beta.ppf(1 - tail, successes + 1, missed)
     # At either end the beta distribution does not exist and the limit is exact.
-    low = np.where(successes == 0, 0.0, beta.ppf(tail, successes, trials - successes + 1))
-    high = np.where(successes == trials, 1.0, beta.ppf(1 - tail, successes + 1, trials - successes))
-    return low[()], high[()]
+    low = np.where(successes == 0, 0.0, low)
+    high = np.where(missed == 0, 1.0, high)
+    return low[()], high[()]  # numbers, not arrays, where numbers came in
 
 
 def confusion_matrix(truth, predicted, n_classes):
@@ -38,9 +47,12 @@ def confusion_matrix(truth, predicted, n_classes):
     Returns:
         (n_classes, n_classes) int64; rows are truth, columns are predicted.
     """
-    truth, predicted = _classes(truth, "truth", n_classes), _classes(predicted, "predicted", n_classes)
+    truth = _classes(truth, "truth", n_classes)
+    predicted = _classes(predicted, "predicted", n_classes)
     _same_shape(truth, predicted)
-    return np.bincount(truth * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+    cell = truth * n_classes + predicted
+    n_events = np.bincount(cell, minlength=n_classes**2)
+    return n_events.reshape(n_classes, n_classes)
 
 
 def accuracy(truth, predicted):
@@ -52,47 +64,68 @@ def accuracy(truth, predicted):
         {"n_events": int, "accuracy": float, NaN without events, "interval": [low, high] of 68 %}; ready for
         JSON.
     """
-    truth, predicted = _classes(truth, "truth"), _classes(predicted, "predicted")
+    truth = _classes(truth, "truth")
+    predicted = _classes(predicted, "predicted")
     _same_shape(truth, predicted)
-    n_right, n_events = int((truth == predicted).sum()), len(truth)
-    interval = [float(limit) for limit in binomial_interval(n_right, n_events)]
+    n_events = len(truth)
+    n_right = int((truth == predicted).sum())
+    low, high = binomial_interval(n_right, n_events)
     return {
         "n_events": n_events,
         "accuracy": n_right / n_events if n_events else float("nan"),
-        "interval": interval,
+        "interval": [float(low), float(high)],
     }
 
 
 def expected_calibration_error(truth, probabilities, n_bins=15):
-    """How far the highest probability is from the accuracy, on average over events (Guo et al. 2017,
-    arXiv:1706.04599, eq. 3).
+    """How far the highest probability is from the accuracy, on average over events.
+
+    Guo et al. 2017, arXiv:1706.04599, eq. 3.
 
     Args:
-        truth: (event,) classes. probabilities: (event, n_classes). n_bins: bins of equal width of the highest
-            probability, upper edge included.
+        truth: (event,) classes. probabilities: (event, n_classes).
+        n_bins: number of bins of the highest probability, all of one width; the upper edge is included.
     Returns:
         float in 0..1, 0 for perfectly calibrated probabilities; NaN without events.
     """
-    probabilities = np.asarray(probabilities, float)
-    bad = ~((probabilities >= 0) & (probabilities <= 1 + 1e-5))  # a float32 softmax may exceed 1 by rounding
-    if bad.any():
-        raise ValueError(f"probability {probabilities[bad][0]} outside 0..1")
+    probabilities = _probabilities(probabilities)
     truth = _classes(truth, "truth", probabilities.shape[1])
-    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    predicted = probabilities.argmax(1)
     _same_shape(truth, predicted)
-    if not len(truth):
+    return _calibration_error(truth == predicted, probabilities.max(1), n_bins)
+
+
+def _calibration_error(is_right, confidence, n_bins=15):
+    """The same from (event,) whether the most probable class is right, and its probability."""
+    n_events = len(is_right)
+    if n_events == 0:
         return float("nan")
-    which_bin = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
-    # |accuracy - confidence| of a bin, weighted by its events, is the modulus of the sum over its events
-    return float(np.abs(np.bincount(which_bin, (truth == predicted) - confidence)).sum() / len(truth))
+
+    which_bin = np.ceil(confidence * n_bins).astype(int) - 1
+    which_bin = np.clip(which_bin, 0, n_bins - 1)
+    # A bin counts |accuracy - confidence| times its events: the modulus of this sum over its events.
+    gap = np.bincount(which_bin, is_right - confidence)
+    return float(np.abs(gap).sum() / n_events)
+
+
+def _probabilities(values):
+    """The values as float64, after checking that each is a probability."""
+    values = np.asarray(values, float)
+    highest = 1 + 1e-5  # a float32 softmax may exceed 1 by rounding
+    possible = (values >= 0) & (values <= highest)
+    if not possible.all():
+        raise ValueError(f"probability {values[~possible][0]} outside 0..1")
+    return values
 
 
 def _classes(values, name, n_classes=np.inf):
     """The values as (event,) int64, after checking that each is a class."""
     values = np.asarray(values)
-    bad = ~((values >= 0) & (values < n_classes) & (values == np.floor(values)))
-    if bad.any():
-        raise ValueError(f"{name} {values[bad].flat[0]} is not a class 0..{n_classes - 1}")
+    in_range = (values >= 0) & (values < n_classes)
+    is_class = in_range & (values == np.floor(values))
+    if not is_class.all():
+        bad = values[~is_class]
+        raise ValueError(f"{name} {bad[0]} is not a class 0..{n_classes - 1}")
     return values.astype(np.int64)
 
 
@@ -101,35 +134,58 @@ def _same_shape(truth, predicted):
         raise ValueError(f"truth {truth.shape} and predicted {predicted.shape} are not one class an event")
 
 
+# Counting tracks --------------------------------------------------------------------------------------------
+
+
 def counting(truth, probabilities, labels):
     """Everything published about a model that counts tracks, ready for JSON.
 
     Args:
-        truth: (event,) number of tracks. probabilities: (event, label). labels: the number of tracks each
-            column stands for.
+        truth: (event,) number of tracks. probabilities: (event, label).
+        labels: the number of tracks each column stands for, rising.
+    Returns:
+        As `counting_of`.
+    """
+    probabilities = _probabilities(probabilities)
+    labels = np.asarray(labels)
+    return counting_of(truth, labels[probabilities.argmax(1)], probabilities.max(1), labels)
+
+
+def counting_of(truth, predicted, confidence, labels):
+    """The same from what was predicted, which takes less memory than all probabilities.
+
+    Args:
+        truth, predicted: (event,) numbers of tracks. confidence: (event,) probability of what was predicted.
+        labels: the numbers of tracks that can be predicted, rising.
     Returns:
         dict: `n_events`, `accuracy`, `interval`; `by_tracks`, the same by true number of tracks; `labels`,
-        those that occur; `confusion`, their matrix, rows truth and columns predicted;
-        `expected_calibration_error`.
+        those that occur, and 1 to 4 in any case; `confusion`, their matrix, rows truth and columns
+        predicted; `expected_calibration_error`.
     """
-    truth, probabilities, labels = np.asarray(truth), np.asarray(probabilities), np.asarray(labels)
-    predicted = labels[probabilities.argmax(1)]
-    occurring = labels[np.isin(labels, truth) | np.isin(labels, predicted) | ((labels >= 1) & (labels <= 4))]
+    truth = np.asarray(truth)
+    predicted = np.asarray(predicted)
+    labels = np.asarray(labels)
     unknown = ~np.isin(truth, labels)
     if unknown.any():
         raise ValueError(f"truth {truth[unknown][0]} is none of the labels {labels.tolist()}")
-    index = lambda values: np.searchsorted(occurring, values)  # noqa: E731
-    return {
-        **accuracy(truth, predicted),
-        "by_tracks": {
-            str(n): accuracy(truth[truth == n], predicted[truth == n]) for n in occurring if n in truth
-        },
-        "labels": occurring.tolist(),
-        "confusion": confusion_matrix(index(truth), index(predicted), len(occurring)).tolist(),
-        "expected_calibration_error": expected_calibration_error(
-            np.searchsorted(labels, truth), probabilities
-        ),
-    }
+
+    scores = accuracy(truth, predicted)
+    occurs = np.isin(labels, truth) | np.isin(labels, predicted)
+    usual = (labels >= 1) & (labels <= 4)
+    shown = labels[occurs | usual]
+
+    scores["by_tracks"] = {}
+    for n_tracks in shown:
+        of_n = truth == n_tracks
+        if of_n.any():
+            scores["by_tracks"][str(n_tracks)] = accuracy(truth[of_n], predicted[of_n])
+    scores["labels"] = shown.tolist()
+
+    row = np.searchsorted(shown, truth)
+    column = np.searchsorted(shown, predicted)
+    scores["confusion"] = confusion_matrix(row, column, len(shown)).tolist()
+    scores["expected_calibration_error"] = _calibration_error(truth == predicted, np.asarray(confidence))
+    return scores
 
 
 def name_of(label, what="tracks"):
@@ -139,47 +195,82 @@ def name_of(label, what="tracks"):
 
 def number_of(label, what="tracks"):
     """A label with what is counted: 1 track, 2 tracks, 6+ segments."""
-    return f"{name_of(label, what)} {what.removesuffix('s') if label == 1 else what}"
+    noun = what.removesuffix("s") if label == 1 else what
+    return f"{name_of(label, what)} {noun}"
 
 
 def failures(scores, least=0.005, what="tracks"):
-    """Sentences on the confusions that happen to more than a share of the events of their class, worst first.
+    """Sentences on the frequent confusions, worst first.
 
     Args:
-        scores: as `counting` gives them. least: share of the events of a true number of tracks. what: is
-            counted.
+        scores: as `counting` gives them.
+        least: a confusion is frequent if more than this share of the events of a true class suffer it.
+        what: is counted.
     """
     confusion = np.array(scores["confusion"])
-    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    wrong = np.argwhere((share > least) & ~np.eye(len(share), dtype=bool))
-    worst_first = wrong[np.argsort(-share[*wrong.T], kind="stable")]
-    name = [name_of(label, what) for label in scores["labels"]]
-    return [
-        f"{name[i]} counted as {name[j]}: {share[i, j]:.1%} of {confusion[i].sum()} test events"
-        for i, j in worst_first
-    ]
+    n_events = confusion.sum(1)
+    share = confusion / np.maximum(n_events, 1)[:, None]
+    is_wrong = ~np.eye(len(share), dtype=bool)
+    true, counted = np.nonzero((share > least) & is_wrong)
+    worst_first = np.argsort(-share[true, counted], kind="stable")
+
+    names = [name_of(label, what) for label in scores["labels"]]
+    sentences = []
+    for which in worst_first:
+        i = true[which]
+        j = counted[which]
+        confused = f"{names[i]} counted as {names[j]}"
+        sentences.append(f"{confused}: {share[i, j]:.1%} of {n_events[i]} test events")
+    return sentences
 
 
 def describe(scores, what="tracks"):
     """Lines for the terminal of what `counting` found: accuracy with its interval, confusion matrix."""
+    found = f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f}"
     low, high = scores["interval"]
     names = [name_of(label, what) for label in scores["labels"]]
     lines = [
-        f"{scores['n_events']} events, accuracy {scores['accuracy']:.4f} (68 % interval {low:.4f} to {high:.4f})"
+        f"{found} (68 % interval {low:.4f} to {high:.4f})",
+        "true \\ predicted " + _columns_of_8(names),
     ]
-    lines.append("true \\ predicted " + "".join(f"{name:>8}" for name in names))
-    for name, row in zip(names, scores["confusion"], strict=True):
-        lines.append(f"{name:>16} " + "".join(f"{n:>8}" for n in row))
+    for name, n_events in zip(names, scores["confusion"], strict=True):
+        lines.append(f"{name:>16} " + _columns_of_8(n_events))
     return "\n".join(lines)
 
 
-# Which found and true tracks match, from the hits they have in common and the hits of each; in whole numbers,
-# so exactly half is half.
-MATCHES = {
-    "": lambda common, found, true: (2 * common > found) & (2 * common > true),
-    "_loose": lambda common, found, true: (3 * common > 2 * found) & (20 * common > true),
-    "_90": lambda common, found, true: (10 * common >= 9 * found) & (10 * common >= 9 * true),
-}
+def _columns_of_8(values):
+    return "".join(f"{value:>8}" for value in values)
+
+
+# Finding tracks ---------------------------------------------------------------------------------------------
+
+
+# Does a found track match a true one? `common` are the hits they share, `found` and `true` the hits of each.
+# All is in whole numbers, so that exactly half is half.
+
+
+def _match(common, found, true):
+    """More than half of either track is in common."""
+    of_found = 2 * common > found
+    of_true = 2 * common > true
+    return of_found & of_true
+
+
+def _match_loosely(common, found, true):
+    """More than 2/3 of the found track and more than 5 % of the true one are in common."""
+    of_found = 3 * common > 2 * found
+    of_true = 20 * common > true
+    return of_found & of_true
+
+
+def _match_closely(common, found, true):
+    """At least 90 % of either track is in common."""
+    of_found = 10 * common >= 9 * found
+    of_true = 10 * common >= 9 * true
+    return of_found & of_true
+
+
+MATCHES = {"": _match, "_loose": _match_loosely, "_90": _match_closely}  # suffix of the figures -> rule
 
 
 def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
@@ -189,42 +280,59 @@ def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
         hit_offsets: (event + 1,) first hit of each event, and the end.
         track, second_track: (hit,) int, the true owners of each hit, numbered within their event; below 0 is
             noise, or no second owner.
-        found: (hit,) int, found track of each hit, any labels from 0 on that differ within an event; below 0
-            where it was left out.
-        n_tracks: (event,) true number of tracks. kinked: (event,) bool, whether a track of the event has a
-            kink.
+        found: (hit,) int, found track of each hit, below 0 where the hit was left out. The labels are any
+            numbers from 0 on; two tracks of one event have different ones.
+        n_tracks: (event,) true number of tracks.
+        kinked: (event,) bool, whether a track of the event has a kink.
     Returns:
-        dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}. The classes: "1", "2", ..., the
-        true numbers of tracks that occur; "all"; "noisy", with a noise hit; and, where `kinked` is given,
-        "kinked" and "clean", with neither. The figures are
-        those of `clustering_by_event`: value is the ratio of the sums over events, n the lower sum, the value
-        is NaN if that is 0. Intervals are binomial (the hits of an event are not independent: theirs are too
-        short), that of `adjusted_rand` is its mean plus and minus the standard error.
+        dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}.
+
+        The classes are "1", "2", ..., the true numbers of tracks that occur; "all"; "noisy", with a noise
+        hit; and, where `kinked` is given, "kinked" and "clean", with neither.
+
+        The figures are those of `clustering_by_event`. The value is the ratio of the sums over events, n is
+        the lower sum, and where that is 0 the value is NaN. Intervals are binomial; those of hits are too
+        short, since the hits of an event are not independent. The interval of `adjusted_rand` is its mean
+        plus and minus the standard error.
     """
     n_tracks = np.asarray(n_tracks)
     counts = clustering_by_event(hit_offsets, track, second_track, found, n_tracks)
-    noisy = counts["noise_rejected"][1] > 0
-    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)} | {
-        "all": np.ones(len(n_tracks), bool),
-        "noisy": noisy,
-    }
+
+    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)}
+    classes["all"] = np.ones(len(n_tracks), bool)
+    _, n_noise = counts["noise_rejected"]
+    noisy = n_noise > 0
+    classes["noisy"] = noisy
     if kinked is not None:
         kinked = np.asarray(kinked, bool)
         _same_shape(n_tracks, kinked)
-        classes |= {"kinked": kinked, "clean": ~(kinked | noisy)}
-    return {
-        name: {figure: _ratio(figure, *(part[events] for part in counts[figure])) for figure in counts}
-        for name, events in classes.items()
-    }
+        classes["kinked"] = kinked
+        classes["clean"] = ~(kinked | noisy)
+
+    scores = {}
+    for name, chosen in classes.items():
+        scores[name] = {}
+        for figure, (counted, of) in counts.items():
+            scores[name][figure] = _ratio(figure, counted[chosen], of[chosen])
+    return scores
 
 
 def clustering_of(events, found):
-    """`clustering` of an event table with labels: its arguments are taken from `hits`, `tracks` and `info`;
-    found: (hit,) int.
+    """`clustering` of an event table with labels: its arguments are taken from `hits`, `tracks` and `info`.
+
+    Args:
+        found: (hit,) int.
     """
-    hits, kinked = events.hits, np.bincount(events.track_event, events.tracks["kinked"], len(events)) > 0
+    hits = events.hits
+    kinked = events.tracks["kinked"]
+    n_kinked = np.bincount(events.track_event, kinked, len(events))
     return clustering(
-        events.hit_offsets, hits["track"], hits["second_track"], found, events.info["n_tracks"], kinked
+        events.hit_offsets,
+        hits["track"],
+        hits["second_track"],
+        found,
+        events.info["n_tracks"],
+        kinked=n_kinked > 0,
     )
 
 
@@ -237,77 +345,129 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
     | fake | found tracks that match no true one | found tracks |
     | duplicate | found tracks that match a true one, but are in no pair | found tracks |
     | hit_accuracy | hits on the found track of an owner, and noise hits left out | hits |
-    | adjusted_rand | index of Hubert and Arabie (1985), with noise and the hits left out as clusters of their own | events with a hit |
+    | adjusted_rand | index of Hubert and Arabie (1985) | events with a hit |
     | noise_rejected | noise hits left out | noise hits |
     | signal_kept | hits of a track that are on a found track | hits of a track |
     | count_right | as many found tracks as there were true ones, with hits or without | events |
     | perfect | the count and every hit are right | events |
 
-    A hit with two owners is a hit of both; for `adjusted_rand` it is one of `track`. Two tracks match when
-    each has more than half of its hits in common with the other: the double majority of TrackML
-    (arXiv:1904.06778) and ACTS. Of the tracks that match, as many pairs of a found and a true one are made as
-    can be, each track in one pair at most. No two found tracks can have more than half of the same true one,
-    since they share no hit: `duplicate` is 0. `efficiency_loose`, `fake_loose` and `duplicate_loose` count
-    matches as Belle II does (arXiv:2003.12466): more than 2/3 of the found track and more than 5 % of the
-    true one are in common; `efficiency_90` those with 90 % or more of both. For `hit_accuracy` and `perfect`
-    the pairs are those that make most hits right.
+    A hit with two owners is a hit of both; for `adjusted_rand` it is one of `track`. There the noise is a
+    cluster of its own, and so are the hits left out.
+
+    Two tracks match when each has more than half of its hits in common with the other: the double majority
+    of TrackML (arXiv:1904.06778) and ACTS. Matching tracks are paired, a found with a true one: as many
+    pairs as can be, each track in one pair at most. Found tracks share no hit, so no two of them can have
+    more than half of the same true one: `duplicate` is 0.
+
+    `efficiency_loose`, `fake_loose` and `duplicate_loose` count matches as Belle II does (arXiv:2003.12466):
+    more than 2/3 of the found track and more than 5 % of the true one are in common. `efficiency_90` counts
+    those with 90 % or more of both. For `hit_accuracy` and `perfect` the pairs are those that make most hits
+    right.
 
     Args:
         as in `clustering`.
     Returns:
         dict: figure -> (counted, of), each (event,).
     """
-    n_hits, n_tracks = np.diff(hit_offsets), np.asarray(n_tracks)
-    track, second_track, found = (
-        np.maximum(labels, -1).astype(np.int64) for labels in (track, second_track, found)
-    )
-    shapes, n_events = [labels.shape for labels in (track, second_track, found, n_tracks)], len(n_hits)
-    if shapes != 3 * [(hit_offsets[-1],)] + [(n_events,)]:
-        raise ValueError(
-            f"track, second_track, found, n_tracks {shapes} for {n_events} events of {hit_offsets[-1]} hits"
-        )
+    n_hits = np.diff(hit_offsets)
+    n_events = len(n_hits)
+    track = _labels(track)
+    second_track = _labels(second_track)
+    found = _labels(found)
+    n_tracks = np.asarray(n_tracks)
+    _check_lengths(track, second_track, found, n_tracks, n_events, hit_offsets[-1])
     if found.max(initial=0) > len(found):  # small labels, so that keys made of them stay below 2**63
-        found = np.unique(np.append(found, -1), return_inverse=True)[1][:-1] - 1
-    total = lambda event, n: np.bincount(event, n, n_events).astype(np.int64)  # noqa: E731
+        found = _small_labels(found)
 
     # Cells of the contingency table of each event: from here on nothing is as long as the hits.
-    hit_event, two = np.repeat(np.arange(n_events), n_hits), (second_track >= 0) & (second_track != track)
+    hit_event = np.repeat(np.arange(n_events), n_hits)
     first = _cells(hit_event, track, found)
-    second = _cells(hit_event[two], second_track[two], found[two])
-    event, is_noise, is_out, n = first[0], first[1] < 0, first[2] < 0, first[3]
-    n_noise, n_signal = total(event, n * is_noise), total(event, n * ~is_noise)
-    n_rejected, n_kept = total(event, n * (is_noise & is_out)), total(event, n * ~(is_noise | is_out))
+    is_shared = (second_track >= 0) & (second_track != track)
+    shared = np.flatnonzero(is_shared)
+    second = _cells(hit_event[shared], second_track[shared], found[shared])
+
+    event, track, found, n = first
+    is_noise = track < 0
+    is_out = found < 0
+    n_noise = _sums(event, n * is_noise, n_events)
+    n_signal = _sums(event, n * ~is_noise, n_events)
+    is_rejected = is_noise & is_out
+    is_kept = ~is_noise & ~is_out
+    n_rejected = _sums(event, n * is_rejected, n_events)
+    n_kept = _sums(event, n * is_kept, n_events)
 
     counts, n_found, n_on_track = _matched(first, second, n_events)
-    n_right, count_right, one = n_on_track + n_rejected, n_found == n_tracks, np.ones(n_events, np.int64)
-    return counts | {
-        "hit_accuracy": (n_right, n_hits),
-        "adjusted_rand": (_adjusted_rand(first, n_hits), n_hits > 0),
-        "noise_rejected": (n_rejected, n_noise),
-        "signal_kept": (n_kept, n_signal),
-        "count_right": (count_right, one),
-        "perfect": (count_right & (n_right == n_hits), one),
-    }
+    n_right = n_on_track + n_rejected
+    count_right = n_found == n_tracks
+    perfect = count_right & (n_right == n_hits)
+    one = np.ones(n_events, np.int64)
+    counts["hit_accuracy"] = (n_right, n_hits)
+    counts["adjusted_rand"] = (_adjusted_rand(first, n_hits), n_hits > 0)
+    counts["noise_rejected"] = (n_rejected, n_noise)
+    counts["signal_kept"] = (n_kept, n_signal)
+    counts["count_right"] = (count_right, one)
+    counts["perfect"] = (perfect, one)
+    return counts
+
+
+def _labels(values):
+    """Labels as int64, all of those below 0 as -1."""
+    return np.maximum(values, -1).astype(np.int64)
+
+
+def _small_labels(labels):
+    """The same labels as 0, 1, 2, ... in their order; -1 stays."""
+    with_none = np.append(labels, -1)
+    _, number = np.unique(with_none, return_inverse=True)
+    return number[:-1] - 1  # the lowest, -1, has number 0
+
+
+def _check_lengths(track, second_track, found, n_tracks, n_events, n_hits):
+    arrays = (track, second_track, found, n_tracks)
+    shapes = [values.shape for values in arrays]
+    if shapes != [(n_hits,), (n_hits,), (n_hits,), (n_events,)]:
+        names = "track, second_track, found, n_tracks"
+        raise ValueError(f"{names} {shapes} for {n_events} events of {n_hits} hits")
+
+
+def _sums(event, n, n_events):
+    """(event,) int64, the sum of the numbers n of each event."""
+    return np.bincount(event, n, n_events).astype(np.int64)
 
 
 def _cells(event, track, found):
-    """Distinct combinations of the (hit,) labels, which begin at -1: event, track, found and the number of
-    hits of each.
+    """Distinct combinations of the (hit,) labels, which begin at -1.
+
+    Returns:
+        event, track, found, number of hits: (cell,) each, rising in event.
     """
-    n_track, n_found = track.max(initial=-1) + 2, found.max(initial=-1) + 2
-    key, n = np.unique((event * n_track + track + 1) * n_found + found + 1, return_counts=True)
+    n_track = track.max(initial=-1) + 2
+    n_found = found.max(initial=-1) + 2
+    event_track = event * n_track + (track + 1)
+    key = event_track * n_found + (found + 1)
+    key, n = np.unique(key, return_counts=True)
     event_track, found = np.divmod(key, n_found)
     event, track = np.divmod(event_track, n_track)
     return event, track - 1, found - 1, n
 
 
 def _number(event, label):
-    """Number the distinct pairs of an event and a label, through all events: number of each entry, event of
-    each number.
+    """Number the distinct pairs of an event and a label, through all events.
+
+    Returns:
+        number: of each entry. event_of: the event of each number.
     """
     n_label = label.max(initial=-1) + 2
-    key, number = np.unique(event * n_label + label + 1, return_inverse=True)
-    return number, key // n_label
+    key = event * n_label + (label + 1)
+    key, number = np.unique(key, return_inverse=True)
+    event_of = key // n_label
+    return number, event_of
+
+
+def _n_distinct(number, event_of, n_events):
+    """(event,) how many distinct numbers of `_number` there are in each event."""
+    event = event_of[np.unique(number)]
+    return np.bincount(event, minlength=n_events)
 
 
 def _matched(first, second, n_events):
@@ -319,32 +479,51 @@ def _matched(first, second, n_events):
         figure -> (counted, of); (event,) found tracks; (event,) hits on the track of an owner when tracks are
         paired best.
     """
-    event, track, found, n = (np.concatenate(both) for both in zip(first, second, strict=True))
-    n_first = np.where(np.arange(len(n)) < len(first[0]), n, 0)
+    cells = [np.concatenate(both) for both in zip(first, second, strict=True)]
+    event, track, found, n = cells
+    n_first = n.copy()
+    n_first[len(first[0]) :] = 0  # a hit of two true tracks is one hit of its found track
+
+    # From here on tracks are numbered through all events.
     true, true_event = _number(event, track)
     found_track, found_event = _number(event, found)
-    true_size, found_size = np.bincount(true, n), np.bincount(found_track, n_first)
-    distinct = lambda number, event: np.bincount(event[np.unique(number)], minlength=n_events)  # noqa: E731
-    n_true, n_found = distinct(true[track >= 0], true_event), distinct(found_track[found >= 0], found_event)
+    true_size = np.bincount(true, n)
+    found_size = np.bincount(found_track, n_first)
+    n_true = _n_distinct(true[track >= 0], true_event, n_events)
+    n_found = _n_distinct(found_track[found >= 0], found_event, n_events)
 
     both = (track >= 0) & (found >= 0)
-    pair, index = np.unique(true[both] * len(found_event) + found_track[both], return_inverse=True)
-    true, found_track = np.divmod(pair, max(len(found_event), 1))
-    common = np.bincount(index, n[both], len(pair)).astype(np.int64)
+    true, found_track, common = _pairs(true[both], found_track[both], n[both])
+    event = true_event[true]
+    n_true_hits = true_size[true]
+    n_found_hits = found_size[found_track]
+
     counts = {}
     for name, is_match in MATCHES.items():
-        match = is_match(common, found_size[found_track], true_size[true])
-        n_pairs = _best_pairs(
-            true_event[true[match]], true[match], found_track[match], np.ones(match.sum(), np.int64), n_events
-        )
-        n_match = distinct(found_track[match], found_event)
-        counts[f"efficiency{name}"] = n_pairs, n_true
+        match = is_match(common, n_found_hits, n_true_hits)
+        one = np.ones(match.sum(), np.int64)
+        n_pairs = _best_pairs(event[match], true[match], found_track[match], one, n_events)
+        n_match = _n_distinct(found_track[match], found_event, n_events)
+        counts[f"efficiency{name}"] = (n_pairs, n_true)
         if name != "_90":
-            counts |= {
-                f"fake{name}": (n_found - n_match, n_found),
-                f"duplicate{name}": (n_match - n_pairs, n_found),
-            }
-    return counts, n_found, _best_pairs(true_event[true], true, found_track, common, n_events)
+            counts[f"fake{name}"] = (n_found - n_match, n_found)
+            counts[f"duplicate{name}"] = (n_match - n_pairs, n_found)
+    n_on_track = _best_pairs(event, true, found_track, common, n_events)
+    return counts, n_found, n_on_track
+
+
+def _pairs(true, found, n):
+    """Distinct pairs of a true and a found track, of the (cell,) ones with n hits each.
+
+    Returns:
+        true, found, hits in common: (pair,) each, rising in true.
+    """
+    n_found = found.max(initial=0) + 1
+    key = true * n_found + found
+    pair, index = np.unique(key, return_inverse=True)
+    true, found = np.divmod(pair, n_found)
+    common = _sums(index, n, len(pair))
+    return true, found, common
 
 
 def _best_pairs(event, true, found, weight, n_events):
@@ -356,45 +535,91 @@ def _best_pairs(event, true, found, weight, n_events):
     Returns:
         (event,) int64.
     """
-    best, is_free = np.zeros((2, n_events), np.int64), np.zeros((2, n_events), bool)
-    for way, (one, other) in enumerate(((true, found), (found, true))):
-        # where the best partners of all true (or all found) tracks differ, these are the pairs
-        order = np.lexsort((-weight, one))
-        top = order[np.r_[True, np.diff(one[order]) > 0][: len(order)]]
-        best[way] = np.bincount(event[top], weight[top], n_events)
-        taken = np.unique(other[top], return_index=True)[1]
-        is_free[way] = np.bincount(event[top], minlength=n_events) == np.bincount(
-            event[top][taken], minlength=n_events
-        )
-    total = np.where(is_free[0], best[0], best[1])
-    contested = np.flatnonzero(~is_free.any(0))  # seldom: a split and a merged track in one event
-    for which, start, stop in zip(
-        contested, *np.searchsorted(event, [contested, contested + 1]), strict=True
-    ):
-        row, column = true[start:stop] - true[start], found[start:stop] - found[start:stop].min()
-        weights = np.zeros((row.max() + 1, column.max() + 1), np.int64)
-        weights[row, column] = weight[start:stop]
-        total[which] = weights[linear_sum_assignment(weights, maximize=True)].sum()
+    best_of_true, true_agree = _best_partners(event, true, found, weight, n_events)
+    best_of_found, found_agree = _best_partners(event, found, true, weight, n_events)
+    total = np.where(true_agree, best_of_true, best_of_found)
+
+    contested = np.flatnonzero(~true_agree & ~found_agree)  # seldom: a split and a merged track in one event
+    starts = np.searchsorted(event, contested)
+    stops = np.searchsorted(event, contested + 1)
+    for which, start, stop in zip(contested, starts, stops, strict=True):
+        pairs = slice(start, stop)
+        total[which] = _best_assignment(true[pairs], found[pairs], weight[pairs])
     return total
 
 
+def _best_partners(event, one, other, weight, n_events):
+    """Give each track of one kind its best partner of the other.
+
+    Returns:
+        total: (event,) int64, the sum of their weights. agree: (event,) bool, no two of them want the same
+        partner, so these are the best pairs.
+    """
+    order = np.lexsort((-weight, one))  # the pairs of a track one after another, its best first
+    is_best = np.diff(one[order], prepend=-1) > 0
+    best = order[is_best]
+    event = event[best]
+    total = _sums(event, weight[best], n_events)
+    _, distinct = np.unique(other[best], return_index=True)
+    n_wanting = np.bincount(event, minlength=n_events)
+    n_wanted = np.bincount(event[distinct], minlength=n_events)
+    return total, n_wanting == n_wanted
+
+
+def _best_assignment(true, found, weight):
+    """Highest sum of weights of pairs that share no track, of the (pair,) possible ones of one event."""
+    from scipy.optimize import linear_sum_assignment
+
+    row = true - true.min()
+    column = found - found.min()
+    n_rows = row.max() + 1
+    n_columns = column.max() + 1
+    weights = np.zeros((n_rows, n_columns), np.int64)
+    weights[row, column] = weight
+    chosen = linear_sum_assignment(weights, maximize=True)
+    return weights[chosen].sum()
+
+
 def _adjusted_rand(cells, n_hits):
-    """(event,) adjusted Rand index of labels from their `_cells`: Hubert and Arabie 1985, eq. 5, as pairs of
-    hits; 0 without hits.
+    """Adjusted Rand index of labels: Hubert and Arabie 1985, eq. 5, by pairs of hits.
+
+    Args:
+        cells: as `_cells` gives them. n_hits: (event,).
+    Returns:
+        (event,) float; 0 without hits.
     """
     event, track, found, n = cells
-    squares = lambda event, n: np.bincount(event, n.astype(float) ** 2, len(n_hits))  # noqa: E731
-    marginals = []
-    for label in (track, found):
-        number, event_of = _number(event, label)
-        marginals.append(squares(event_of, np.bincount(number, n)))
-    together = squares(event, n)
-    only_true, only_found = marginals[0] - together, marginals[1] - together
-    both, neither = together - n_hits, n_hits.astype(float) ** 2 - marginals[0] - marginals[1] + together
-    scale = (both + only_true) * (only_true + neither) + (both + only_found) * (only_found + neither)
-    agree = (only_true == 0) & (only_found == 0)  # equal clusters, of one hit or all hits too
-    index = 2 * (both * neither - only_true * only_found) / np.where(agree, 1, scale)
-    return np.where(n_hits == 0, 0.0, np.where(agree, 1.0, index))
+    n_events = len(n_hits)
+    in_true = _pairs_in_clusters(event, track, n, n_events)
+    in_found = _pairs_in_clusters(event, found, n, n_events)
+    in_both = _squares(event, n, n_events)
+
+    # Ordered pairs of two hits that are together in the true, the found, both or neither clusters.
+    only_true = in_true - in_both
+    only_found = in_found - in_both
+    both = in_both - n_hits
+    neither = n_hits.astype(float) ** 2 - in_true - in_found + in_both
+
+    scale = (both + only_true) * (only_true + neither)
+    scale += (both + only_found) * (only_found + neither)
+    same = (only_true == 0) & (only_found == 0)  # equal clusters, also where all are of one hit, or it is one
+    difference = both * neither - only_true * only_found
+    index = 2 * difference / np.where(same, 1, scale)
+    index = np.where(same, 1.0, index)
+    return np.where(n_hits == 0, 0.0, index)
+
+
+def _pairs_in_clusters(event, label, n, n_events):
+    """(event,) ordered pairs of hits that have the same label; a hit makes a pair with itself too."""
+    number, event_of = _number(event, label)
+    size = np.bincount(number, n)
+    return _squares(event_of, size, n_events)
+
+
+def _squares(event, n, n_events):
+    """(event,) float, the sum of the squares of the numbers n of each event."""
+    square = n.astype(float) ** 2
+    return np.bincount(event, square, n_events)
 
 
 def _ratio(figure, counted, of):
@@ -402,30 +627,46 @@ def _ratio(figure, counted, of):
     n = int(of.sum())
     value = counted.sum() / n if n else float("nan")
     if figure != "adjusted_rand":
-        interval = binomial_interval(int(counted.sum()), n)
+        n_counted = int(counted.sum())
+        low, high = binomial_interval(n_counted, n)
     elif n < 2:
-        interval = -0.5, 1  # all that the index can be (Chacon and Rastrojo 2022, Adv. Data Anal. Classif.)
+        low, high = -0.5, 1  # all that the index can be (Chacon and Rastrojo 2022, Adv. Data Anal. Classif.)
     else:
-        error = counted[of > 0].std(ddof=1) / n**0.5
-        interval = value - error, value + error
-    return {"value": float(value), "interval": [float(limit) for limit in interval], "n": n}
+        of_events = counted[of > 0]
+        error = of_events.std(ddof=1) / n**0.5
+        low = value - error
+        high = value + error
+    return {"value": float(value), "interval": [float(low), float(high)], "n": n}
 
 
 def describe_clustering(scores):
-    """A table for the terminal of what `clustering` found, or of some of its classes, in percent: a row a
-    figure, a column a class.
+    """A table for the terminal of what `clustering` found, or of some of its classes.
+
+    It is in percent, with a row a figure and a column a class.
     """
-    names = sorted(scores, key=lambda name: not name.isdigit())
-    lines = ["tracks or class".ljust(17) + "".join(f"{name:>15}" for name in names)]
-    lines.append("events".ljust(17) + "".join(f"{scores[name]['count_right']['n']:>15}" for name in names))
-    lines += [
-        f"{figure:<17}" + "".join(_cell(scores[name][figure]) for name in names)
-        for figure in scores[names[0]]
+    names = sorted(scores, key=_is_no_number)
+    n_events = [scores[name]["count_right"]["n"] for name in names]
+    lines = [
+        f"{'tracks or class':<17}" + _columns_of_15(names),
+        f"{'events':<17}" + _columns_of_15(n_events),
     ]
+    for figure in scores[names[0]]:
+        cells = [_cell(scores[name][figure]) for name in names]
+        lines.append(f"{figure:<17}" + _columns_of_15(cells))
     return "\n".join(lines)
 
 
+def _is_no_number(name):
+    return not name.isdigit()
+
+
+def _columns_of_15(values):
+    return "".join(f"{value:>15}" for value in values)
+
+
 def _cell(score):
-    """A figure and half its interval in percent, 15 characters; a dash where there was nothing to count."""
+    """A figure and half its interval in percent; a dash where there was nothing to count."""
+    if score["n"] == 0:
+        return "-"
     low, high = score["interval"]
-    return f"{100 * score['value']:>7.2f} +-{50 * (high - low):>5.2f}" if score["n"] else f"{'-':>15}"
+    return f"{100 * score['value']:>7.2f} +-{50 * (high - low):>5.2f}"

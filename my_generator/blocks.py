@@ -25,9 +25,12 @@ def stream(make_block, n_events, tracks, seed, first_event=0):
     if len(tracks) == 0 or tracks.min() < 0:
         raise ValueError(f"numbers of tracks must be 0 or more, not {tracks.tolist()}")
     end = first_event + n_events
-    for block in range(first_event // BLOCK, -(-end // BLOCK)):
+    first_block = first_event // BLOCK
+    end_block = -(-end // BLOCK)  # rounded up
+    for block in range(first_block, end_block):
         rng = np.random.default_rng([*np.atleast_1d(seed), block])
-        events = make_block(rng.choice(tracks, BLOCK), rng)
+        n_tracks = rng.choice(tracks, BLOCK)
+        events = make_block(n_tracks, rng)
         start = block * BLOCK
         events.info["event"] = np.arange(start, start + BLOCK)
         yield events[max(first_event - start, 0) : end - start]
@@ -35,10 +38,5 @@ def stream(make_block, n_events, tracks, seed, first_event=0):
 
 def generate(make_block, n_events, tracks, seed, first_event=0):
     """The same as one table."""
-    return concatenate(stream(make_block, n_events, tracks, seed, first_event))
-
-
-def expand(counts):
-    """For rows that hold `counts` entries each: (entry,) index of the row, and of the entry within its row."""
-    row = np.repeat(np.arange(len(counts)), counts)
-    return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tables = stream(make_block, n_events, tracks, seed, first_event)
+    return concatenate(tables)

@@ -11,9 +11,9 @@
 | double_helix | 2 | two of them from one foil point, one on each side |
 | signal_like | 2 | two electrons that share the energy of a neutrinoless double-beta decay |
 
-`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells,
-cells shared with another track included, and ends in a calorimeter block; only helices may come back to the
-foil instead. Otherwise the whole event is drawn again. The haystack with any number of lines is in
+`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells;
+cells shared with another track count. Every track ends in a calorimeter block; only helices may come back to
+the foil instead. An event that is not so is drawn again. The haystack with any number of lines is in
 `toyhaystack`.
 """
 
@@ -32,47 +32,61 @@ Q_MEV = 2.9979  # of the double-beta decay of Se-82, arXiv:1211.5659
 def signal_like(n, rng, paths="helices", sides="any"):
     """Two electrons from one foil point, roughly as from a neutrinoless double-beta decay of Se-82.
 
-    Their kinetic energies add up to Q; the share is uniform, but at least 0.3 MeV each. The first direction
-    is isotropic, the angle between both follows 1 - beta1 beta2 cos(theta), as for the exchange of a light
-    neutrino when the field of the nucleus is left out (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the whole).
-    Lines do not know the energies but by that angle.
+    Their kinetic energies add up to Q. The share is uniform, but each has at least 0.3 MeV. The first
+    direction is isotropic, the angle between both follows 1 - beta1 beta2 cos(theta), as for the exchange of
+    a light neutrino when the field of the nucleus is left out (arXiv:0706.4165 has 1 - 0.88 cos(theta) on the
+    whole). With straight paths the energies matter for that angle alone.
 
     Args:
-        paths: "helices", or "lines" as without a field. sides: keep events with both electrons on the "same"
-            or on "opposite" sides, or "any", where 6 of 10 have them opposite.
+        paths: "helices", or "lines" as without a field.
+        sides: keep events with both electrons on the "same" side or on "opposite" sides; "any" keeps all, and
+            6 of 10 have them opposite.
     """
-    if paths not in ("helices", "lines") or sides not in ("any", "same", "opposite"):
+    known = paths in ("helices", "lines") and sides in ("any", "same", "opposite")
+    if not known:
         raise ValueError(f"no paths {paths!r} or no sides {sides!r}")
-    first = rng.uniform(helices.MIN_ENERGY_MEV, Q_MEV - helices.MIN_ENERGY_MEV, n)
-    energy = np.stack([first, Q_MEV - first], 1)
+    least = helices.MIN_ENERGY_MEV
+    first_energy = rng.uniform(least, Q_MEV - least, n)
+    energy = np.stack([first_energy, Q_MEV - first_energy], 1)
     momentum = helices.momentum_of(energy)
-    directions = _two_directions((momentum / (energy + helices.ELECTRON_MASS_MEV)).prod(1), rng)
+    beta = momentum / (energy + helices.ELECTRON_MASS_MEV)
+    directions = _two_directions(beta.prod(1), rng)
+
     x, y, z = np.moveaxis(directions, -1, 0)
-    foil = lines.foil_lines((x > 0).astype(int), rng)
-    foil = {**foil, "slope_y": y / np.abs(x), "slope_z": z / np.abs(x)}
-    is_same = foil["side"][:, 0] == foil["side"][:, 1]
+    side = (x > 0).astype(int)
+    foil = lines.foil_lines(side, rng)
+    foil["slope_y"] = y / np.abs(x)
+    foil["slope_z"] = z / np.abs(x)
+    is_same = side[:, 0] == side[:, 1]
     good = {"any": True, "same": is_same, "opposite": ~is_same}[sides]
-    return (
-        lines.straight(foil, good)
-        if paths == "lines"
-        else helices.curved(foil, momentum, np.full((n, 2), -1), good)
-    )
+    if paths == "lines":
+        return lines.straight(foil, good)
+    charge = np.full((n, 2), -1)
+    return helices.curved(foil, momentum, charge, good)
 
 
 def _two_directions(b, rng):
-    """(n, 2, 3) unit vectors, the first isotropic, the cosine between them distributed as 1 - b cos; b is
-    (n,).
+    """Pairs of directions, the first isotropic, the cosine between both distributed as 1 - b cos.
+
+    Args:
+        b: (n,).
+    Returns:
+        (n, 2, 3) unit vectors.
     """
     n = len(b)
     first = rng.standard_normal((n, 3))
     first /= np.linalg.norm(first, axis=1, keepdims=True)
-    cos = (1 - np.sqrt(1 - b * (4 * rng.random(n) - 2 - b))) / b  # inverse of the cumulative distribution
+    uniform = rng.random(n)
+    root = np.sqrt(1 - b * (4 * uniform - 2 - b))
+    cos = (1 - root) / b  # inverse of the cumulative distribution
+    sin = np.sqrt(1 - cos**2)
     phi = rng.uniform(0, 2 * np.pi, n)
-    across = sum(
-        f[:, None] * vector
-        for f, vector in zip((np.cos(phi), np.sin(phi)), lines.perpendiculars(first), strict=True)
-    )
-    return np.stack([first, cos[:, None] * first + np.sqrt(1 - cos**2)[:, None] * across], 1)
+    across_1, across_2 = lines.perpendiculars(first)
+    across_1 = np.cos(phi)[:, None] * across_1
+    across_2 = np.sin(phi)[:, None] * across_2
+    across = across_1 + across_2
+    second = cos[:, None] * first + sin[:, None] * across
+    return np.stack([first, second], 1)
 
 
 KINDS = {  # name: (function (n, rng, options) -> Events, number of tracks)
@@ -90,9 +104,10 @@ KINDS = {  # name: (function (n, rng, options) -> Events, number of tracks)
 def cells_crossed(events):
     """(track,) number of cells that each track fires, alone or together with another."""
     counts = np.zeros(events.track_offsets[-1], int)
+    first_track = events.track_offsets[events.hit_event]  # of the event of each hit
     for name in ("track", "second_track"):
-        owned = events.hits[name] >= 0
-        owner = events.track_offsets[events.hit_event[owned]] + events.hits[name][owned]
+        track = events.hits[name]
+        owner = (first_track + track)[track >= 0]
         counts += np.bincount(owner, minlength=len(counts))
     return counts
 
@@ -100,12 +115,16 @@ def cells_crossed(events):
 def make_block(kind, n_events, rng, **options):
     """Events of a kind from a random generator."""
     function, n_tracks = KINDS[kind]
-    tables, missing = [], n_events
+    tables = []
+    missing = n_events
     while missing:
-        events = function(int(1.2 * missing) + 16, rng, **options)
-        good = (cells_crossed(events) >= MIN_HITS).reshape(-1, n_tracks).all(1)
-        tables.append(events[np.flatnonzero(good)[:missing]])
-        missing -= len(tables[-1])
+        n_drawn = int(1.2 * missing) + 16
+        events = function(n_drawn, rng, **options)
+        n_cells = cells_crossed(events).reshape(-1, n_tracks)
+        good = (n_cells >= MIN_HITS).all(1)
+        taken = np.flatnonzero(good)[:missing]
+        tables.append(events[taken])
+        missing -= len(taken)
     return concatenate(tables)
 
 
@@ -121,15 +140,19 @@ def stream(kind, n_events, seed=0, first_event=0, response=None, **options):
     Yields:
         Events.
     """
-    seed = [*np.atleast_1d(seed), zlib.crc32(kind.encode())]
+    _, n_tracks = KINDS[kind]
+    seed_of_kind = [*np.atleast_1d(seed), zlib.crc32(kind.encode())]
 
-    def of_block(n_tracks, rng):
-        events = make_block(kind, len(n_tracks), rng, **options)
-        return apply(events, response, rng, sides=(0, 1)) if response else events
+    def of_block(tracks, rng):
+        events = make_block(kind, len(tracks), rng, **options)
+        if response:
+            events = apply(events, response, rng, sides=(0, 1))
+        return events
 
-    return blocks.stream(of_block, n_events, KINDS[kind][1], seed, first_event)
+    return blocks.stream(of_block, n_events, n_tracks, seed_of_kind, first_event)
 
 
 def generate(kind, n_events, seed=0, first_event=0, response=None, **options):
     """The same as one table."""
-    return concatenate(stream(kind, n_events, seed, first_event, response, **options))
+    tables = stream(kind, n_events, seed, first_event, response, **options)
+    return concatenate(tables)

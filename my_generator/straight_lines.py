@@ -1,16 +1,16 @@
 """The straight-track toy: the same distribution as the original ROOT macro, vectorised; on request some
 tracks have kinks.
 
-Lengths are in cells of 44 mm as the macro counts them (x away from the foil, y along it, z up). A track is y
-= y0 + tan(a) x, z = z0 + tan(b) x with a, b uniform in (0.01, 3.131592), y0 and z0 uniform over the foil. The
-wire at (layer + 0.5, column + 0.5) fires if the point of the line closest to it, in the top view, lies inside
-the cell's square and
-|z| < h there. With D the distance from line to wire along y, that point is (D sin a cos a, -D cos^2 a) from the wire: in every
-layer the fired columns are one interval, so nothing loops over 1017 cells.
+Lengths are in cells of 44 mm as the macro counts them (x away from the foil, y along it, z up). A track is
+y = y0 + tan(a) x, z = z0 + tan(b) x with a, b uniform in (0.01, 3.131592), y0 and z0 uniform over the foil.
+The wire at (layer + 0.5, column + 0.5) fires if the point of the line closest to it, in the top view, lies
+inside the cell's square and |z| < h there. With D the distance from line to wire along y, that point is
+(D sin a cos a, -D cos^2 a) from the wire: in every layer the fired columns are one interval, so nothing loops
+over 1017 cells.
 
 A kink lies between two layers. There the angles a and b of the track change, each by a random size and sign,
-and the track goes on along another line: a segment. Closest points lie in the square of their cell, so each
-layer belongs to the segment that crosses it and the hits of a kinked track are those of the broken line
+and the track goes on along another line: a segment. A closest point lies in the square of its cell, so each
+layer belongs to the segment that crosses it, and the hits of a kinked track are those of the broken line
 itself.
 """
 
@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from datasets.events import make_events
+from datasets.events import make_events, rows_and_places
 from datasets.geometry import (
     CELL_MM,
     HALF_HEIGHT_MM,
@@ -30,7 +30,8 @@ from datasets.geometry import (
 )
 from my_generator import blocks
 
-MIN_ANGLE, MAX_ANGLE = 0.01, 3.131592
+MIN_ANGLE = 0.01
+MAX_ANGLE = 3.131592
 MIN_HITS = 5
 MIN_SEGMENT_HITS = 3  # of each segment of a kinked track: fewer show no line of their own
 _MM_PER_Z = HALF_HEIGHT_MM / TOY_HALF_HEIGHT
@@ -40,25 +41,37 @@ _X = np.arange(N_LAYERS) + 0.5
 def _draw(n, rng):
     """n lines: angles a and b, foil point (y0, z0). Each (n,)."""
     a, b = rng.uniform(MIN_ANGLE, MAX_ANGLE, (2, n))
-    return a, b, rng.uniform(0, N_COLUMNS, n), rng.uniform(-TOY_HALF_HEIGHT, TOY_HALF_HEIGHT, n)
+    y0 = rng.uniform(0, N_COLUMNS, n)
+    z0 = rng.uniform(-TOY_HALF_HEIGHT, TOY_HALF_HEIGHT, n)
+    return a, b, y0, z0
 
 
 def _columns_hit(a, b, y0, z0):
     """First column hit and number of columns hit in each layer, (line, layer)."""
-    sin, cos, tan_b = np.sin(a)[:, None], np.cos(a)[:, None], np.tan(b)[:, None]
-    y = y0[:, None] + sin / cos * _X  # of the line at the wires' x
+    sin = np.sin(a)[:, None]
+    cos = np.cos(a)[:, None]
+    tan_a = sin / cos
+    tan_b = np.tan(b)[:, None]
+    y = y0[:, None] + tan_a * _X  # of the line at the wires' x
     z = z0[:, None] + tan_b * _X
-    reach = 0.5 / (
-        np.abs(cos) * np.maximum(np.abs(sin), np.abs(cos))
-    )  # |D| below this: closest point inside the square
-    # |z + tan(b) sin(a) cos(a) D| < h bounds D too
+
+    # The closest point is inside the square where |D| is below the reach.
+    larger = np.maximum(np.abs(sin), np.abs(cos))
+    reach = 0.5 / (np.abs(cos) * larger)
+    # |z + tan(b) sin(a) cos(a) D| < h bounds D too.
     slope = tan_b * sin * cos
-    ends = (-TOY_HALF_HEIGHT - z) / slope, (TOY_HALF_HEIGHT - z) / slope
-    low = np.maximum(-reach, np.minimum(*ends)) + y - 0.5  # column = y + D - 0.5
-    high = np.minimum(reach, np.maximum(*ends)) + y - 0.5
+    at_bottom = (-TOY_HALF_HEIGHT - z) / slope
+    at_top = (TOY_HALF_HEIGHT - z) / slope
+    lower = np.minimum(at_bottom, at_top)
+    upper = np.maximum(at_bottom, at_top)
+
+    # column = D + y - 0.5
+    low = np.maximum(-reach, lower) + y - 0.5
+    high = np.minimum(reach, upper) + y - 0.5
     first = np.maximum(np.floor(low) + 1, 0)
     last = np.minimum(np.ceil(high) - 1, N_COLUMNS - 1)
-    return first.astype(np.int64), np.maximum(last - first + 1, 0).astype(np.int64)
+    count = np.maximum(last - first + 1, 0)
+    return first.astype(np.int64), count.astype(np.int64)
 
 
 def _draw_until(n, rng, draw):
@@ -73,15 +86,13 @@ def _draw_until(n, rng, draw):
     parts = []
     missing = n
     while missing or not parts:
-        lines, first, count, keep = draw(2 * missing + 16, rng)
+        n_drawn = 2 * missing + 16
+        lines, first, count, keep = draw(n_drawn, rng)
         good = np.flatnonzero(keep)[:missing]
-        parts.append(
-            (
-                lines[..., good].transpose(2, 0, 1),
-                first[:, good].swapaxes(0, 1),
-                count[:, good].swapaxes(0, 1),
-            )
-        )
+        lines = lines[..., good].transpose(2, 0, 1)
+        first = first[:, good].swapaxes(0, 1)
+        count = count[:, good].swapaxes(0, 1)
+        parts.append((lines, first, count))
         missing -= len(good)
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
@@ -89,27 +100,51 @@ def _draw_until(n, rng, draw):
 def _straight(n, rng):
     """Tracks of one segment; those with fewer than five hits, one in nine, are rejected.
 
-    Arguments and result as `_draw_until`.
+    Arguments and result as those of `draw` in `_draw_until`.
     """
     lines = np.stack(_draw(n, rng))
     first, count = _columns_hit(*lines)
-    return lines[None], first[None], count[None], count.sum(1) >= MIN_HITS
+    keep = count.sum(1) >= MIN_HITS
+    return lines[None], first[None], count[None], keep
 
 
 def _kinked(n, rng, degrees, layers, n_kinks=1):
     """Tracks with kinks; those with too few hits on a segment are rejected.
 
-    Arguments and result as `_draw_until`.
+    Arguments and result as those of `draw` in `_draw_until`.
     """
-    lines = [np.stack(_draw(n, rng))]
-    kinks = np.sort(rng.integers(layers[0], layers[1] + 1, (n_kinks, n)), axis=0)
-    turns = np.radians(rng.uniform(*degrees, (n_kinks, 2, n))) * rng.choice([-1, 1], (n_kinks, 2, n))
-    for layer, turn in zip(kinks, turns, strict=True):
-        lines.append(_beyond_kink(lines[-1], layer, turn))
-    first, count = (np.stack(arrays) for arrays in zip(*(_columns_hit(*line) for line in lines), strict=True))
-    ends = np.concatenate([np.zeros((1, n), int), kinks, np.full((1, n), N_LAYERS)])[..., None]
-    count *= (np.arange(N_LAYERS) >= ends[:-1]) & (np.arange(N_LAYERS) < ends[1:])
-    return np.stack(lines), first, count, (count.sum(2) >= MIN_SEGMENT_HITS).all(0)
+    line = np.stack(_draw(n, rng))
+    first_layer, last_layer = layers
+    kinks = rng.integers(first_layer, last_layer + 1, (n_kinks, n))
+    kinks = np.sort(kinks, axis=0)
+    sizes = rng.uniform(*degrees, (n_kinks, 2, n))
+    signs = rng.choice([-1, 1], (n_kinks, 2, n))
+    turns = np.radians(sizes) * signs
+    lines = [line]
+    for kink, turn in zip(kinks, turns, strict=True):
+        line = _beyond_kink(line, kink, turn)
+        lines.append(line)
+
+    columns = [_columns_hit(*line) for line in lines]
+    firsts, counts = zip(*columns, strict=True)
+    count = np.stack(counts) * _is_crossed(kinks)
+    enough = count.sum(2) >= MIN_SEGMENT_HITS
+    keep = enough.all(0)
+    return np.stack(lines), np.stack(firsts), count, keep
+
+
+def _is_crossed(kinks):
+    """(segment, n, layer) bool, whether a segment crosses a layer.
+
+    Args:
+        kinks: (kink, n) int, the layers in front of which n tracks have kinks, rising.
+    """
+    foil = np.zeros_like(kinks[:1])
+    end = np.full_like(kinks[:1], N_LAYERS)
+    first = np.concatenate([foil, kinks])[..., None]
+    stop = np.concatenate([kinks, end])[..., None]
+    layer = np.arange(N_LAYERS)
+    return (layer >= first) & (layer < stop)
 
 
 def _beyond_kink(lines, layer, turns):
@@ -121,10 +156,14 @@ def _beyond_kink(lines, layer, turns):
     Returns:
         (4, n).
     """
-    angles = (lines[:2] + np.pi / 2) % np.pi - np.pi / 2  # of the direction away from the foil
-    turned = angles + turns
-    turned = np.where(np.abs(turned) < np.pi / 2 - MIN_ANGLE, turned, angles - turns)
-    return np.concatenate([turned, lines[2:] + (np.tan(lines[:2]) - np.tan(turned)) * layer])
+    angles = lines[:2]
+    foil_point = lines[2:]
+    away = (angles + np.pi / 2) % np.pi - np.pi / 2  # angles of the direction away from the foil
+    turned = away + turns
+    is_away = np.abs(turned) < np.pi / 2 - MIN_ANGLE
+    turned = np.where(is_away, turned, away - turns)
+    shift = (np.tan(angles) - np.tan(turned)) * layer
+    return np.concatenate([turned, foil_point + shift])
 
 
 def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_layers=(3, 6), max_kinks=1):
@@ -137,77 +176,122 @@ def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_l
         kink_degrees: lowest and highest change of angle at a kink, in the top and in the side view, each with
             a sign of its own.
         kink_layers: first and last layer in front of which a kink may lie.
-        max_kinks: most kinks of a track; those with kinks have 1 to so many, each number as likely as the
-            other.
+        max_kinks: most kinks of a track. A track with kinks has 1 to `max_kinks` of them, each number as
+            likely as the other.
     Returns:
         Events; foil point and slopes are those of a track's first segment, the calorimeter block is that of
         its last.
     """
     total = int(n_tracks.sum())
-    drawn = [_draw_until(total, rng, _straight)]
     n_kinks = np.zeros(total, int)
+    drawn = [_draw_until(total, rng, _straight)]  # by number of kinks
     if kink_probability:
         kinked = rng.random(total) < kink_probability
         n_kinks[kinked] = rng.integers(1, max_kinks + 1, kinked.sum())
         drawn[0] = [values[n_kinks == 0] for values in drawn[0]]
         for k in range(1, max_kinks + 1):
             draw = partial(_kinked, degrees=kink_degrees, layers=kink_layers, n_kinks=k)
-            drawn.append(_draw_until((n_kinks == k).sum(), rng, draw))
-    lines, first, count = (_in_their_places(parts, n_kinks) for parts in zip(*drawn, strict=True))
+            n_drawn = (n_kinks == k).sum()
+            drawn.append(_draw_until(n_drawn, rng, draw))
+    arrays = [_in_their_places(parts, n_kinks) for parts in zip(*drawn, strict=True)]
+    lines, first, count = arrays
     return _to_events(n_tracks, n_kinks, lines.T, first, count)
 
 
 def _in_their_places(parts, n_kinks):
-    """Segments of all tracks, (segment, ...), from those of the tracks without kinks, with one, and so on:
-    (track, segment, ...) each.
+    """Segments of all tracks, in the order of the tracks.
+
+    Args:
+        parts: (track, segment, ...) of the tracks without kinks, of those with one, and so on.
+        n_kinks: (track,) of all tracks.
+    Returns:
+        (segment, ...).
     """
-    start = np.cumsum(1 + n_kinks) - (1 + n_kinks)  # first segment of each track
-    segments = np.empty((len(n_kinks) + n_kinks.sum(), *parts[0].shape[2:]), parts[0].dtype)
+    offsets = _offsets(1 + n_kinks)
+    start = offsets[:-1]  # first segment of each track
+    of_a_segment = parts[0].shape[2:]
+    segments = np.empty((offsets[-1], *of_a_segment), parts[0].dtype)
     for k, part in enumerate(parts):
-        segments[start[n_kinks == k, None] + np.arange(k + 1)] = part
+        first = start[n_kinks == k]
+        place = first[:, None] + np.arange(k + 1)
+        segments[place] = part
     return segments
+
+
+def _offsets(counts):
+    """(n + 1,) where the entries of each of n begin, and the end."""
+    return np.concatenate([[0], np.cumsum(counts)])
 
 
 def _to_events(n_tracks, n_kinks, lines, first, count):
     """Events from the lines of the segments, (4, segment), and the columns these hit, (segment, layer)."""
-    a, b, y0, z0 = lines
-    row, step = blocks.expand(count.ravel())
-    line, layer = np.divmod(row, N_LAYERS)
-    column = first.ravel()[row] + step
-    sin, cos, tan_b = np.sin(a), np.cos(a), np.tan(b)
-    tan_a = sin / cos
-    distance = column + 0.5 - y0[line] - tan_a[line] * _X[layer]  # D
-    z = z0[line] + tan_b[line] * (_X[layer] + (sin * cos)[line] * distance)
-
     n_segments = 1 + n_kinks
-    track, segment = blocks.expand(n_segments)
-    start = np.cumsum(n_segments) - n_segments  # first segment of each track
-    track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
-    hit_offsets = np.concatenate([[0], np.cumsum(count.sum(1))])[np.append(start, len(a))[track_offsets]]
-    calo_column, calo_row = (
-        of[start + n_kinks] for of in toy_calo_block(y0 + tan_a * N_LAYERS, z0 + tan_b * N_LAYERS)
-    )
-    hits = {
-        "layer": layer,
-        "column": column,
-        "drift_radius_mm": np.abs(distance * cos[line]) * CELL_MM,
-        "z_mm": z * _MM_PER_Z,
-        "track": (track - np.repeat(track_offsets[:-1], n_tracks)[track])[line],
-        "segment": segment[line],
-    }
+    track_offsets = _offsets(n_tracks)  # of each event
+    line_offsets = _offsets(n_segments)  # of each track
+    first_hit = _offsets(count.sum(1))  # of each line
+    first_line = line_offsets[track_offsets]  # of each event
+    hit_offsets = first_hit[first_line]
+
+    line, hits = _hits_on(lines, first, count)
+    track, segment = rows_and_places(n_segments)  # of each line
+    first_track = np.repeat(track_offsets[:-1], n_tracks)  # of each track's event
+    track -= first_track[track]
+    hits["track"] = track[line]
+    hits["segment"] = segment[line]
+
+    start = line_offsets[:-1]  # first line of each track
+    last = start + n_kinks
+    a, b, y0, z0 = lines
+    tan_a = np.sin(a) / np.cos(a)
+    tan_b = np.tan(b)
+    end_y = y0 + tan_a * N_LAYERS
+    end_z = z0 + tan_b * N_LAYERS
+    calo_column, calo_row = toy_calo_block(end_y, end_z)
+    foil_y_mm = (y0 - N_COLUMNS / 2) * CELL_MM
+    foil_z_mm = z0 * _MM_PER_Z
+    slope_z = tan_b * _MM_PER_Z / CELL_MM
     tracks = {
         "calo_type": np.zeros(len(n_kinks), int),
-        "calo_column": calo_column,
-        "calo_row": calo_row,
-        "foil_y_mm": ((y0 - N_COLUMNS / 2) * CELL_MM)[start],
-        "foil_z_mm": (z0 * _MM_PER_Z)[start],
+        "calo_column": calo_column[last],
+        "calo_row": calo_row[last],
+        "foil_y_mm": foil_y_mm[start],
+        "foil_z_mm": foil_z_mm[start],
         "slope_y": tan_a[start],
-        "slope_z": (tan_b * _MM_PER_Z / CELL_MM)[start],
+        "slope_z": slope_z[start],
         "kinked": n_kinks > 0,
         "n_segments": n_segments,
     }
     info = {"n_tracks": n_tracks, "geometry": np.full(len(n_tracks), TOY)}
     return make_events(hits, hit_offsets, tracks, track_offsets, info, source="straight_lines")
+
+
+def _hits_on(lines, first, count):
+    """Hits of lines, (4, line), in the columns these hit, (line, layer).
+
+    Returns:
+        line: (hit,) int, the line of each hit, rising; name -> (hit,) array.
+    """
+    a, b, y0, z0 = lines
+    row, step = rows_and_places(count.ravel())
+    line, layer = np.divmod(row, N_LAYERS)
+    column = first.ravel()[row] + step
+
+    sin = np.sin(a)
+    cos = np.cos(a)
+    tan_a = sin / cos
+    tan_b = np.tan(b)
+    x = _X[layer]
+    wire_y = column + 0.5
+    distance = wire_y - y0[line] - tan_a[line] * x  # D
+    closest_x = x + (sin * cos)[line] * distance
+    z = z0[line] + tan_b[line] * closest_x
+    hits = {
+        "layer": layer,
+        "column": column,
+        "drift_radius_mm": np.abs(distance * cos[line]) * CELL_MM,
+        "z_mm": z * _MM_PER_Z,
+    }
+    return line, hits
 
 
 def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0, **kinks):
@@ -221,4 +305,5 @@ def generate(n_events, tracks=(1, 2, 3, 4), seed=0, first_event=0, **kinks):
     Returns:
         Events; all hits on side 1, as the macro leaves the side open.
     """
-    return blocks.generate(partial(make_block, **kinks), n_events, tracks, seed, first_event)
+    make = partial(make_block, **kinks)
+    return blocks.generate(make, n_events, tracks, seed, first_event)

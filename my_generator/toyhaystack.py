@@ -20,7 +20,7 @@ Two differences to the original:
 
 import numpy as np
 
-from datasets.events import make_events
+from datasets.events import make_events, rows_and_places
 from datasets.geometry import (
     CELL_MM,
     FIRST_WIRE_MM,
@@ -166,7 +166,7 @@ def cells_near(lines):
     first = np.maximum(np.ceil(y - reach), 0).astype(np.int64)
     last = np.minimum(np.floor(y + reach), N_COLUMNS - 1).astype(np.int64)
 
-    row, step = blocks.expand(np.maximum(last - first + 1, 0).ravel())
+    row, step = rows_and_places(np.maximum(last - first + 1, 0).ravel())
     line, layer = np.divmod(row, N_LAYERS)
     column = first.ravel()[row] + step
     distance = (column - y.ravel()[row]) * CELL_MM  # D
@@ -225,7 +225,7 @@ def events_of_hits(hits, n_hits, tracks, n_tracks):
     """
     track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
     hit_offsets = np.concatenate([[0], np.cumsum(n_hits)])[track_offsets]
-    _, track = blocks.expand(n_tracks)
+    _, track = rows_and_places(n_tracks)
     hits = {**hits, "track": np.repeat(track, n_hits)}
     return make_events(
         hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="my_generator"

@@ -115,7 +115,7 @@ def keep(counted, path, events, probabilities, target, displays):
     counted.most = probabilities.shape[1] - 1
     counted.true.append(true.astype(np.int16))
     counted.predicted.append(predicted.astype(np.int16))
-    counted.confidence.append(probabilities.max(1).astype(np.float32))
+    counted.confidence.append(probabilities.max(1))
     missed = (true >= 0) & (true != predicted)
     for examples, chosen in ((counted.right, ~missed), (counted.wrong, missed)):
         for i in np.flatnonzero(chosen)[: displays - len(examples)]:

@@ -1,8 +1,10 @@
-"""Tracks with kinks: the broken lines themselves, their hits and their truth, and that events without kinks
-stay as they were.
+"""Tracks with kinks: the broken lines themselves, their hits and their truth.
+
+Events without kinks stay as they were.
 """
 
 import hashlib
+import itertools
 from functools import partial
 
 import numpy as np
@@ -16,7 +18,8 @@ from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, TOY_
 from datasets.readers import hit_tree
 from my_generator import blocks, straight_lines
 
-DEGREES, LAYERS = (5, 25), (3, 6)
+DEGREES = (5, 25)
+LAYERS = (3, 6)
 
 
 def draw(n, seed=0, degrees=DEGREES, layers=LAYERS):
@@ -41,11 +44,19 @@ def angles(lines):
 
 
 def kink_x(lines):
-    """Where the two lines of each track meet in the top view and in the side view, (track, 2) in cells from
-    the foil.
+    """Where the two lines of each track meet, in cells from the foil.
+
+    Returns:
+        (track, 2), in the top view and in the side view.
     """
-    slopes, starts = np.tan(lines[..., :2]), lines[..., 2:]
-    return (starts[:, 0] - starts[:, 1]) / (slopes[:, 1] - slopes[:, 0])
+    slope_1, slope_2 = np.tan(lines[..., :2]).swapaxes(0, 1)
+    start_1, start_2 = lines[..., 2:].swapaxes(0, 1)
+    return (start_1 - start_2) / (slope_2 - slope_1)
+
+
+def owner_of(events):
+    """(hit,) index of the track of each hit."""
+    return events.track_offsets[events.hit_event] + events.hits["track"]
 
 
 # Without kinks ----------------------------------------------------------------------------------------------
@@ -53,30 +64,33 @@ def kink_x(lines):
 
 def test_events_without_kinks_are_those_that_models_were_trained_on():
     events = straight_lines.generate(3000, seed=[0, 0], first_event=1000)
-    whole = [events.hit_offsets, *(events.hits[k] for k in ("layer", "column", "track", "second_track"))]
-    whole += [
+    hits = events.hits
+    tracks = events.tracks
+    arrays = [
+        events.hit_offsets,
+        hits["layer"],
+        hits["column"],
+        hits["track"],
+        hits["second_track"],
         events.track_offsets,
-        events.tracks["calo_column"],
-        events.tracks["calo_row"],
+        tracks["calo_column"],
+        tracks["calo_row"],
         events.info["event"],
+        # sin and tan differ by a bit between machines
+        np.round(hits["drift_radius_mm"]),
+        np.round(hits["z_mm"]),
     ]
-    rounded = [
-        np.round(events.hits[k]) for k in ("drift_radius_mm", "z_mm")
-    ]  # sin and tan differ by a bit between machines
-    content = b"".join(values.astype("<i8").tobytes() for values in whole + rounded)
-    assert (
-        hashlib.sha256(content).hexdigest()
-        == "0e9e9ff7648a3530ec34e6bd392f424043b99185c4ab4f409449a198f93c395e"
-    )
+    content = b"".join(values.astype("<i8").tobytes() for values in arrays)
+    digest = hashlib.sha256(content).hexdigest()
+    assert digest == "0e9e9ff7648a3530ec34e6bd392f424043b99185c4ab4f409449a198f93c395e"
 
 
 def test_no_kinks_and_no_kinks_asked_for_are_the_same():
     events = straight_lines.generate(3000, seed=5)
-    assert_same(
-        straight_lines.generate(3000, seed=5, kink_probability=0.0, kink_degrees=(1, 2), kink_layers=(1, 8)),
-        events,
-    )
-    assert not events.tracks["kinked"].any() and not events.hits["segment"].any()
+    kinks = {"kink_probability": 0.0, "kink_degrees": (1, 2), "kink_layers": (1, 8)}
+    assert_same(straight_lines.generate(3000, seed=5, **kinks), events)
+    assert not events.tracks["kinked"].any()
+    assert not events.hits["segment"].any()
     np.testing.assert_array_equal(events.n_segments, events.info["n_tracks"])
 
 
@@ -86,7 +100,8 @@ def test_tracks_that_get_no_kink_stay_as_they_were(events):
     same = ~events.tracks["kinked"]
     for name in events.tracks:
         np.testing.assert_array_equal(events.tracks[name][same], straight.tracks[name][same], err_msg=name)
-    untouched = np.bincount(events.track_event, events.tracks["kinked"], len(events)) == 0
+    n_kinked = np.bincount(events.track_event, events.tracks["kinked"], len(events))
+    untouched = n_kinked == 0
     assert 500 < untouched.sum() < 1500
     assert_same(events[untouched], straight[untouched])
 
@@ -97,47 +112,57 @@ def test_tracks_that_get_no_kink_stay_as_they_were(events):
 def test_the_two_segments_meet_between_layers_three_and_six(kinked):
     x = kink_x(kinked[0])
     np.testing.assert_allclose(x, np.round(x), atol=1e-6)
-    np.testing.assert_array_equal(np.round(x[:, 0]), np.round(x[:, 1]))
-    assert set(np.round(x[:, 0])) == {3, 4, 5, 6}
+    in_top_view, in_side_view = np.round(x).T
+    np.testing.assert_array_equal(in_top_view, in_side_view)
+    assert set(in_top_view) == {3, 4, 5, 6}
 
 
 def test_both_views_turn_by_five_to_twenty_five_degrees_either_way(kinked):
     before, after = angles(kinked[0]).swapaxes(0, 1)
     turn = after - before
-    assert 5 <= np.abs(turn).min() < 5.1 and 24.9 < np.abs(turn).max() <= 25
-    signs = np.sign(turn) @ [2, 1]
-    assert set(signs) == {-3, -1, 1, 3} and (np.bincount(signs.astype(int) + 3)[::2] > 300).all()
+    size = np.abs(turn)
+    assert 5 <= size.min() < 5.1
+    assert 24.9 < size.max() <= 25
+    signs, n_tracks = np.unique(np.sign(turn), axis=0, return_counts=True)
+    assert signs.tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    assert n_tracks.min() > 300
     assert np.abs(after).max() < 90  # away from the foil, as before
 
 
 def test_turns_and_layers_are_drawn_uniformly():
-    lines, *_ = straight_lines._kinked(
-        20_000, np.random.default_rng(11), DEGREES, LAYERS
-    )  # before any is rejected
-    turn = np.abs(np.diff(angles(lines.transpose(2, 0, 1)), axis=1))[:, 0]
+    lines, *_ = straight_lines._kinked(20_000, np.random.default_rng(11), DEGREES, LAYERS)
+    lines = lines.transpose(2, 0, 1)  # of all tracks, before any is rejected
+    turn = np.abs(np.diff(angles(lines), axis=1))[:, 0]
     for view in turn.T:
         assert stats.kstest(view, stats.uniform(5, 20).cdf).pvalue > 0.001
-    assert abs(stats.pearsonr(*turn.T)[0]) < 0.03
-    layer = np.round(kink_x(lines.transpose(2, 0, 1))[:, 0]).astype(int)
-    assert stats.chisquare(np.bincount(layer)[3:]).pvalue > 0.001
+    correlation, _ = stats.pearsonr(*turn.T)
+    assert abs(correlation) < 0.03
+    layer = np.round(kink_x(lines)[:, 0]).astype(int)
+    n_kinks = np.bincount(layer)[3:]
+    assert stats.chisquare(n_kinks).pvalue > 0.001
 
 
 @pytest.mark.parametrize("degrees, layers", [((1, 2), (2, 2)), ((40, 60), (1, 8)), ((10, 10), (6, 7))])
 def test_turns_and_layers_are_those_asked_for(degrees, layers):
     lines, *_ = draw(300, 1, degrees, layers)
     turn = np.abs(np.diff(angles(lines), axis=1))
-    assert degrees[0] - 1e-9 <= turn.min() and turn.max() <= degrees[1] + 1e-9
+    least, most = degrees
+    assert least - 1e-9 <= turn.min() <= turn.max() <= most + 1e-9
     layer = np.round(kink_x(lines)[:, 0])
-    assert layer.min() >= layers[0] and layer.max() <= layers[1]
+    first, last = layers
+    assert first <= layer.min() <= layer.max() <= last
 
 
 def test_a_kink_by_hand():
     # 45 degrees up from y = 10, level in z; at x = 4, y = 14 it turns to 60 degrees, and down to -20 degrees
     # in z
-    lines = np.array([[np.pi / 4], [0.0], [10.0], [2.0]])
-    a, b, y0, z0 = straight_lines._beyond_kink(lines, np.array([4]), np.radians([[15.0], [-20.0]]))[:, 0]
+    line = np.array([[np.pi / 4], [0.0], [10.0], [2.0]])
+    turns = np.radians([[15.0], [-20.0]])
+    beyond = straight_lines._beyond_kink(line, np.array([4]), turns)
+    a, b, y0, z0 = beyond[:, 0]
     assert np.degrees([a, b]) == pytest.approx([60, -20])
-    assert y0 + np.tan(a) * 4 == pytest.approx(14) and z0 + np.tan(b) * 4 == pytest.approx(2)
+    assert y0 + np.tan(a) * 4 == pytest.approx(14)
+    assert z0 + np.tan(b) * 4 == pytest.approx(2)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +171,9 @@ def test_a_kink_by_hand():
 )
 def test_a_track_that_would_turn_back_to_the_foil_turns_the_other_way(angle, turn, expected):
     # 100 degrees in (0, 180), as angles are drawn, is -80 away from the foil
-    lines = np.array([[np.radians(angle)], [1.0], [50.0], [0.0]])
-    turned = straight_lines._beyond_kink(lines, np.array([5]), np.radians([[turn], [10.0]]))
+    line = np.array([[np.radians(angle)], [1.0], [50.0], [0.0]])
+    turns = np.radians([[turn], [10.0]])
+    turned = straight_lines._beyond_kink(line, np.array([5]), turns)
     assert np.degrees(turned[0, 0]) == pytest.approx(expected)
 
 
@@ -160,60 +186,79 @@ def test_a_loop_over_all_cells_gives_the_hits_of_both_segments(kinked):
     found = (column >= first[..., None]) & (column < (first + count)[..., None])
 
     a, b, y0, z0 = np.moveaxis(lines, -1, 0)[..., None, None]
-    x, y = np.arange(N_LAYERS)[:, None] + 0.5, np.arange(N_COLUMNS) + 0.5
-    along = (x + (y - y0) * np.tan(a)) * np.cos(
-        a
-    ) ** 2  # x of the point closest to the wire, (track, segment, layer, column)
-    dx, dy = along - x, y0 + np.tan(a) * along - y
-    expected = (np.abs(dx) < 0.5) & (np.abs(dy) < 0.5) & (np.abs(z0 + np.tan(b) * along) < TOY_HALF_HEIGHT)
+    wire_x = np.arange(N_LAYERS)[:, None] + 0.5
+    wire_y = np.arange(N_COLUMNS) + 0.5
+    # of the point closest to the wire, (track, segment, layer, column)
+    x = (wire_x + (wire_y - y0) * np.tan(a)) * np.cos(a) ** 2
+    y = y0 + np.tan(a) * x
+    z = z0 + np.tan(b) * x
+    in_square = (np.abs(x - wire_x) < 0.5) & (np.abs(y - wire_y) < 0.5)
+    expected = in_square & (np.abs(z) < TOY_HALF_HEIGHT)
     # and that point is on the part of the line that is there
     kink = np.round(kink_x(lines)[:, 0])[:, None, None]
-    expected[:, 0] &= along[:, 0] < kink
-    expected[:, 1] &= along[:, 1] > kink
+    expected[:, 0] &= x[:, 0] < kink
+    expected[:, 1] &= x[:, 1] > kink
     np.testing.assert_array_equal(found, expected)
 
 
-def test_every_hit_lies_on_its_segment(kinked):
+def one_track_each(kinked):
+    """Events of one track with a kink each, from what `draw` gives."""
     lines, first, count = kinked
     n = len(lines)
-    events = straight_lines._to_events(
-        np.ones(n, int),
-        np.ones(n, bool),
-        lines.reshape(-1, 4).T,
-        first.reshape(-1, N_LAYERS),
-        count.reshape(-1, N_LAYERS),
-    )
-    a, b, y0, z0 = lines[events.hit_event, events.hits["segment"]].T
-    x, y = events.hits["layer"] + 0.5, events.hits["column"] + 0.5
-    radius = np.abs(y - y0 - np.tan(a) * x) * np.abs(np.cos(a)) * CELL_MM
-    np.testing.assert_allclose(events.hits["drift_radius_mm"], radius, atol=1e-3)
-    along = (x + (y - y0) * np.tan(a)) * np.cos(a) ** 2
-    z = (z0 + np.tan(b) * along) / TOY_HALF_HEIGHT * HALF_HEIGHT_MM
-    np.testing.assert_allclose(events.hits["z_mm"], z, atol=1e-3)
-    kink = kink_x(lines)[events.hit_event, 0]
-    assert (np.where(events.hits["segment"] == 0, along < kink + 1e-6, along > kink - 1e-6)).all()
+    n_tracks = np.ones(n, int)
+    n_kinks = np.ones(n, int)
+    lines = lines.reshape(-1, 4).T
+    first = first.reshape(-1, N_LAYERS)
+    count = count.reshape(-1, N_LAYERS)
+    return straight_lines._to_events(n_tracks, n_kinks, lines, first, count)
 
-    # foil point and slopes belong to the first segment, the block to the last
-    np.testing.assert_allclose(
-        events.tracks["foil_y_mm"], (lines[:, 0, 2] - N_COLUMNS / 2) * CELL_MM, rtol=1e-5, atol=1e-2
-    )
-    np.testing.assert_allclose(events.tracks["slope_y"], np.tan(lines[:, 0, 0]), rtol=1e-5)
-    end = lines[:, 1, 2:] + np.tan(lines[:, 1, :2]) * N_LAYERS
-    np.testing.assert_array_equal(events.tracks["calo_column"], toy_calo_block(*end.T)[0])
-    np.testing.assert_array_equal(events.tracks["calo_row"], toy_calo_block(*end.T)[1])
+
+def test_every_hit_lies_on_its_segment(kinked):
+    lines, _, _ = kinked
+    events = one_track_each(kinked)
+    segment = events.hits["segment"]
+    a, b, y0, z0 = lines[events.hit_event, segment].T
+    wire_x = events.hits["layer"] + 0.5
+    wire_y = events.hits["column"] + 0.5
+    distance = wire_y - y0 - np.tan(a) * wire_x  # along y
+    radius = np.abs(distance * np.cos(a)) * CELL_MM
+    np.testing.assert_allclose(events.hits["drift_radius_mm"], radius, atol=1e-3)
+    x = (wire_x + (wire_y - y0) * np.tan(a)) * np.cos(a) ** 2  # of the point closest to the wire
+    z = z0 + np.tan(b) * x
+    np.testing.assert_allclose(events.hits["z_mm"], z / TOY_HALF_HEIGHT * HALF_HEIGHT_MM, atol=1e-3)
+    kink = kink_x(lines)[events.hit_event, 0]
+    assert (x[segment == 0] < kink[segment == 0] + 1e-6).all()
+    assert (x[segment > 0] > kink[segment > 0] - 1e-6).all()
+
+
+def test_foil_point_and_slopes_belong_to_the_first_segment_the_block_to_the_last(kinked):
+    lines, _, _ = kinked
+    tracks = one_track_each(kinked).tracks
+    first, last = lines.swapaxes(0, 1)
+    foil_y_mm = (first[:, 2] - N_COLUMNS / 2) * CELL_MM
+    np.testing.assert_allclose(tracks["foil_y_mm"], foil_y_mm, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(tracks["slope_y"], np.tan(first[:, 0]), rtol=1e-5)
+    end = last[:, 2:] + np.tan(last[:, :2]) * N_LAYERS
+    calo_column, calo_row = toy_calo_block(*end.T)
+    np.testing.assert_array_equal(tracks["calo_column"], calo_column)
+    np.testing.assert_array_equal(tracks["calo_row"], calo_row)
 
 
 def test_a_segment_has_three_hits_at_least_and_layers_of_its_own():
     events = straight_lines.generate(3000, tracks=1, seed=2, kink_probability=1.0)
-    for segment in (0, 1):
-        mine = events.hits["segment"] == segment
-        assert np.bincount(events.hit_event[mine], minlength=3000).min() == 3
-    last = np.zeros(3000, int)
-    np.maximum.at(last, events.hit_event, np.where(events.hits["segment"] == 0, events.hits["layer"], -1))
-    first = np.full(3000, 9)
-    np.minimum.at(first, events.hit_event, np.where(events.hits["segment"] == 1, events.hits["layer"], 9))
-    assert (last < first).all() and set(first[last == first - 1]) == {3, 4, 5, 6}
-    assert (np.diff(events.hits["segment"])[np.diff(events.hit_event) == 0] >= 0).all()
+    layer = events.hits["layer"]
+    segment = events.hits["segment"]
+    for k in (0, 1):
+        n_hits = np.bincount(events.hit_event[segment == k], minlength=3000)
+        assert n_hits.min() == 3
+    last = np.zeros(3000, int)  # layer of the first segment
+    np.maximum.at(last, events.hit_event[segment == 0], layer[segment == 0])
+    first = np.full(3000, 9)  # layer of the second
+    np.minimum.at(first, events.hit_event[segment == 1], layer[segment == 1])
+    assert (last < first).all()
+    assert set(first[last == first - 1]) == {3, 4, 5, 6}
+    same_event = np.diff(events.hit_event) == 0
+    assert (np.diff(segment)[same_event] >= 0).all()
 
 
 # Their truth ------------------------------------------------------------------------------------------------
@@ -229,57 +274,60 @@ def test_the_share_of_kinked_tracks_is_that_asked_for(probability):
 
 def test_a_track_may_have_more_than_one_kink():
     events = straight_lines.generate(2048, seed=1, kink_probability=0.5, max_kinks=2)
-    n_segments = np.bincount(events.tracks["n_segments"])
-    assert stats.binomtest(int(n_segments[1]), int(n_segments.sum()), 0.5).pvalue > 0.001
-    assert (
-        stats.binomtest(int(n_segments[2]), int(n_segments[2:].sum()), 0.5).pvalue > 0.001
-        and len(n_segments) == 4
-    )
-    np.testing.assert_array_equal(events.tracks["kinked"], events.tracks["n_segments"] > 1)
-    owner = events.track_offsets[events.hit_event] + events.hits["track"]
+    n_segments = events.tracks["n_segments"]
+    n_tracks = np.bincount(n_segments)
+    assert len(n_tracks) == 4
+    _, straight, one_kink, two_kinks = n_tracks.tolist()
+    kinked = one_kink + two_kinks
+    assert stats.binomtest(straight, straight + kinked, 0.5).pvalue > 0.001
+    assert stats.binomtest(one_kink, kinked, 0.5).pvalue > 0.001
+    np.testing.assert_array_equal(events.tracks["kinked"], n_segments > 1)
+
+    owner = owner_of(events)
     own = events.hits["second_track"] < 0
-    of_segment = np.zeros((len(events.tracks["kinked"]), 3), int)
-    np.add.at(of_segment, (owner[own], events.hits["segment"][own]), 1)
-    assert ((of_segment > 0) <= (np.arange(3) < events.tracks["n_segments"][:, None])).all()
-    alone = np.bincount(owner[~own], minlength=len(of_segment)) == 0
-    assert (
-        of_segment[alone & (events.tracks["n_segments"] == 3)] >= straight_lines.MIN_SEGMENT_HITS
-    ).mean() > 0.98
+    n_hits = np.zeros((len(n_segments), 3), int)  # (track, segment)
+    np.add.at(n_hits, (owner[own], events.hits["segment"][own]), 1)
+    exists = np.arange(3) < n_segments[:, None]
+    assert not n_hits[~exists].any()
+    n_shared = np.bincount(owner[~own], minlength=len(n_segments))
+    alone = (n_segments == 3) & (n_shared == 0)
+    enough = n_hits[alone] >= straight_lines.MIN_SEGMENT_HITS
+    assert enough.mean() > 0.98
 
 
 def test_lines_of_neighbouring_segments_meet():
-    lines, _, count = straight_lines._draw_until(
-        500,
-        np.random.default_rng(3),
-        partial(straight_lines._kinked, degrees=DEGREES, layers=LAYERS, n_kinks=2),
-    )
-    layers = np.argmax(count > 0, 2)[:, 1:]  # a kink lies in front of the first layer of the segment after it
+    two_kinks = partial(straight_lines._kinked, degrees=DEGREES, layers=LAYERS, n_kinks=2)
+    lines, _, count = straight_lines._draw_until(500, np.random.default_rng(3), two_kinks)
+    layers = np.argmax(count > 0, 2)  # a kink lies in front of the first layer of the segment after it
     for k in (0, 1):
-        before, after, x = lines[:, k], lines[:, k + 1], layers[:, k, None]
+        x = layers[:, k + 1]
         for view in (0, 1):
-            at = [line[:, 2 + view] + np.tan(line[:, view]) * x[:, 0] for line in (before, after)]
-            np.testing.assert_allclose(*at, atol=1e-6 * np.abs(at[0]).max())
+            before, after = (
+                line[:, 2 + view] + np.tan(line[:, view]) * x for line in (lines[:, k], lines[:, k + 1])
+            )
+            np.testing.assert_allclose(before, after, atol=1e-6 * np.abs(before).max())
 
 
 def test_segments_of_an_event_are_counted_over_its_tracks(events):
-    expected = [
-        events.tracks["n_segments"][a:b].sum()
-        for a, b in zip(events.track_offsets[:-1], events.track_offsets[1:], strict=True)
-    ]
+    of_tracks = events.tracks["n_segments"]
+    expected = [of_tracks[first:end].sum() for first, end in itertools.pairwise(events.track_offsets)]
     assert events.n_segments.tolist() == expected
-    assert events.n_segments.dtype == np.int64 and (events.n_segments >= events.info["n_tracks"]).all()
+    assert events.n_segments.dtype == np.int64
+    assert (events.n_segments >= events.info["n_tracks"]).all()
     np.testing.assert_array_equal(events[[5, 3, 3]].n_segments, events.n_segments[[5, 3, 3]])
-    assert len(make_events({}, [0]).n_segments) == 0 and make_events({}, [0, 0]).n_segments.tolist() == [0]
+    assert make_events({}, [0]).n_segments.tolist() == []
+    assert make_events({}, [0, 0]).n_segments.tolist() == [0]
 
 
 def test_the_segment_of_a_hit_is_one_of_its_track(events):
-    owner = events.track_offsets[events.hit_event] + events.hits["track"]
-    assert (events.hits["segment"] < events.tracks["n_segments"][owner]).all()
-    seen = np.zeros((len(events.tracks["kinked"]), 2), bool)
-    seen[owner, events.hits["segment"]] = True
-    assert (
-        seen[events.tracks["kinked"]].all(1).mean() > 0.99
-    )  # other tracks may own all cells of a short segment
+    owner = owner_of(events)
+    segment = events.hits["segment"]
+    assert (segment < events.tracks["n_segments"][owner]).all()
+    kinked = events.tracks["kinked"]
+    seen = np.zeros((len(kinked), 2), bool)
+    seen[owner, segment] = True
+    # other tracks may own all cells of a short segment
+    assert seen[kinked].all(1).mean() > 0.99
 
 
 @pytest.mark.parametrize(
@@ -289,15 +337,14 @@ def test_the_segment_of_a_hit_is_one_of_its_track(events):
         ([(5, 0, -1, 1), (3, 1, -1, 0)], 1, 0),
         ([(5, 0, -1, 0), (3, 1, -1, 1)], 1, 1),
         ([(3, 0, -1, 1), (5, 1, -1, 0)], 0, 1),
-        (
-            [(3, -1, -1, 0), (5, 1, -1, 1)],
-            1,
-            1,
-        ),  # noise nearer to the wire: the track owns it, with its segment
+        # noise nearer to the wire: the track owns it, with its segment
+        ([(3, -1, -1, 0), (5, 1, -1, 1)], 1, 1),
         ([(5, -1, -1, 0), (3, 1, -1, 1)], 1, 1),
         ([(5, -1, -1, 0), (3, -1, -1, 0)], -1, 0),
-        ([(3, -1, -1, 0), (5, -1, 0, 1), (9, 1, -1, 1)], 0, 0),  # that of a second owner is not known
-        ([(5, 0, -1, 0), (3, 0, -1, 1)], 0, 1),  # one track with both segments in a cell
+        # the segment of a second owner is not known
+        ([(3, -1, -1, 0), (5, -1, 0, 1), (9, 1, -1, 1)], 0, 0),
+        # one track with both segments in a cell
+        ([(5, 0, -1, 0), (3, 0, -1, 1)], 0, 1),
         ([(9, 1, -1, 0), (3, 0, -1, 2), (5, 2, -1, 1)], 0, 2),
     ],
 )
@@ -309,19 +356,23 @@ def test_in_a_shared_cell_the_segment_goes_with_its_track(hits, track, segment):
         "drift_radius_mm": radius,
         "track": owner,
         "second_track": second,
+        "segment": segments,
     }
-    events = make_events({**columns, "segment": segments}, [0, len(hits)])
-    assert events.hits["track"].tolist() == [track] and events.hits["segment"].tolist() == [segment]
+    events = make_events(columns, [0, len(hits)])
+    assert events.hits["track"].tolist() == [track]
+    assert events.hits["segment"].tolist() == [segment]
 
 
 @pytest.mark.parametrize(
     "group, name, value", [("hits", "segment", -1), ("hits", "segment", 256), ("tracks", "n_segments", 0)]
 )
 def test_segments_out_of_range_are_refused(group, name, value):
-    arrays = {"hits": {"layer": [1], "column": [2]}, "tracks": {}}
-    arrays[group][name] = [value]
+    hits = {"layer": [1], "column": [2]}
+    tracks = {}
+    groups = {"hits": hits, "tracks": tracks}
+    groups[group][name] = [value]
     with pytest.raises(ValueError, match=f"entry 0: {name} {value} outside"):
-        make_events(arrays["hits"], [0, 1], arrays["tracks"], [0, 1])
+        make_events(hits, [0, 1], tracks, [0, 1])
 
 
 # Seeds and files --------------------------------------------------------------------------------------------
@@ -338,7 +389,9 @@ def test_any_event_with_kinks_can_be_made_again_alone():
 
 def test_events_without_tracks_have_no_kinks():
     events = straight_lines.generate(10, tracks=0, kink_probability=0.5)
-    assert len(events) == 10 and not len(events.hits["layer"]) and events.n_segments.tolist() == [0] * 10
+    assert len(events) == 10
+    assert len(events.hits["layer"]) == 0
+    assert events.n_segments.tolist() == [0] * 10
     assert len(straight_lines.generate(0, kink_probability=0.5)) == 0
 
 
@@ -350,16 +403,13 @@ def test_segments_are_written_and_read_back(tmp_path, events):
 def test_files_without_segments_hold_tracks_of_one_segment(tmp_path, events):
     hit_tree.write(tmp_path / "a.root", events[:50])
     with uproot.open(tmp_path / "a.root") as file:
-        names = [
-            b.name
-            for b in file["hit_tree"].branches
-            if "segment" not in b.name and not b.name.startswith("size")
-        ]
-        tree = file["hit_tree"].arrays(names)
+        names = [branch.name for branch in file["hit_tree"].branches]
+        kept = [name for name in names if "segment" not in name and not name.startswith("size")]
+        tree = file["hit_tree"].arrays(kept)
+    branches = {name: tree[name] for name in tree.fields}
+    types = {name: values.type.content for name, values in branches.items()}
     with uproot.recreate(tmp_path / "b.root") as file:
-        file.mktree("hit_tree", {name: tree[name].type.content for name in tree.fields}).extend(
-            {name: tree[name] for name in tree.fields}
-        )
+        file.mktree("hit_tree", types).extend(branches)
     old = hit_tree.read(tmp_path / "b.root")
     assert set(old.tracks["n_segments"]) == {1} and set(old.hits["segment"]) == {0}
     np.testing.assert_array_equal(old.n_segments, old.info["n_tracks"])

@@ -8,9 +8,8 @@ from scipy.stats import binom, binomtest
 
 import metrics
 
-pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=50).map(
-    lambda p: np.array(p, int).reshape(-1, 2).T
-)
+classes = st.integers(0, 3)
+pairs = st.lists(st.tuples(classes, classes), max_size=50)
 
 
 def test_no_success_in_ten_trials_is_the_formula_on_paper():
@@ -27,16 +26,17 @@ def test_no_trial_says_nothing():
 def test_interval_is_that_of_scipy(successes, trials, level):
     successes = min(successes, trials)
     expected = binomtest(successes, trials).proportion_ci(level, "exact")
-    np.testing.assert_allclose(
-        metrics.binomial_interval(successes, trials, level), (expected.low, expected.high), atol=1e-9
-    )
+    interval = metrics.binomial_interval(successes, trials, level)
+    np.testing.assert_allclose(interval, (expected.low, expected.high), atol=1e-9)
 
 
 @given(st.integers(1, 60), st.floats(1e-6, 1 - 1e-6))
 def test_interval_covers_the_truth_as_often_as_it_says(trials, p):
     successes = np.arange(trials + 1)
     low, high = metrics.binomial_interval(successes, trials)
-    assert binom.pmf(successes, trials, p)[(low <= p) & (p <= high)].sum() > 0.6827 - 1e-6
+    is_covered = (low <= p) & (p <= high)
+    probability = binom.pmf(successes, trials, p)
+    assert probability[is_covered].sum() > 0.6827 - 1e-6
 
 
 def test_interval_takes_arrays():
@@ -58,9 +58,10 @@ def test_confusion_matrix_has_truth_in_rows():
 
 @given(pairs)
 def test_confusion_matrix_counts_each_event_once_and_agrees_with_the_accuracy(both):
-    truth, predicted = both
+    truth, predicted = np.array(both, int).reshape(-1, 2).T
     matrix = metrics.confusion_matrix(truth, predicted, 4)
-    assert matrix.shape == (4, 4) and matrix.sum() == len(truth)
+    assert matrix.shape == (4, 4)
+    assert matrix.sum() == len(truth)
     np.testing.assert_array_equal(matrix.sum(1), np.bincount(truth, minlength=4))
     np.testing.assert_array_equal(matrix.T, metrics.confusion_matrix(predicted, truth, 4))
     scores = metrics.accuracy(truth, predicted)
@@ -70,14 +71,17 @@ def test_confusion_matrix_counts_each_event_once_and_agrees_with_the_accuracy(bo
 
 
 def test_accuracy_counts_right_events_and_fits_in_a_card():
-    scores = metrics.accuracy(np.array([0, 1, 2, 3], np.uint8), np.array([0, 1, 2, 2]))
-    assert scores == {"n_events": 4, "accuracy": 0.75, "interval": list(metrics.binomial_interval(3, 4))}
+    truth = np.array([0, 1, 2, 3], np.uint8)
+    scores = metrics.accuracy(truth, np.array([0, 1, 2, 2]))
+    interval = list(metrics.binomial_interval(3, 4))
+    assert scores == {"n_events": 4, "accuracy": 0.75, "interval": interval}
     assert json.loads(json.dumps(scores)) == scores
 
 
 def test_accuracy_of_no_events_is_unknown():
     scores = metrics.accuracy([], [])
-    assert np.isnan(scores["accuracy"]) and scores["interval"] == [0, 1]
+    assert np.isnan(scores["accuracy"])
+    assert scores["interval"] == [0, 1]
 
 
 def test_a_column_of_predictions_is_refused_instead_of_broadcast():
@@ -87,9 +91,11 @@ def test_a_column_of_predictions_is_refused_instead_of_broadcast():
 
 @pytest.mark.parametrize("bad", [-1, 4, 1.5, np.nan])
 def test_a_value_that_is_no_class_is_named(bad):
-    for truth, predicted in (([0, bad], [0, 1]), ([0, 1], [0, bad])):
-        with pytest.raises(ValueError, match=f"{float(bad):g}.* is not a class 0..3"):
-            metrics.confusion_matrix(truth, predicted, 4)
+    message = f"{float(bad):g}.* is not a class 0..3"
+    with pytest.raises(ValueError, match=message):
+        metrics.confusion_matrix([0, bad], [0, 1], 4)
+    with pytest.raises(ValueError, match=message):
+        metrics.confusion_matrix([0, 1], [0, bad], 4)
 
 
 def test_unknown_truth_is_not_counted_as_wrong():
@@ -103,12 +109,11 @@ def test_calibrated_probabilities_have_no_error():
 
 
 def test_calibration_error_worked_by_hand():
-    # Bin (0.8, 0.9]: one of two right at 0.85 and 0.9; bin (0.6, 0.7]: one right at 0.7. (|1 - 1.75| + |1 -
-    # 0.7|) / 3
+    # Bin (0.8, 0.9]: one of two right, at 0.85 and 0.9, adds |1 - 1.75|.
+    # Bin (0.6, 0.7]: one right, at 0.7, adds |1 - 0.7|.
     probabilities = [[0.85, 0.15], [0.1, 0.9], [0.7, 0.3]]
-    assert metrics.expected_calibration_error([0, 0, 0], probabilities, n_bins=10) == pytest.approx(
-        (0.75 + 0.3) / 3
-    )
+    error = metrics.expected_calibration_error([0, 0, 0], probabilities, n_bins=10)
+    assert error == pytest.approx((0.75 + 0.3) / 3)
 
 
 def test_sure_and_wrong_is_the_largest_error():
@@ -117,9 +122,12 @@ def test_sure_and_wrong_is_the_largest_error():
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_calibration_error_lies_between_that_of_one_bin_and_one(events):
-    truth, p = (np.array(values) for values in zip(*events, strict=True))
+    truth = np.array([is_one for is_one, _ in events])
+    p = np.array([probability for _, probability in events])
     probabilities = np.stack([1 - p, p], 1)
-    one_bin = abs((probabilities.argmax(1) == truth).mean() - probabilities.max(1).mean())
+    accuracy = (probabilities.argmax(1) == truth).mean()
+    confidence = probabilities.max(1).mean()
+    one_bin = abs(accuracy - confidence)
     assert metrics.expected_calibration_error(truth, probabilities, n_bins=1) == pytest.approx(one_bin)
     assert one_bin - 1e-9 <= metrics.expected_calibration_error(truth, probabilities) <= 1
 
@@ -158,5 +166,5 @@ def test_six_segments_are_six_or_more():
         "              6+        0       5",
     ]
     assert "+" not in metrics.describe(scores) + metrics.failures(scores)[0]
-    said = [metrics.number_of(n, what) for what in ("tracks", "segments") for n in (0, 1, 6)]
-    assert said == ["0 tracks", "1 track", "6 tracks", "0 segments", "1 segment", "6+ segments"]
+    assert [metrics.number_of(n, "tracks") for n in (0, 1, 6)] == ["0 tracks", "1 track", "6 tracks"]
+    assert [metrics.number_of(n, "segments") for n in (0, 1, 6)] == ["0 segments", "1 segment", "6+ segments"]
