@@ -66,6 +66,19 @@ X_COLUMN_GRID = BlockRow(29.0, 203.0, 1.0, 200.0, N_X_COLUMNS)  # along |x|
 X_ROW_GRID = BlockRow(-1696.0, 212.0, 1.75, 208.5, N_X_ROWS)
 VETO_COLUMN_GRID = BlockRow(5.25, 311.5, 1.75, 308.0, N_VETO_COLUMNS // 2)  # along |y|, halves are mirrored
 VETO_X_GRID = BlockRow(4.9, 292.0, 1.0, 290.0, 1)  # along |x|
+# Width of a block's face along x, y and z by type of block; the last row is for a block of unknown type, -1
+FACE_SIZES_MM = np.array(
+    [
+        (0, MAIN_COLUMN_GRID.width_mm, MAIN_ROW_GRID.width_mm),
+        (X_COLUMN_GRID.width_mm, 0, X_ROW_GRID.width_mm),
+        (VETO_X_GRID.width_mm, VETO_COLUMN_GRID.width_mm, 0),
+        (np.nan, np.nan, np.nan),
+    ]
+)
+# The toy has main walls only; their blocks, counted from 1, share the length and the height of the tracker
+TOY_COLUMN_MM = N_COLUMNS * CELL_MM / N_MAIN_COLUMNS
+TOY_ROW_MM = 2 * HALF_HEIGHT_MM / N_MAIN_ROWS
+TOY_FACE_SIZE_MM = np.array([0, TOY_COLUMN_MM, TOY_ROW_MM])
 # Largest column and row by type of block; the last row is for a block of unknown type, -1
 LARGEST_BLOCK = np.array([(19, 12), (1, 15), (15, -1), (21, 15)])
 TOY_WALL_OVERFLOW = (0, 21), (0, 14)  # columns and rows by which the toy means a place beyond its wall
@@ -78,9 +91,13 @@ N_OPTICAL_MODULES = 712
 
 def wire_x_mm(side, layer, first_wire_mm=FIRST_WIRE_MM):
     """x of a wire: negative on side 0. `first_wire_mm` is the distance of layer 0 from the foil."""
-    sign = 2 * np.asarray(side) - 1
     distance = first_wire_mm + CELL_MM * np.asarray(layer)
-    return sign * distance
+    return _sign(side) * distance
+
+
+def _sign(side):
+    """-1 on side 0, 1 on side 1; so for the two X-walls and the two rows of gamma vetos."""
+    return 2 * np.asarray(side) - 1
 
 
 def wire_y_mm(column):
@@ -131,21 +148,36 @@ def block_face_mm(calo_type, side, wall, column, row):
     Returns:
         (n, 3) x, y, z; NaN for a block of unknown type.
     """
-    x_sign = 2 * np.asarray(side) - 1
-    wall_sign = 2 * np.asarray(wall) - 1
+    wall_sign = _sign(wall)
     # main wall, X-wall and gamma veto, one after the other
     x = [MAIN_WALL_X_MM, _middle(column, X_COLUMN_GRID), _middle(0, VETO_X_GRID)]
     y = [_middle(column, MAIN_COLUMN_GRID), wall_sign * X_WALL_Y_MM, _veto_y_mm(column)]
     z = [_middle(row, MAIN_ROW_GRID), _middle(row, X_ROW_GRID), wall_sign * VETO_Z_MM]
     is_type = _is_type(calo_type)
-    distance = np.select(is_type, x, np.nan)
-    places = (x_sign * distance, np.select(is_type, y, np.nan), np.select(is_type, z, np.nan))
-    return np.stack(places, -1)
+    x = np.select(is_type, x, np.nan)
+    y = np.select(is_type, y, np.nan)
+    z = np.select(is_type, z, np.nan)
+    return np.stack([_sign(side) * x, y, z], -1)
 
 
 def _is_type(calo_type):
     """Masks of the blocks of the main walls, the X-walls and the gamma vetos."""
     return [np.equal(calo_type, one) for one in (MAIN_WALL, X_WALL, GAMMA_VETO)]
+
+
+def toy_block_face_mm(side, column, row):
+    """Where the middle of a block's face is in the toy, where a line leaves the ninth layer.
+
+    Args:
+        side, column, row: (n,) int addresses of blocks, columns 1..20 and rows 1..13.
+    Returns:
+        (n, 3) x, y, z.
+    """
+    first_y = -N_COLUMNS * CELL_MM / 2
+    x = _sign(side) * N_LAYERS * CELL_MM
+    y = first_y + TOY_COLUMN_MM * (np.asarray(column) - 0.5)
+    z = -HALF_HEIGHT_MM + TOY_ROW_MM * (np.asarray(row) - 0.5)
+    return np.stack([x, y, z], -1)
 
 
 def _veto_y_mm(column):
