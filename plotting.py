@@ -226,7 +226,7 @@ def event_display(events, event=0, path=None, title="", n_sides=None, axes=None,
     Cells have the colour of their track, a second colour as frame where two tracks share them, a grey cross
     where they belong to none, and are plain where that is unknown. Drift circles are to scale. Hits without z
     are hollow and dashed in the top view and absent from the other two. Calorimeter blocks that fired are
-    darker than their wall.
+    darker than their wall, and frames in the view that looks at their face.
 
     Args:
         events: an event table. event: index of the one to draw.
