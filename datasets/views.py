@@ -7,6 +7,7 @@ of each other.
 
 import numpy as np
 
+from datasets.events import rows_and_places
 from datasets.geometry import (
     CELL_RADIUS_MM,
     HALF_HEIGHT_MM,
@@ -72,26 +73,48 @@ def images(events, names, n_channels=1):
     Returns:
         name -> (event, *SHAPES[name], channel) uint8.
     """
-    out = {name: np.zeros((len(events), *SHAPES[name], n_channels), np.uint8) for name in names}
-    for start in range(0, len(events), CHUNK):
-        offsets = events.hit_offsets[start : start + CHUNK + 1]
-        hit = slice(offsets[0], offsets[-1])
-        event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        at = {name: events.hits[name][hit].astype(np.intp) for name in ("side", "layer", "column")}
-        measured = np.isfinite(events.hits["z_mm"][hit])
-        at["z"] = z_bin(np.where(measured, events.hits["z_mm"][hit], 0))
+    n_events = len(events)
+    out = {name: np.zeros((n_events, *SHAPES[name], n_channels), np.uint8) for name in names}
+    for start in range(0, n_events, CHUNK):
+        stop = min(start + CHUNK, n_events)
+        offsets = events.hit_offsets[start : stop + 1]
+        event = np.repeat(np.arange(stop - start), np.diff(offsets))
+        chunk = slice(offsets[0], offsets[-1])
+        hits = {name: events.hits[name][chunk] for name in ("side", "layer", "column", "z_mm")}
+        measured = np.isfinite(hits["z_mm"])
+        place = {axis: _places(hits, axis) for axis in ("side", "layer", "column", "z")}
         for name, image in out.items():
-            index = event
-            for axis, size in zip(AXES[name], SHAPES[name], strict=True):
-                index = index * size + at[axis]
-            if name == "padded":
-                index += PADDING * SHAPES[name][1] + PADDING
-            if n_channels == 2:
-                index = index * 2 + at["side"]
+            lit = _pixels(name, event, place, n_channels)
             if "z" in AXES[name] and not measured.all():
-                index = index[measured]
-            image[start : start + CHUNK].reshape(-1)[index] = 1
+                lit = lit[measured]
+            pixels = image[start:stop].reshape(-1)
+            pixels[lit] = 1
     return out
+
+
+def _places(hits, axis):
+    """(hit,) int: where hits are on an axis of the views; on z those without a measured one are anywhere."""
+    if axis == "z":
+        measured = np.isfinite(hits["z_mm"])
+        return z_bin(np.where(measured, hits["z_mm"], 0))
+    return hits[axis].astype(np.intp)
+
+
+def _pixels(name, event, place, n_channels):
+    """(hit,) index of the pixel of each hit, through the images of all events.
+
+    Args:
+        name: of the view. event: (hit,). place: axis -> (hit,) int.
+    """
+    pixel = event
+    for axis, size in zip(AXES[name], SHAPES[name], strict=True):
+        pixel = pixel * size + place[axis]
+    if name == "padded":
+        _, n_layers = SHAPES["padded"]
+        pixel += PADDING * n_layers + PADDING
+    if n_channels == 2:
+        pixel = pixel * 2 + place["side"]
+    return pixel
 
 
 def owners(events, name, length=1, n_tracks=4, n_segments=1):
@@ -109,31 +132,48 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
         event whose hits have no owners in the table.
     """
     n_rows, n_columns = SHAPES[name]
-    owned = np.zeros((len(events), n_rows, -(-n_columns // length), n_tracks * n_segments + 1), np.uint8)
+    n_pieces = -(-n_columns // length)
+    n_owners = n_tracks * n_segments + 1
+    owned = np.zeros((len(events), n_rows, n_pieces, n_owners), np.uint8)
+
     hits = events.hits
-    seen = np.isfinite(hits["z_mm"]) if "z" in AXES[name] else np.ones(len(hits["layer"]), bool)
-    pixel = {**hits, "z": z_bin(np.where(np.isfinite(hits["z_mm"]), hits["z_mm"], 0))}
-    row, column = (pixel[axis].astype(np.intp) for axis in AXES[name])
-    n_in_table = np.diff(events.track_offsets)
-    event, rank = events.hit_event, track_rank(events, "foil_z_mm" if name == "front" else "foil_y_mm")
+    event = events.hit_event
+    row_axis, column_axis = AXES[name]
+    row = _places(hits, row_axis)
+    piece = _places(hits, column_axis) // length
+    seen = np.isfinite(hits["z_mm"]) if "z" in AXES[name] else np.ones(len(event), bool)
+
+    first_track = events.track_offsets[event]
+    n_in_table = np.diff(events.track_offsets)[event]
+    rank = track_rank(events, "foil_z_mm" if name == "front" else "foil_y_mm")
     for owner in ("track", "second_track"):
-        hit = np.flatnonzero(seen & (hits[owner] >= 0) & (hits[owner] < n_in_table[event]))
-        place = rank[events.track_offsets[event[hit]] + hits[owner][hit]]
-        segment = (
-            np.minimum(hits["segment"][hit], n_segments - 1) if owner == "track" else 0
-        )  # a second owner's is not known
-        hit, place = hit[place < n_tracks], (place * n_segments + segment)[place < n_tracks]
-        owned[event[hit], row[hit], column[hit] // length, place] = 1
-    noise = np.flatnonzero(seen & (hits["track"] < 0) & owned.any((1, 2, 3))[event])
-    owned[event[noise], row[noise], column[noise] // length, -1] = 1
+        in_table = (hits[owner] >= 0) & (hits[owner] < n_in_table)
+        hit = np.flatnonzero(seen & in_table)
+        track = rank[first_track[hit] + hits[owner][hit]]
+        told = track < n_tracks
+        hit = hit[told]
+        track = track[told]
+        segment = 0  # a second owner's is not known
+        if owner == "track":
+            segment = np.minimum(hits["segment"][hit], n_segments - 1)
+        place_of_owner = track * n_segments + segment
+        owned[event[hit], row[hit], piece[hit], place_of_owner] = 1
+
+    labelled = owned.any((1, 2, 3))
+    is_noise = seen & (hits["track"] < 0)
+    hit = np.flatnonzero(is_noise & labelled[event])
+    owned[event[hit], row[hit], piece[hit], -1] = 1
     return owned
 
 
 def track_rank(events, along="foil_y_mm"):
-    """(track,) place of each track among those of its event, in the order of a coordinate of its foil point."""
+    """(track,) place of each track among those of its event, in the order of a coordinate of its foil
+    point.
+    """
     order = np.lexsort((events.tracks[along], events.track_event))
+    _, place = rows_and_places(np.diff(events.track_offsets))
     rank = np.empty(len(order), int)
-    rank[order] = np.arange(len(order)) - events.track_offsets[events.track_event]
+    rank[order] = place
     return rank
 
 
@@ -151,14 +191,22 @@ def sequences(events, max_hits=128):
             are 0.
         mask: (event, max_hits) bool, where there is a hit.
     """
-    mask = np.arange(max_hits) < events.n_hits[:, None]
-    place = np.arange(len(events.hits["layer"])) - np.repeat(events.hit_offsets[:-1], events.n_hits)
+    kept = events.hit_place < max_hits
     names = ("side", "layer", "column", "drift_radius_mm", "z_mm")
-    hits = {name: events.hits[name][place < max_hits].astype(np.float32) for name in names}
-    radius, z = hits["drift_radius_mm"] / CELL_RADIUS_MM, hits["z_mm"] / HALF_HEIGHT_MM
-    middle = (N_LAYERS - 1) / 2
-    columns = [2 * hits["side"] - 1, hits["layer"] / middle - 1, hits["column"] / MIDDLE_COLUMN - 1]
-    columns += [np.nan_to_num(radius), np.nan_to_num(z), np.isfinite(radius), np.isfinite(z)]
+    hits = {name: events.hits[name][kept].astype(np.float32) for name in names}
+    radius = hits["drift_radius_mm"] / CELL_RADIUS_MM
+    z = hits["z_mm"] / HALF_HEIGHT_MM
+    middle_layer = (N_LAYERS - 1) / 2
+    columns = [
+        2 * hits["side"] - 1,
+        hits["layer"] / middle_layer - 1,
+        hits["column"] / MIDDLE_COLUMN - 1,
+        np.nan_to_num(radius),
+        np.nan_to_num(z),
+        np.isfinite(radius),
+        np.isfinite(z),
+    ]
+    mask = np.arange(max_hits) < events.n_hits[:, None]
     features = np.zeros((*mask.shape, len(columns)), np.float32)
     features[mask] = np.stack(columns, -1)
     return features, mask

@@ -160,6 +160,42 @@ def test_faces_of_blocks_at_the_corners_of_the_walls(calo_type, side, wall, colu
     )
 
 
+def test_faces_of_neighbours_in_a_wall_do_not_overlap_and_leave_small_gaps():
+    address = np.stack(geometry.optical_module_address(np.arange(N_OPTICAL_MODULES)))
+    faces = geometry.block_face_mm(*address)
+    sizes = geometry.FACE_SIZES_MM[address[0]]
+    for calo_type, index, axis in ((0, 3, 1), (0, 4, 2), (1, 3, 0), (1, 4, 2), (2, 3, 1)):
+        one = np.flatnonzero((address[0] == calo_type) & (address[index] == 0))
+        following = address[:, one]
+        following[index] += 1
+        other = geometry.optical_module(*following)
+        distance = np.abs(faces[other, axis] - faces[one, axis])
+        gap = distance - sizes[one, axis]
+        assert (gap > 0).all() and (gap < 12).all()
+
+
+def test_a_block_of_unknown_type_has_no_face():
+    assert np.isnan(geometry.FACE_SIZES_MM[-1]).all()
+    assert np.isnan(geometry.block_face_mm(*np.array([[-1, 0, -1, 0, 0]]).T)).all()
+
+
+def test_a_toy_line_through_the_middle_of_a_face_hits_that_block():
+    column, row = (values.ravel() for values in np.mgrid[1:21, 1:14])
+    x, y, z = geometry.toy_block_face_mm(np.ones(260, np.int8), column, row).T
+    cells = y / geometry.CELL_MM + geometry.N_COLUMNS / 2
+    heights = z / geometry.HALF_HEIGHT_MM * TOY_HALF_HEIGHT
+    np.testing.assert_array_equal(geometry.toy_calo_block(cells, heights), (column, row))
+    assert set(x) == {9 * 44}
+    assert geometry.toy_block_face_mm([0], [1], [1])[0, 0] == -9 * 44
+
+
+def test_faces_of_the_toy_fill_its_wall():
+    y, z = geometry.toy_block_face_mm([1, 1], [1, 20], [1, 13])[:, 1:].T
+    _, width, height = geometry.TOY_FACE_SIZE_MM
+    assert y[0] - width / 2 == pytest.approx(-56.5 * 44) and y[1] + width / 2 == pytest.approx(56.5 * 44)
+    assert z[0] - height / 2 == pytest.approx(-1550) and z[1] + height / 2 == pytest.approx(1550)
+
+
 def test_a_line_to_the_middle_of_a_face_hits_that_block():
     address = geometry.optical_module_address(np.arange(N_OPTICAL_MODULES))
     calo_type, side, (x, y, z) = address[0], address[1], geometry.block_face_mm(*address).T
