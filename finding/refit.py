@@ -106,7 +106,8 @@ def find(events, track, n_tracks, seed=0, constants=Constants()):
     probability[0] *= constants.doubt
     best = probability.argmax(0)  # (half event,); of equal ones the first
     found = np.full(len(order), -1)
-    found[order] = np.where(far >= 0, tracks[best[hits.group], far], -1)
+    taken = np.flatnonzero(far >= 0)
+    found[order[taken]] = tracks[best[hits.group[taken]], far[taken]]
     return number_tracks(found, events.hit_event, LINES.min_track_hits)
 
 
