@@ -7,7 +7,7 @@ or from the tracker's gas.
 
 import numpy as np
 
-from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS, TOY_FIRST_WIRE_MM
+from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS
 from finding import peeling
 from finding import segments as seg
 from finding.labels import finder_hits, number_tracks
@@ -15,7 +15,7 @@ from finding.labels import finder_hits, number_tracks
 HEIGHT_MARGIN_MM = 150.0  # how far beyond the ends of the wires a height that a line predicts may lie
 
 
-def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FIRST_WIRE_MM, **limits):
+def foil_rule(events, labels, first_layers=2, max_silent=2, **limits):
     """Join found tracks that do not start at the foil to the track they continue, else leave their hits out.
 
     A track that has a hit in the first layers starts at the foil. Another one may be the rest of a track, and
@@ -25,11 +25,11 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FI
     Args:
         events: Events. labels: (hit,) as a finder gives them. first_layers: how many layers count as first.
         max_silent: how many of the cells on a track's way from the foil to its first hit may not have fired.
-        first_wire_mm: distance of the wires of layer 0 from the foil. limits: of `segments.continuation`.
+        limits: of `segments.continuation`.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
-    hits, order = finder_hits(events, first_wire_mm)
+    hits, order = finder_hits(events)
     found = labels[order] >= 0
     # a track becomes a segment, numbered through all half events
     track = hits.group * (np.iinfo(np.int16).max + 1) + labels[order]
@@ -41,7 +41,7 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FI
     layer, group = np.full(n, N_LAYERS), np.zeros(n, int)
     np.minimum.at(layer, segment[mine], events.hits["layer"][order[mine]])
     group[segment[mine]] = hits.group[mine]
-    at_foil = silent_cells(segments, layer, group, hits, first_wire_mm) <= max_silent
+    at_foil = silent_cells(segments, layer, group, hits) <= max_silent
 
     before, after, badness = peeling.continuations(hits, segments, segment, **limits)
     useful = at_foil[before] & (layer[after] >= first_layers)
@@ -55,7 +55,7 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, first_wire_mm=TOY_FI
     return number_tracks(cluster, events.hit_event)
 
 
-def silent_cells(segments, layer, group, hits, first_wire_mm=TOY_FIRST_WIRE_MM):
+def silent_cells(segments, layer, group, hits):
     """How many cells between the foil and its first hit a line crosses that did not fire; neither did those
     beside them.
 
@@ -67,7 +67,7 @@ def silent_cells(segments, layer, group, hits, first_wire_mm=TOY_FIRST_WIRE_MM):
         line leaves the tracker before the foil. An unknown height may be any.
     """
     angle, offset, t0, z0, slope = (values[:, None] for values in segments)
-    x = first_wire_mm + CELL_MM * np.arange(N_LAYERS)
+    x = CELL_MM * (np.arange(N_LAYERS) + 0.5)
     before = np.arange(N_LAYERS) < layer[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         y = (offset - np.cos(angle) * x) / np.sin(angle)
@@ -77,7 +77,7 @@ def silent_cells(segments, layer, group, hits, first_wire_mm=TOY_FIRST_WIRE_MM):
     fired = np.zeros(
         (hits.n_groups, N_LAYERS, N_COLUMNS + 4), bool
     )  # two columns more on each side: a cell beside the last ones
-    hit_layer = np.rint((hits.x - first_wire_mm) / CELL_MM).astype(int)
+    hit_layer = np.floor(hits.x / CELL_MM).astype(int)
     hit_column = np.rint(hits.y / CELL_MM).astype(int) + MIDDLE_COLUMN + 2
     for beside in (-1, 0, 1):
         fired[hits.group, hit_layer, hit_column + beside] = True

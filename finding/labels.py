@@ -4,6 +4,9 @@ found tracks.
 A found track is a label of its hits: (hit,) int16, index of the track in its event, -1 for a hit that is left
 out. Halves of the tracker never share a track: finders work on groups, one a half of an event, and number the
 tracks of an event through.
+
+All finders work in one frame, whatever detector or simulation the events are from: x is 0 at the near edge of
+the first cells and grows away from the foil. Where the foil lies before it changes nothing in what is found.
 """
 
 from dataclasses import dataclass
@@ -11,13 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.drift import possible_radius_mm
-from datasets.geometry import CELL_MM, TOY_FIRST_WIRE_MM, wire_y_mm
+from datasets.geometry import CELL_MM, wire_y_mm
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Hits as a finder takes them, each (hit,): x (from the foil) and y of the wire, radius and z in mm, NaN
-    unknown; group.
+    """Hits as a finder takes them, each (hit,): x and y of the wire, radius and z in mm, NaN unknown; group.
 
     A radius that no track through the cell can have counts as unknown.
     """
@@ -35,22 +37,27 @@ def group_of_hits(events):
     return 2 * events.hit_event + events.hits["side"]
 
 
-def finder_hits(events, first_wire_mm=TOY_FIRST_WIRE_MM):
+def wires_mm(events):
+    """x and y of the wire of each hit, each (hit,) float64, in the frame of this room."""
+    x = CELL_MM * (events.hits["layer"].astype(float) + 0.5)
+    y = wire_y_mm(events.hits["column"].astype(float))
+    return x, y
+
+
+def finder_hits(events):
     """Hits in the order of their cells, so that no finder can profit from the order in a file, and that
     order.
 
-    Args:
-        events: Events. first_wire_mm: distance of the wires of layer 0 from the foil.
     Returns:
         Hits, float64; order (hit,): entry i is hit order[i] of the event table.
     """
     group, layer, column = group_of_hits(events), events.hits["layer"], events.hits["column"]
     order = np.lexsort((column, layer, group))
-    x = first_wire_mm + CELL_MM * layer[order].astype(float)
+    x, y = wires_mm(events)
     radius, z = (events.hits[name][order].astype(float) for name in ("drift_radius_mm", "z_mm"))
     return Hits(
-        x,
-        wire_y_mm(column[order].astype(float)),
+        x[order],
+        y[order],
         possible_radius_mm(radius),
         z,
         group[order],

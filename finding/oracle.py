@@ -6,15 +6,15 @@ straight segment, forgets who owned which hit, and asks of every hit which of th
 
 import numpy as np
 
-from datasets.geometry import CELL_MM, CELL_RADIUS_MM, TOY_FIRST_WIRE_MM, wire_y_mm
+from datasets.geometry import CELL_RADIUS_MM
 from finding import peeling
-from finding.labels import group_of_hits, number_tracks
+from finding.labels import group_of_hits, number_tracks, wires_mm
 from fitting import line as lines_of
 
 _MANY = 2**16  # more than tracks in an event, and than segments in a track
 
 
-def find(events, sigma_radius_mm, sigma_z_mm, covered=False, first_wire_mm=TOY_FIRST_WIRE_MM, n_sigma=5.0):
+def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0):
     """Give each hit to the true line of its half event that explains its radius and height best, or to none.
 
     What is left wrong: hits that another line explains better than their own, hits of noise and cross-talk on
@@ -27,9 +27,8 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, first_wire_mm=TOY_F
         covered: a cell gives one hit, the one nearest to its wire. So a hit that no line explains may cover
             that of a track: it goes to a line that crosses its cell farther from the wire than the hit is,
             since there the track would have fired the cell.
-        first_wire_mm: distance of the wires of layer 0 from the foil. n_sigma: a hit whose radius or height
-            is as many errors from a line is not explained by it; nor is one without a radius whose cell the
-            line does not cross.
+        n_sigma: a hit whose radius or height is as many errors from a line is not explained by it; nor is one
+            without a radius whose cell the line does not cross.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
@@ -37,10 +36,7 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, first_wire_mm=TOY_F
     sigma_radius_mm, sigma_z_mm = (
         np.broadcast_to(sigma, radius.shape) for sigma in (sigma_radius_mm, sigma_z_mm)
     )
-    x, y = (
-        first_wire_mm + CELL_MM * events.hits["layer"].astype(float),
-        wire_y_mm(events.hits["column"].astype(float)),
-    )
+    x, y = wires_mm(events)
     group, owned = group_of_hits(events), np.flatnonzero(track >= 0)
     key = (group[owned] * _MANY + track[owned]) * _MANY + events.hits["segment"][owned]
     key, line_of_owned = np.unique(key, return_inverse=True)

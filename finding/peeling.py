@@ -56,7 +56,7 @@ def find(events, propose, tolerances):
     Returns:
         (hit,) int16, -1 for hits left out.
     """
-    hits, order = finder_hits(events)  # where the foil is does not matter here
+    hits, order = finder_hits(events)
     segments, segment = peel(hits, propose, tolerances)
     segments, segment = reassign(hits, segments, segment, tolerances)
     track = np.arange(segments.shape[1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.drift import sigma_radius_mm
-from datasets.geometry import CELL_MM, CELL_RADIUS_MM, HALF_HEIGHT_MM, TOY_FIRST_WIRE_MM
+from datasets.geometry import CELL_MM, CELL_RADIUS_MM, HALF_HEIGHT_MM
 from finding import peeling, ransac
 from finding import segments as seg
 from finding.labels import finder_hits, number_tracks
@@ -80,7 +80,7 @@ def labels_of(events, track):
     return number_tracks(_most_probable(track, 2 * events.hit_event + events.hits["side"]), events.hit_event)
 
 
-def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0, constants=Constants()):
+def find(events, track, n_tracks, seed=0, constants=Constants()):
     """Tracks from the network's probabilities and straight lines.
 
     Lines are found by RANSAC among the hits that may belong to a track. What the network says of a line's
@@ -90,23 +90,24 @@ def find(events, track, n_tracks, first_wire_mm=TOY_FIRST_WIRE_MM, seed=0, const
     Args:
         events: Events. track: as in `labels_of`. n_tracks: (event, side, n + 1) probabilities of the numbers
             of tracks on a side.
-        first_wire_mm: distance of the wires of layer 0 from the foil. seed: of RANSAC. constants: Constants.
+        seed: of RANSAC. constants: Constants.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
-    hits, order = finder_hits(events, first_wire_mm)
+    hits, order = finder_hits(events)
     track = track[order]
     maybe = np.flatnonzero(track[:, -1] < constants.sure)
     segments, segment_of = peeling.peel(peeling.take(hits, maybe), ransac.proposer(N_PAIRS, seed), LINES)
     segment = np.full(len(order), -1)
     segment[maybe] = segment_of
     segments, near, far = _ask(hits, segments, segment, track, constants)
-    tracks = _joinings(hits, segments, near, track, first_wire_mm, constants)
+    tracks = _joinings(hits, segments, near, track, constants)
     probability = np.stack([_probability_of_count(hits, near, joined, n_tracks) for joined in tracks])
     probability[0] *= constants.doubt
     best = probability.argmax(0)  # (half event,); of equal ones the first
     found = np.full(len(order), -1)
-    found[order] = np.where(far >= 0, tracks[best[hits.group], far], -1)
+    taken = np.flatnonzero(far >= 0)
+    found[order[taken]] = tracks[best[hits.group[taken]], far[taken]]
     return number_tracks(found, events.hit_event, LINES.min_track_hits)
 
 
@@ -209,7 +210,7 @@ def _likelihood(segments, index, hits, constants):
     return np.where(crosses, by_radius * by_height + hidden, 0.0), t
 
 
-def _joinings(hits, segments, segment, track, first_wire_mm, constants):
+def _joinings(hits, segments, segment, track, constants):
     """(2 + len(SAME), segment): for each way to join segments, one of those of the track that each belongs
     to.
     """
@@ -220,7 +221,7 @@ def _joinings(hits, segments, segment, track, first_wire_mm, constants):
     mine = np.flatnonzero(segment >= 0)
     nearest = np.full(segments.shape[1], np.inf)
     np.minimum.at(nearest, segment[mine], hits.x[mine])
-    later = nearest[after] > first_wire_mm + CELL_MM * (constants.first_layers - 0.5)
+    later = nearest[after] > CELL_MM * constants.first_layers
     agreement = (opinion[before] * opinion[after]).sum(1)
     ways = [(agreement > constants.same) & later, *(agreement > same for same in (constants.same, *SAME))]
     return np.stack([peeling.chain(before[way], after[way], segments.shape[1]) for way in ways])

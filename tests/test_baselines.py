@@ -77,6 +77,14 @@ def data_events(n=30):
     return realistic.generate(n, preset="data", seed=11)
 
 
+def test_all_finders_work_in_one_frame():
+    cells = {"layer": [0, 8, 3], "column": [MIDDLE_COLUMN, 0, 112], "side": [0, 1, 1]}
+    hits, order = finder_hits(make_events(cells, [0, 3]))
+    assert order.tolist() == [0, 2, 1]
+    assert hits.x.tolist() == [22.0, 22 + 3 * 44, 22 + 8 * 44]
+    assert hits.y.tolist() == [0.0, 56 * 44, -56 * 44]
+
+
 @every_finder
 @pytest.mark.parametrize("slope", [0.0, -0.7, 3.0])
 def test_a_clean_line_is_found_whole(find, slope):
