@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -826,6 +825,8 @@ def save(figures, path):
             (figure,) = figures
             figure.savefig(temporary, dpi=150)
             return
+        from matplotlib.backends.backend_pdf import PdfPages
+
         without_date = {"CreationDate": None}  # the same data give the same file
         with PdfPages(temporary, metadata=without_date) as pages:
             for figure in figures:

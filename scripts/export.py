@@ -59,7 +59,9 @@ def export(model, path):
     def graph(arrays):
         tensors = {tensor.name: tf.cast(arrays[tensor.name], tensor.dtype) for tensor in model.inputs}
         answer = model(tensors if len(tensors) > 1 else next(iter(tensors.values())), training=False)
-        return answer if isinstance(answer, dict) else {"n_tracks": answer}
+        if not isinstance(answer, dict):
+            return {"n_tracks": answer}
+        return {name: tf.ensure_shape(values, model.output[name].shape) for name, values in answer.items()}
 
     tf2onnx.convert.from_function(graph, [signature], opset=OPSET, output_path=str(path))
 
