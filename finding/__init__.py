@@ -1,1 +1,1 @@
-"""Which hits belong together: classical track finders, the refit after the network, the foil rule, an oracle."""
+"""Which hits belong together: classical track finders, the refit after a network, foil rule, oracle."""

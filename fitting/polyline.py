@@ -24,24 +24,26 @@ class Polylines:
         kinked: (line,) bool. layer: (line,) int, the first layer beyond the kink, -1 without one.
         gain: (line,) what the best cut gains in chi2, NaN for lines that were not cut.
         segment: (hit,) int, row of `segments` each hit belongs to, -1 for none.
-        segments: Lines, two rows a track: 2 line up to the kink or for the whole track, 2 line + 1 beyond the
-            kink.
+        segments: FittedLines, two rows a track: 2 line up to the kink or for the whole track, 2 line + 1
+            beyond the kink.
     """
 
     kinked: np.ndarray
     layer: np.ndarray
     gain: np.ndarray
     segment: np.ndarray
-    segments: lines_of.Lines
+    segments: lines_of.FittedLines
 
     def meeting_mm(self):
         """(x, y) in mm where the two segments of each track cross in the top view, each (line,); NaN without
         a kink.
         """
-        (phi, phi2), (d, d2) = self.segments.phi_rad.reshape(-1, 2).T, self.segments.d_mm.reshape(-1, 2).T
+        one = self.segments[0::2]
+        two = self.segments[1::2]
         with np.errstate(divide="ignore", invalid="ignore"):
-            x = (d * np.sin(phi2) - d2 * np.sin(phi)) / np.sin(phi2 - phi)
-            y = (d2 * np.cos(phi) - d * np.cos(phi2)) / np.sin(phi2 - phi)
+            determinant = np.sin(two.phi_rad - one.phi_rad)
+            x = (one.d_mm * np.sin(two.phi_rad) - two.d_mm * np.sin(one.phi_rad)) / determinant
+            y = (two.d_mm * np.cos(one.phi_rad) - one.d_mm * np.cos(two.phi_rad)) / determinant
         return x, y
 
     def gap_mm(self):
@@ -49,8 +51,8 @@ class Polylines:
         without a kink.
         """
         first = 2 * np.arange(len(self.kinked))
-        where = self.meeting_mm()
-        return self.segments.z_at(first + 1, *where) - self.segments.z_at(first, *where)
+        x, y = self.meeting_mm()
+        return self.segments.z_at(first + 1, x, y) - self.segments.z_at(first, x, y)
 
 
 def fit(
@@ -80,32 +82,45 @@ def fit(
     Returns:
         Polylines.
     """
-    line, layer = np.asarray(line), np.asarray(layer)
-    values = [
-        np.broadcast_to(np.asarray(v, float), line.shape)
-        for v in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
+    line = np.asarray(line)
+    layer = np.asarray(layer)
+    measurements = [
+        np.broadcast_to(np.asarray(values, float), line.shape)
+        for values in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
     ]
-    bad = np.flatnonzero(lines_of.fit(line, n_lines, *values).p_value() < max_p)
+    p_value = lines_of.fit(line, n_lines, *measurements).p_value()
+    bad = np.flatnonzero(p_value < max_p)
     cuts = np.append(layers, N_LAYERS)  # the last is none: the whole track before it
-    costs = _costs(line, n_lines, layer, values, bad, cuts, min_hits, clip_sigma)
-    best, cost = costs[:-1].argmin(0), costs[:-1].min(0)
+    costs = _costs(line, n_lines, layer, measurements, bad, cuts, min_hits, clip_sigma)
+    cost_of_one_line = costs[-1]
+    cost = costs[:-1].min(0)
+    best_cut = cuts[costs[:-1].argmin(0)]
     possible = np.isfinite(cost)
-    gain, first_beyond = np.full(n_lines, np.nan), np.full(n_lines, N_LAYERS)
-    gain[bad[possible]] = costs[-1, possible] - cost[possible]
+
+    gain = np.full(n_lines, np.nan)
+    gain[bad[possible]] = cost_of_one_line[possible] - cost[possible]
     kinked = gain > min_gain
-    first_beyond[bad] = np.where(kinked[bad], cuts[best], N_LAYERS)
+    first_beyond = np.full(n_lines, N_LAYERS)
+    first_beyond[bad] = np.where(kinked[bad], best_cut, N_LAYERS)
     segment = np.full(len(line), -1)
-    owned = line >= 0
-    segment[owned] = 2 * line[owned] + (layer[owned] >= first_beyond[line[owned]])
-    segments = lines_of.fit(segment, 2 * n_lines, *values, clip_sigma=clip_sigma)
-    return Polylines(kinked, np.where(kinked, first_beyond, -1), gain, segment, segments)
+    owned = np.flatnonzero(line >= 0)
+    beyond = layer[owned] >= first_beyond[line[owned]]
+    segment[owned] = 2 * line[owned] + beyond
+    return Polylines(
+        kinked=kinked,
+        layer=np.where(kinked, first_beyond, -1),
+        gain=gain,
+        segment=segment,
+        segments=lines_of.fit(segment, 2 * n_lines, *measurements, clip_sigma=clip_sigma),
+    )
 
 
-def _costs(line, n_lines, layer, values, which, cuts, min_hits, clip_sigma):
+def _costs(line, n_lines, layer, measurements, which, cuts, min_hits, clip_sigma):
     """(cut, chosen line) chi2 of both segments, clip_sigma^2 for each hit left out, infinite where a segment
     has too few hits.
 
     Args:
+        line, n_lines, layer, min_hits, clip_sigma: as of `fit`. measurements: the others, a list of (hit,).
         which: (chosen line,) lines to cut. cuts: (cut,) first layers beyond; for the last one the second
             segment may be empty.
     """
@@ -113,17 +128,16 @@ def _costs(line, n_lines, layer, values, which, cuts, min_hits, clip_sigma):
     place[which] = np.arange(len(which))
     hits = np.flatnonzero(line >= 0)
     hits = hits[place[line[hits]] >= 0]
-    segment = 2 * (np.arange(len(cuts))[:, None] * len(which) + place[line[hits]]) + (
-        layer[hits] >= cuts[:, None]
-    )
-    n = 2 * len(cuts) * len(which)
-    segments = lines_of.fit(
-        segment.ravel(), n, *(np.tile(v[hits], len(cuts)) for v in values), clip_sigma=clip_sigma
-    )
-    left_out = np.bincount(segment.ravel(), minlength=n) - segments.n_hits
-    cost = segments.chi2_radius + segments.chi2_z + clip_sigma**2 * left_out
-    cost = np.where(segments.valid & (segments.n_hits >= min_hits), cost, np.inf).reshape(
-        len(cuts), len(which), 2
-    )
+    # every track is fitted once a cut, as two lines
+    track = np.arange(len(cuts))[:, None] * len(which) + place[line[hits]]
+    beyond = layer[hits] >= cuts[:, None]
+    segment = (2 * track + beyond).ravel()
+    n_segments = 2 * len(cuts) * len(which)
+    copies = [np.tile(values[hits], len(cuts)) for values in measurements]
+    segments = lines_of.fit(segment, n_segments, *copies, clip_sigma=clip_sigma)
+    n_left_out = np.bincount(segment, minlength=n_segments) - segments.n_hits
+    cost = segments.chi2_radius + segments.chi2_z + clip_sigma**2 * n_left_out
+    enough = segments.valid & (segments.n_hits >= min_hits)
+    cost = np.where(enough, cost, np.inf).reshape(len(cuts), len(which), 2)
     cost[-1, :, 1] = 0
     return cost.sum(2)
