@@ -31,7 +31,7 @@ def kind_of(path):
     with files.open_root(path) as file:
         content = {key.split(";")[0]: name for key, name in file.classnames(recursive=False).items()}
         trees = {key for key, name in content.items() if name == "TTree"}
-        if hit_tree.TREE in trees:
+        if content.get(hit_tree.TREE) in hit_tree.CLASSES:
             is_toy = hit_tree.geometry_of(file[hit_tree.TREE]) == TOY
             return "my_generator" if is_toy else "toyhaystack"
         if tkevent.TREE in trees:
