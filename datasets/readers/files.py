@@ -44,13 +44,13 @@ def checksums(paths):
     return digests
 
 
-def stream(paths, tables, progress=False, **options):
+def stream(paths, tables, progress=False, classes=None):
     """What a reader finds in files, one file after the other.
 
     Args:
-        paths: a file, a glob, or a list of them. progress: draw a bar on the terminal. options: of
-            `uproot.open`.
+        paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
         tables: generator function of (open file, path, function to call with the fraction that is read).
+        classes: function that gives the classes that uproot may use for one file; None: all that it knows.
     Yields:
         What `tables` yields.
     Raises:
@@ -59,23 +59,24 @@ def stream(paths, tables, progress=False, **options):
     paths = expand(paths)
     with _Bar(len(paths), progress) as bar:
         for path in paths:
-            with open_root(path, **options) as file:
+            with open_root(path, None if classes is None else classes()) as file:
                 yield from tables(file, path, bar.within_file)
             bar.next_file()
 
 
 @contextmanager
-def open_root(path, **options):
+def open_root(path, classes=None):
     """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError
     that names it.
 
     Args:
-        path: the file. options: of `uproot.open`.
+        path: the file. classes: name -> class of uproot, to which it adds those of the file.
     """
     with _reading(path), _classes_restored():
         _check_start(path)
-        # every object is read once, so that uproot's caches would only hold memory
-        with uproot.open(path, object_cache=None, array_cache=None, **options) as file:
+        # everything is read once: uproot's caches would only hold memory
+        caches = {"object_cache": None, "array_cache": None}
+        with uproot.open(path, custom_classes=classes, **caches) as file:
             size = Path(path).stat().st_size
             expected = file.file.fEND
             if size < expected:
