@@ -23,7 +23,6 @@ from datasets.events import (
     concatenate,
     jagged,
     make_events,
-    offsets_of,
     rows_and_places,
 )
 from datasets.geometry import DETECTOR, GAMMA_VETO, TOY
