@@ -23,6 +23,7 @@ from datasets.events import (
     concatenate,
     jagged,
     make_events,
+    offsets_of,
     rows_and_places,
 )
 from datasets.geometry import DETECTOR, GAMMA_VETO, TOY
@@ -110,14 +111,16 @@ def _tables(file, path, within_file, chunk):
 
 def _names(tree):
     """The branches of a tree that are read."""
-    missing = [HIT_BRANCHES[name] for name in NEEDED if HIT_BRANCHES[name] not in tree]
+    needed = [HIT_BRANCHES[name] for name in NEEDED]
+    missing = [branch for branch in needed if branch not in tree]
     if missing:
         raise ValueError(f"tree {TREE} has no branch {', '.join(missing)}")
-    names = [name for name in BRANCHES if name in tree]
-    n_entries = {name: tree[name].num_entries for name in names}
-    short = [f"{name} has {n}" for name, n in n_entries.items() if n != tree.num_entries]
-    if short:
-        raise ValueError(f"tree {TREE} has {tree.num_entries} entries, branch {', '.join(short)}")
+    names = [branch for branch in BRANCHES if branch in tree]
+    n_entries = tree.num_entries
+    for branch in names:
+        n = tree[branch].num_entries
+        if n != n_entries:
+            raise ValueError(f"tree {TREE} has {n_entries} entries, branch {branch} has {n}")
     return names
 
 
@@ -137,12 +140,12 @@ def _ntuple_chunks(ntuple, names, step, source):
     """The same of an RNTuple. A cluster of it has to be read at once."""
     others = [name for name in names if name != COUNTED]
     for first, stop in _whole_clusters(ntuple, step):
-        entries = {"entry_start": first, "entry_stop": stop}
-        counted = ntuple.arrays(filter_name=[COUNTED], **entries)
+        counted = ntuple.arrays(filter_name=[COUNTED], entry_start=first, entry_stop=stop)
         _check_counts(counted, source, first)
-        arrays = _by_name(counted) | _by_name(ntuple.arrays(filter_name=others, **entries))
+        rest = ntuple.arrays(filter_name=others, entry_start=first, entry_stop=stop)
         for start in range(0, stop - first, step):
-            yield {name: array[start : start + step] for name, array in arrays.items()}
+            some = slice(start, start + step)
+            yield _by_name(counted[some]) | _by_name(rest[some])
 
 
 def _whole_clusters(ntuple, step):
@@ -223,11 +226,12 @@ def _to_events(arrays, source, start, geometry):
             that do not say theirs.
     """
     n_events = len(arrays[COUNTED])
+    info = {"event": start + np.arange(n_events), "geometry": np.full(n_events, geometry)}
+    for name, branch in INFO_BRANCHES.items():
+        if branch in arrays:
+            info[name] = np.asarray(arrays[branch])
     _, hit_offsets = _flat(arrays[COUNTED], COUNTED)
     hits = _group(arrays, HIT_BRANCHES, HIT_FIELDS, hit_offsets, start)
-    info = {name: np.asarray(arrays[branch]) for name, branch in INFO_BRANCHES.items() if branch in arrays}
-    info.setdefault("event", start + np.arange(n_events))
-    info.setdefault("geometry", np.full(n_events, geometry))
     tracks, track_offsets, track_branches = _tracks(arrays, start)
     if SPLIT in arrays:
         split, _ = _flat(arrays[SPLIT], SPLIT)
@@ -263,18 +267,17 @@ def _tracks_from_split(split, track_offsets, hit_offsets, start):
     """
     split = split.astype(np.int64)
     event, place = rows_and_places(np.diff(track_offsets))
-    before = np.concatenate([[0], split])[:-1]  # hits of the event's tracks before this one
+    before = np.roll(split, 1)  # hits of the event's tracks before this one
     before[place == 0] = 0
-    counts = split - before
     n_hits = np.diff(hit_offsets)[event]
-    wrong = np.flatnonzero((counts < 0) | (split > n_hits))
+    wrong = np.flatnonzero((split < before) | (split > n_hits))
     if len(wrong):
         bad = wrong[0]
         said = f"{SPLIT} {split[bad]} outside {before[bad]}..{n_hits[bad]}, the hits left in the event"
         raise ValueError(f"entry {start + event[bad]}: {said}")
-    owner = np.full(hit_offsets[-1], -1, np.int16)
-    track, step = rows_and_places(counts)
     first_hit = hit_offsets[event] + before
+    track, step = rows_and_places(split - before)
+    owner = np.full(hit_offsets[-1], -1, np.int16)
     owner[first_hit[track] + step] = place[track]
     return owner
 
@@ -283,14 +286,20 @@ def _haystack_lines(line):
     """Foil point and slopes by |x| of haystack tracks, from the point on the wall and the direction."""
     x, y, z, dy, dz = (line[name] for name in LINE)
     away = np.sign(x)
-    return {"foil_y_mm": y - dy * x, "foil_z_mm": z - dz * x, "slope_y": dy * away, "slope_z": dz * away}
+    return {
+        "foil_y_mm": y - dy * x,
+        "foil_z_mm": z - dz * x,
+        "slope_y": dy * away,
+        "slope_z": dz * away,
+    }
 
 
 # ---- events to files ---------------------------------------------------------------------------------------
 
 
 def write(path, tables):
-    """Write events as `hit_tree`: the original branch names, and labels per hit. ROOT and `stream` read it back.
+    """Write events as `hit_tree`: the original branch names, and labels per hit; ROOT and `stream` read it
+    back.
 
     Args:
         path: the file; written under a temporary name and renamed when whole.
@@ -324,17 +333,21 @@ def write_tree(path, name, title, parts):
             for arrays in parts:
                 if tree is None:
                     types = {branch: array.type.content for branch, array in arrays.items()}
-                    names = {
-                        "counter_name": lambda group: f"size_{group}",
-                        "field_name": lambda _, field: field,
-                    }
-                    tree = file.mktree(name, types, title, **names)
+                    tree = file.mktree(name, types, title, counter_name=_counter, field_name=_field)
                 tree.extend(arrays)
         if tree is None:
             raise ValueError(f"{path}: no events to write")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _counter(group):
+    return f"size_{group}"
+
+
+def _field(group, field):
+    return field
 
 
 def _to_branches(events):
@@ -344,17 +357,26 @@ def _to_branches(events):
     order = np.lexsort((noise_last, events.hit_event))
     hits = {HIT_BRANCHES[name]: _root_type(values[order]) for name, values in events.hits.items()}
     tracks = {TRACK_BRANCHES[name]: _root_type(values) for name, values in events.tracks.items()}
+    tracks[SPLIT] = _split(events)
+    branches = {
+        "hits": jagged(hits, events.hit_offsets),
+        "tracks": jagged(tracks, events.track_offsets),
+    }
+    for name, values in events.info.items():
+        branches[INFO_BRANCHES[name]] = ak.Array(values.astype(np.int64))
+    return branches
 
-    owned = (track >= 0) & (
-        track < np.diff(events.track_offsets)[events.hit_event]
-    )  # a table may know owners, but no tracks
+
+def _split(events):
+    """(track,) hits of an event's tracks up to each of them."""
+    track = events.hits["track"]
+    n_tracks = np.diff(events.track_offsets)[events.hit_event]
+    owned = (track >= 0) & (track < n_tracks)  # a table may know owners, but no tracks
     owner = events.track_offsets[events.hit_event[owned]] + track[owned]
-    total = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=events.track_offsets[-1]))])
-    split = total[1:] - total[events.track_offsets[:-1]][events.track_event]
-    tracks[SPLIT] = split.astype(np.int32)
-
-    info = {INFO_BRANCHES[name]: ak.Array(values.astype(np.int64)) for name, values in events.info.items()}
-    return {"hits": jagged(hits, events.hit_offsets), "tracks": jagged(tracks, events.track_offsets), **info}
+    n_hits = np.bincount(owner, minlength=events.track_offsets[-1])
+    before = offsets_of(n_hits)
+    before_event = before[events.track_offsets[:-1]]
+    return (before[1:] - before_event[events.track_event]).astype(np.int32)
 
 
 def _root_type(values):

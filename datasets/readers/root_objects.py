@@ -50,6 +50,8 @@ KEY = struct.Struct(">i2xi4xh")
 BLOCK = 9
 PACKED = slice(3, 6)
 UNPACKED = slice(6, 9)
+VECTOR = re.compile(r"(?:std::)?vector<")
+VECTOR_OF_POINTERS = re.compile(r"(?:std::)?vector<\s*([\w:]+)\s*\*\s*>")
 WORD = struct.Struct(">I")
 LIST = struct.Struct(">IHI")  # before a vector: byte count, version, number of pointers
 
@@ -104,7 +106,7 @@ def read(branch, start, stop, check=None):
 
 def pointee(typename):
     """Class of a `vector<Class*>`, or None."""
-    match = re.fullmatch(r"(?:std::)?vector<\s*([\w:]+)\s*\*\s*>", typename)
+    match = VECTOR_OF_POINTERS.fullmatch(typename)
     return match and match[1]
 
 
@@ -182,11 +184,11 @@ def baskets(branch, start, stop):
 
 def n_pointers(data, offsets):
     """(entry,) number of pointers in the vector that each entry of a basket is, 0 where it is too short."""
-    found = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
-        _, _, n = LIST.unpack_from(data, start) if stop - start >= LIST.size else (0, 0, 0)
-        found.append(n)
-    return np.array(found, np.int64)
+    found = np.zeros(len(offsets) - 1, np.int64)
+    for i, start in enumerate(offsets[:-1]):
+        if offsets[i + 1] - start >= LIST.size:
+            _, _, found[i] = LIST.unpack_from(data, start)
+    return found
 
 
 # ---- the layout of objects ---------------------------------------------------------------------------------
@@ -205,10 +207,9 @@ def layout(element):
             return "number", (element.name, ">" + TYPES[code], shape)
     elif kind in POINTERS and not length:
         return "pointer", element.typename.rstrip("*")
-    elif isinstance(element, Model_TStreamerSTL) and not length:
-        if element.typename.startswith(("vector<", "std::vector<")):
-            name = pointee(element.typename)
-            return ("list", name) if name else ("skip", None)
+    elif isinstance(element, Model_TStreamerSTL) and not length and VECTOR.match(element.typename):
+        name = pointee(element.typename)
+        return ("list", name) if name else ("skip", None)
     return None
 
 

@@ -43,6 +43,7 @@ from datasets.geometry import (
     N_COLUMNS,
     N_LAYERS,
     N_OPTICAL_MODULES,
+    N_SIDES,
     TKEVENT,
     TKEVENT_FIRST_WIRE_MM,
     optical_module_address,
@@ -136,10 +137,12 @@ def stream_objects(paths, what, progress=False):
 
 def read_objects(paths, what, progress=False):
     """The same of all chunks as one (arrays, offsets)."""
-    parts = list(stream_objects(paths, what, progress))
-    counts = [np.zeros(0, np.int64)] + [np.diff(offsets) for _, offsets in parts]
-    members = _join([(members, offsets[-1]) for members, offsets in parts])
-    return members, offsets_of(np.concatenate(counts))
+    groups = []
+    counts = [np.zeros(0, np.int64)]
+    for members, offsets in stream_objects(paths, what, progress):
+        groups.append((members, offsets[-1]))
+        counts.append(np.diff(offsets))
+    return _join(groups), offsets_of(np.concatenate(counts))
 
 
 # ---- files to objects --------------------------------------------------------------------------------------
@@ -165,8 +168,9 @@ class Entries:
         """Pointers of a vector of TKEvent; empty if the file's version has no such member."""
         if name in self.branches:
             return root_objects.read(self.branches[name], self.start, self.stop, check)
-        nothing = np.zeros(0, np.int64)
-        return root_objects.Pointers(np.zeros(len(self) + 1, np.int64), nothing, {}, {})
+        offsets = np.zeros(len(self) + 1, np.int64)
+        top = np.zeros(0, np.int64)
+        return root_objects.Pointers(offsets, top, numbers={}, links={})
 
     def numbers(self, name):
         """(entry,) values of a plain member of TKEvent."""
@@ -190,14 +194,15 @@ def _stream(paths, parse, name, chunk, progress):
 def _chunks(file, path, within_file, parse, name, chunk):
     """What `parse(entries)` gives of each chunk of an open file."""
     tree, branches = _branches(file)
+    n_entries = tree.num_entries
     step = chunk
     if isinstance(chunk, str):
-        branch = f"{BRANCH}/{name if name in branches else 'tr_hits'}"
-        step = max(FEWEST_EVENTS, tree.num_entries_for(chunk, [branch]))
-    for start in range(0, tree.num_entries, step):
-        stop = min(start + step, tree.num_entries)
+        sized_by = name if name in branches else "tr_hits"
+        step = max(FEWEST_EVENTS, tree.num_entries_for(chunk, [f"{BRANCH}/{sized_by}"]))
+    for start in range(0, n_entries, step):
+        stop = min(start + step, n_entries)
         yield parse(Entries(branches, start, stop, str(path)))
-        within_file(stop / tree.num_entries)
+        within_file(stop / n_entries)
 
 
 def _own_classes():
@@ -218,15 +223,25 @@ def _branches(file):
         said = f"branch {BRANCH} has no branch tr_hits in it, only {list(branches)}"
         raise ValueError(f"{said}: was it written with split level 0?")
     for name, branch in branches.items():
-        if branch.num_entries != tree.num_entries:
-            said = f"branch {name} has {branch.num_entries} entries, tree {TREE} {tree.num_entries}"
-            raise ValueError(said)
+        n = branch.num_entries
+        if n != tree.num_entries:
+            raise ValueError(f"branch {name} has {n} entries, tree {TREE} {tree.num_entries}")
     return tree, branches
 
 
 def _members(found, name):
     """Member -> numbers of the vectors' own objects, of class `name`."""
-    return {member: values[found.top] for member, values in found.numbers.get(name, {}).items()}
+    return _picked(found.numbers.get(name, {}), found.top)
+
+
+def _picked(members, which):
+    """Member -> values of some objects."""
+    return {name: values[which] for name, values in members.items()}
+
+
+def _within(values, n):
+    """Where a value is one of 0..n - 1."""
+    return (values >= 0) & (values < n)
 
 
 # ---- objects to events -------------------------------------------------------------------------------------
@@ -244,14 +259,18 @@ def _events(entries, drift_model):
     anode, _, _ = _times(hits)
     if "tsp" in hits:
         usable &= anode >= 0
-    table = {name: hits[name] for name in ("side", "layer", "column")}
-    table["drift_radius_mm"] = np.where(usable, radius, np.nan)
-    table["z_mm"] = np.where(np.abs(z) <= LARGEST_HEIGHT_MM, z, np.nan)
-    anode_time = np.where(anode >= 0, anode * TRACKER_TICK_NS, np.nan)
+    table = {
+        "side": hits["side"],
+        "layer": hits["layer"],
+        "column": hits["column"],
+        "drift_radius_mm": np.where(usable, radius, np.nan),
+        "z_mm": np.where(np.abs(z) <= LARGEST_HEIGHT_MM, z, np.nan),
+    }
+    details = {"anode_time_ns": np.where(anode >= 0, anode * TRACKER_TICK_NS, np.nan)}
 
     kept = one_a_cell(table, offsets)
     events = make_events(
-        {name: values[kept] for name, values in table.items()},
+        _picked(table, kept),
         offsets_of(kept)[offsets],
         info=_info(entries),
         source=entries.source,
@@ -259,13 +278,17 @@ def _events(entries, drift_model):
         blocks=_blocks(modules, module_offsets[-1]),
         block_offsets=module_offsets,
     )
-    return events, {"anode_time_ns": anode_time[kept]}
+    return events, _picked(details, kept)
 
 
 def _info(entries):
-    info = {name: entries.numbers(branch) for name, branch in INFO.items() if branch in entries.branches}
-    info.setdefault("event", np.arange(entries.start, entries.stop))
-    info["geometry"] = np.full(len(entries), TKEVENT)
+    info = {
+        "event": np.arange(entries.start, entries.stop),
+        "geometry": np.full(len(entries), TKEVENT),
+    }
+    for name, member in INFO.items():
+        if member in entries.branches:
+            info[name] = entries.numbers(member)
     return info
 
 
@@ -275,12 +298,15 @@ def _blocks(modules, n):
     One whose number is not in the detector has fired somewhere, so its address is -1.
     """
     number = modules.get("OM_num", np.full(n, -1))
-    known = (number >= 0) & (number < N_OPTICAL_MODULES)
+    known = _within(number, N_OPTICAL_MODULES)
     address = optical_module_address(np.where(known, number, 0))
-    blocks = {name: np.where(known, part, -1) for name, part in zip(ADDRESS, address, strict=True)}
+    blocks = {}
+    for name, part in zip(ADDRESS, address, strict=True):
+        blocks[name] = np.where(known, part, -1)
     time = CALO_TICK_NS * modules.get("OM_TDC", np.full(n, np.nan))
     _, _, earliest, latest = BLOCK_FIELDS["time_ns"]
-    blocks["time_ns"] = np.where((time >= earliest) & (time <= latest), time, np.nan)
+    possible = (time >= earliest) & (time <= latest)
+    blocks["time_ns"] = np.where(possible, time, np.nan)
     return blocks
 
 
@@ -288,23 +314,27 @@ def _times(hits):
     """(anode, bottom, top) times of the hits in ticks, negative where missing, as all are in a file without
     timestamps.
     """
-    times = hits.get("tsp", np.full((len(hits["side"]), N_TIMESTAMPS), -1))
+    missing = np.full((len(hits["side"]), N_TIMESTAMPS), -1)
+    times = hits.get("tsp", missing)
     return times[:, ANODE], times[:, BOTTOM], times[:, TOP]
 
 
 def _stored(hits):
     """(radius, z) of the hits in the file, mm; z is NaN where the file says 0 and means none."""
-    n = len(hits["side"])
-    if "r" not in hits and n:
+    zero = np.zeros(len(hits["side"]))
+    if "r" not in hits and len(zero):
         raise ValueError(f"no radius in {HIT}: choose a drift model")
-    radius = hits.get("r", np.zeros(n)).astype(float)
-    z = hits.get("h", hits.get("Z", np.zeros(n))).astype(float)  # one version, of December 2023, called it Z
+    radius = hits.get("r", zero).astype(float)
+    radius = np.where(radius == DEFAULT_RADIUS_MM, np.nan, radius)
+    z = hits.get("Z", zero)  # the name of one version, of December 2023
+    z = hits.get("h", z).astype(float)
     anode, bottom, top = _times(hits)
-    all_three = (anode >= 0) & (bottom >= 0) & (top >= 0)
-    known = (z != 0) | (all_three & (bottom == top))
+    fired_together = (anode >= 0) & (bottom >= 0) & (bottom == top)
+    known = (z != 0) | fired_together
     for cathode in (bottom, top):
-        known &= (cathode < 0) | (cathode >= anode)
-    return np.where(radius == DEFAULT_RADIUS_MM, np.nan, radius), np.where(known, z, np.nan)
+        before_anode = (cathode >= 0) & (cathode < anode)
+        known &= ~before_anode
+    return radius, np.where(known, z, np.nan)
 
 
 def _recomputed(hits, offsets, modules, module_offsets, drift_model):
@@ -315,7 +345,8 @@ def _recomputed(hits, offsets, modules, module_offsets, drift_model):
     anode, bottom, top = _times(hits)
     z = height_mm(anode, bottom, top)
     x = wire_x_mm(hits["side"], hits["layer"], TKEVENT_FIRST_WIRE_MM)
-    place = np.column_stack([x, wire_y_mm(hits["column"]), np.nan_to_num(z)])
+    y = wire_y_mm(hits["column"])
+    place = np.column_stack([x, y, np.nan_to_num(z)])
     block = modules.get("xyz", np.zeros((0, 3)))
     fired = modules.get("OM_TDC", np.zeros(0))
     anode_ticks = 2 * anode  # of the calorimeter
@@ -338,24 +369,32 @@ def _hits(entries):
 
 
 def _with_cell(hits, offsets, start):
-    """The same members and side, layer and column, by the number of the cell or else by its side, row and
-    layer.
-    """
-    number = np.zeros(0, np.int64)
-    if "cell_num" in hits:
-        number = hits["cell_num"].astype(np.int64)
-    elif "SRL" in hits:
-        side, row, layer = hits["SRL"].astype(np.int64).T
-        inside = (side >= 0) & (side < 2) & (row >= 0) & (row < N_COLUMNS) & (layer >= 0) & (layer < N_LAYERS)
-        number = np.where(inside, (side * N_COLUMNS + row) * N_LAYERS + layer, -1)
-    elif offsets[-1]:
-        raise ValueError(f"neither cell_num nor SRL in {HIT}")
-    bad = np.flatnonzero((number < 0) | (number >= N_CELLS))
+    """The same members and side, layer and column."""
+    number = _cell_number(hits, offsets[-1])
+    bad = np.flatnonzero(~_within(number, N_CELLS))
     if len(bad):
         event, _ = rows_and_places(np.diff(offsets))
-        raise ValueError(f"entry {start + event[bad[0]]}: cell {number[bad[0]]} outside 0..{N_CELLS - 1}")
+        entry = start + event[bad[0]]
+        raise ValueError(f"entry {entry}: cell {number[bad[0]]} outside 0..{N_CELLS - 1}")
     side, in_half = np.divmod(number, N_COLUMNS * N_LAYERS)
-    return hits | {"side": side, "layer": in_half % N_LAYERS, "column": in_half // N_LAYERS}
+    column, layer = np.divmod(in_half, N_LAYERS)
+    return hits | {"side": side, "layer": layer, "column": column}
+
+
+def _cell_number(hits, n):
+    """(hit,) number of the cell of each of `n` hits, by itself or else by its side, row and layer; -1 where
+    there is no such cell.
+    """
+    if "cell_num" in hits:
+        return hits["cell_num"].astype(np.int64)
+    if "SRL" in hits:
+        side, column, layer = hits["SRL"].astype(np.int64).T
+        inside = _within(side, N_SIDES) & _within(column, N_COLUMNS) & _within(layer, N_LAYERS)
+        number = (side * N_COLUMNS + column) * N_LAYERS + layer
+        return np.where(inside, number, -1)
+    if n:
+        raise ValueError(f"neither cell_num nor SRL in {HIT}")
+    return np.zeros(0, np.int64)
 
 
 def _modules(entries):
@@ -383,47 +422,52 @@ def _tracks(entries):
     """
     free = entries.objects("tracks")
     free_event, _ = rows_and_places(np.diff(free.offsets))
-    n_free = len(free_event)
-
-    clustered = entries.objects("clusters")
-    event, cluster = rows_and_places(np.diff(clustered.offsets))
-    track = _link(clustered, CLUSTER, "track")[clustered.top]
-    mirror = np.append(_link(clustered, TRACK, "mirror_image"), -1)[track]
+    found = entries.objects("clusters")
+    event, cluster = rows_and_places(np.diff(found.offsets))
+    track = _link(found, CLUSTER, "track")[found.top]
+    mirror = np.append(_link(found, TRACK, "mirror_image"), -1)[track]
     has_track = track >= 0
     has_mirror = has_track & (mirror >= 0)
-    index = np.concatenate([track[has_track], mirror[has_mirror]])
-    members = {name: values[index] for name, values in clustered.numbers.get(TRACK, {}).items()}
 
+    # three groups one after the other: free tracks, those of clusters, and mirror images
+    members = found.numbers.get(TRACK, {})
+    sizes = (len(free_event), has_track.sum(), has_mirror.sum())
+    groups = (
+        _members(free, TRACK),
+        _picked(members, track[has_track]),
+        _picked(members, mirror[has_mirror]),
+    )
+    tracks = _join(list(zip(groups, sizes, strict=True)))
+    no_cluster = np.full(len(free_event), -1)
+    tracks["cluster"] = np.concatenate([no_cluster, cluster[has_track], cluster[has_mirror]])
+    tracks["mirror"] = np.repeat([False, False, True], sizes)
     event = np.concatenate([free_event, event[has_track], event[has_mirror]])
-    tracks = _join([(_members(free, TRACK), n_free), (members, len(index))])
-    tracks["cluster"] = np.concatenate([np.full(n_free, -1), cluster[has_track], cluster[has_mirror]])
-    tracks["mirror"] = np.arange(len(event)) >= len(event) - has_mirror.sum()
     order = np.lexsort((tracks["mirror"], tracks["cluster"], event))
-    offsets = offsets_of(np.bincount(event, minlength=len(entries)))
-    return {name: values[order] for name, values in tracks.items()}, offsets
+    return _picked(tracks, order), offsets_of(np.bincount(event, minlength=len(entries)))
 
 
 def _link(found, name, member):
     """(object,) what a pointer of all objects of class `name` means; -1 where the file's version has none."""
-    values = found.numbers.get(name, {}).values()
-    n_objects = len(next(iter(values), ()))
-    return found.links.get(name, {}).get(member, np.full(n_objects, -1))
+    numbers = found.numbers.get(name, {})
+    n_objects = len(next(iter(numbers.values()), ()))
+    nothing = np.full(n_objects, -1)
+    return found.links.get(name, {}).get(member, nothing)
 
 
 def _cluster_hits(entries):
     found = entries.objects("clusters")
-    nothing = np.zeros(0, np.int64), np.zeros(len(found.top) + 1, np.int64)
-    hit, first = found.links.get(CLUSTER, {}).get("cluster_tr_hits", nothing)
-    index, _ = entries_of(first, found.top)
+    no_hits = (np.zeros(0, np.int64), np.zeros(len(found.top) + 1, np.int64))
+    links = found.links.get(CLUSTER, {})
+    hit, first = links.get("cluster_tr_hits", no_hits)
+    index, hit_offsets = entries_of(first, found.top)
     hit = hit[index]
-    n_hits = np.diff(first)[found.top]
     event, cluster = rows_and_places(np.diff(found.offsets))
-    event = np.repeat(event, n_hits)
-    cluster = np.repeat(cluster, n_hits)
-    points = hit >= 0
-    offsets = offsets_of(np.bincount(event[points], minlength=len(entries)))
-    hits = {name: values[hit[points]] for name, values in found.numbers.get(HIT, {}).items()}
-    return _with_cell(hits, offsets, entries.start) | {"cluster": cluster[points]}, offsets
+    owner, _ = rows_and_places(np.diff(hit_offsets))
+    owner = owner[hit >= 0]
+    hit = hit[hit >= 0]
+    offsets = offsets_of(np.bincount(event[owner], minlength=len(entries)))
+    hits = _picked(found.numbers.get(HIT, {}), hit)
+    return _with_cell(hits, offsets, entries.start) | {"cluster": cluster[owner]}, offsets
 
 
 OBJECTS = {
@@ -435,12 +479,12 @@ OBJECTS = {
 }
 
 
-def _join(parts):
+def _join(groups):
     """Member -> values from (members, number of objects) of several groups of objects: the members that all
     of them have.
     """
-    groups = [members for members, n in parts if n]
-    if not groups:
-        groups = [members for members, _ in parts[:1]] or [{}]
-    common = [name for name in groups[0] if all(name in members for members in groups)]
-    return {name: np.concatenate([members[name] for members in groups]) for name in common}
+    filled = [members for members, n in groups if n]
+    if not filled:
+        return groups[0][0] if groups else {}
+    common = [name for name in filled[0] if all(name in members for members in filled)]
+    return {name: np.concatenate([members[name] for members in filled]) for name in common}
