@@ -38,8 +38,13 @@ def main(argv=None):
             export(lib.load_model(name), temporary)
             differences[name] = compare(path, temporary)
             if differences[name] > TOLERANCE:
-                raise ValueError(f"{exported}: differs from Keras by {differences[name]:.1e}, so it is not written")
-        print(f"{exported}: {exported.stat().st_size / 1e6:.1f} MB, differs by {differences[name]:.1e}", flush=True)
+                raise ValueError(
+                    f"{exported}: differs from Keras by {differences[name]:.1e}, so it is not written"
+                )
+        print(
+            f"{exported}: {exported.stat().st_size / 1e6:.1f} MB, differs by {differences[name]:.1e}",
+            flush=True,
+        )
     return differences
 
 
@@ -48,12 +53,14 @@ def export(model, path):
     import tensorflow as tf
     import tf2onnx
 
-    is_counter = set(tensor.name for tensor in model.inputs) <= set(views.SHAPES)
+    is_counter = {tensor.name for tensor in model.inputs} <= set(views.SHAPES)
 
     def type_of(tensor):
         return "uint8" if is_counter else tensor.dtype
 
-    signature = {tensor.name: tf.TensorSpec(tensor.shape, type_of(tensor), tensor.name) for tensor in model.inputs}
+    signature = {
+        tensor.name: tf.TensorSpec(tensor.shape, type_of(tensor), tensor.name) for tensor in model.inputs
+    }
 
     @tf.function(input_signature=[signature])
     def graph(arrays):

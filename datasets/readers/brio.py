@@ -333,13 +333,6 @@ def stream_details(paths, chunk=1000, progress=False, truth=True, drift_model=No
     yield from files.stream(paths, tables, progress)
 
 
-def is_digitized(path):
-    """Whether the table of a file has its hits from UDD, by the first event."""
-    with files.open_root(path) as file:
-        first = next(_each_entry(file, "ER", partial(_found, truth=False)), None)
-        return first is not None and first.digitized
-
-
 @dataclass
 class _Found:
     """What the event table needs of one entry.

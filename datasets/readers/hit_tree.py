@@ -6,15 +6,14 @@ a file may carry `track_split` (cumulative hits of the tracks), or per hit `trac
 `second_owner`, or none. Tracks with kinks have `n_segments`, and their hits a `segment`.
 """
 
-import os
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import uproot
 
+import outputs
 from datasets.events import (
     HIT_FIELDS,
     TRACK_FIELDS,
@@ -315,31 +314,28 @@ def write(path, tables):
     write_tree(path, TREE, title, map(_to_branches, chain([first], tables)))
 
 
-def write_tree(path, name, title, parts):
+def write_tree(path, name, title, parts, texts=None):
     """Write one ROOT tree, a part at a time; under a temporary name, renamed when whole.
 
     Args:
         path: the file. name, title: of the tree.
         parts: iterable of branch -> (event,) Awkward Array; the fields of a jagged record are branches that
             share a counter.
+        texts: name -> text that is written beside the tree.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     tree = None
-    try:
-        # ZLIB has a checksum: a flipped bit is an error, and not another event as with ZSTD and LZ4
-        with uproot.recreate(temporary, compression=uproot.ZLIB(1)) as file:
-            for arrays in parts:
-                if tree is None:
-                    types = {branch: array.type.content for branch, array in arrays.items()}
-                    tree = file.mktree(name, types, title, counter_name=_counter, field_name=_field)
-                tree.extend(arrays)
+    # ZLIB has a checksum: a flipped bit is an error, and not another event as with ZSTD and LZ4
+    compression = uproot.ZLIB(1)
+    with outputs.whole(path) as temporary, uproot.recreate(temporary, compression=compression) as file:
+        for arrays in parts:
+            if tree is None:
+                types = {branch: array.type.content for branch, array in arrays.items()}
+                tree = file.mktree(name, types, title, counter_name=_counter, field_name=_field)
+            tree.extend(arrays)
         if tree is None:
             raise ValueError(f"{path}: no events to write")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        for text_name, text in (texts or {}).items():
+            file[text_name] = text
 
 
 def _counter(group):

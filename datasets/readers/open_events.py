@@ -72,17 +72,17 @@ def read(paths, progress=False, drift_model=None):
     return concatenate(events for _, events in stream(paths, progress, drift_model))
 
 
-def lacks_radii(events, path):
-    """Whether the hits of a file have no radius, but times from which a drift model computes one.
+def radii_note(events):
+    """A sentence where no hit of real events has a radius, but times may give one; else "".
 
     Args:
-        events: a table of the file that was read without a drift model. path: the file.
+        events: a table that was read without a drift model.
     """
     radius = events.hits["drift_radius_mm"]
-    if len(radius) == 0 or not np.isnan(radius).all():
-        return False
-    kind = kind_of(path)
-    return kind == "tkevent" or (kind == "brio" and brio.is_digitized(path))
+    is_toy = (events.info["geometry"] == TOY).any()
+    if len(radius) == 0 or is_toy or not np.isnan(radius).all():
+        return ""
+    return "no hit has a drift radius; --drift-model manchester computes them from the timestamps"
 
 
 def add_drift_model(parser):
