@@ -4,23 +4,20 @@ Figures are made without pyplot, so they need no display and none stays open. Th
 format (.png, .pdf).
 """
 
-import os
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import seaborn
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from scipy.optimize import linear_sum_assignment
 
 import metrics
+import outputs
 from datasets.geometry import (
     CELL_MM,
     CELL_RADIUS_MM,
@@ -171,6 +168,8 @@ def confusion(matrix, path, labels=(1, 2, 3, 4), title="", what="tracks"):
         path: the figure. labels: (n_classes,) numbers the classes stand for. title: put above the accuracy.
             what: is counted.
     """
+    import seaborn  # slow to import
+
     matrix = np.asarray(matrix)
     n_classes = len(labels)
     if matrix.shape != (n_classes, n_classes):
@@ -331,6 +330,8 @@ def _numbers_of_partners(owners, found, n_found):
     Returns:
         (n_found + 1,) int; the last, -1, is for hits that were left out.
     """
+    from scipy.optimize import linear_sum_assignment
+
     n_true = owners.max(initial=-1) + 1
     number = np.full(n_found + 1, -1)
     true_tracks = np.arange(n_true)[:, None, None]
@@ -818,20 +819,15 @@ def _points(ax, across, hits, area):
 
 def save(figures, path):
     """Write a figure, or an iterable of them as pages of a PDF, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     figures = [figures] if isinstance(figures, Figure) else figures
-    try:
-        if path.suffix == ".pdf":
-            with PdfPages(
-                temporary, metadata={"CreationDate": None}
-            ) as pages:  # without a date the same data give the same file
-                for figure in figures:
-                    pages.savefig(figure)
-        else:
+    with outputs.whole(path) as temporary:
+        if temporary.suffix != ".pdf":
             (figure,) = figures
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            figure.savefig(temporary, dpi=150)
+            return
+        from matplotlib.backends.backend_pdf import PdfPages
+
+        without_date = {"CreationDate": None}  # the same data give the same file
+        with PdfPages(temporary, metadata=without_date) as pages:
+            for figure in figures:
+                pages.savefig(figure)

@@ -108,8 +108,12 @@ def rows_and_places(counts):
     """For rows of `counts` entries each: (entry,) index of the row, and place of the entry in its row."""
     counts = np.asarray(counts, np.int64)
     row = np.repeat(np.arange(len(counts)), counts)
+    return row, _places(counts)
+
+
+def _places(counts):
     first = offsets_of(counts)[:-1]
-    return row, np.arange(len(row)) - first[row]
+    return np.arange(counts.sum()) - np.repeat(first, counts)
 
 
 def entries_of(offsets, which):
@@ -121,8 +125,9 @@ def entries_of(offsets, which):
         (entry,) indices into the flat arrays; (chosen + 1,) offsets of the chosen groups.
     """
     counts = np.diff(offsets)[which]
-    row, place = rows_and_places(counts)
-    return np.asarray(offsets)[which][row] + place, offsets_of(counts)
+    new_offsets = offsets_of(counts)
+    shift = np.asarray(offsets)[:-1][which] - new_offsets[:-1]
+    return np.arange(new_offsets[-1]) + np.repeat(shift, counts), new_offsets
 
 
 def jagged(arrays, offsets):
@@ -186,7 +191,7 @@ class Events:
     @property
     def hit_place(self):
         """(hit,) place of each hit among those of its event."""
-        return rows_and_places(self.n_hits)[1]
+        return _places(self.n_hits)
 
     @property
     def track_event(self):

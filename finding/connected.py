@@ -19,27 +19,47 @@ def find(events, gap=1, z_step_mm=300.0, min_hits=3):
     Returns:
         (hit,) int16, -1 for hits left out.
     """
+    reach = gap + 1
     # cells with a margin, numbered through all half events: no two cells of different columns or events look
     # like neighbours
-    height, width = N_LAYERS + gap + 1, N_COLUMNS + gap + 1
-    cell = (group_of_hits(events) * height + events.hits["layer"]) * width + events.hits["column"]
+    n_layers = N_LAYERS + reach
+    n_columns = N_COLUMNS + reach
+    layer = group_of_hits(events) * n_layers + events.hits["layer"]
+    cell = layer * n_columns + events.hits["column"]
     order = np.argsort(cell)
-    cell, z = cell[order], events.hits["z_mm"][order]
-    reach = gap + 1
-    steps = [
-        (i, j) for i in range(reach + 1) for j in range(-reach, reach + 1) if (i, j) > (0, 0)
-    ]  # each pair once
-    pairs = [_pairs(cell, i * width + j) for i, j in steps]
-    one, other = np.concatenate(pairs, axis=1)
-    joined = ~(np.abs(z[one] - z[other]) > z_step_mm)
-    graph = coo_matrix((joined[joined], (one[joined], other[joined])), shape=(len(cell), len(cell)))
-    component = np.empty(len(cell), int)
-    component[order] = connected_components(graph, directed=False)[1]
+    one, other = _neighbours(cell[order], reach, n_columns)
+    z = events.hits["z_mm"][order]
+    far_in_height = np.abs(z[one] - z[other]) > z_step_mm
+    one = one[~far_in_height]
+    other = other[~far_in_height]
+    n_hits = len(cell)
+    graph = coo_matrix((np.ones(len(one)), (one, other)), shape=(n_hits, n_hits))
+    _, number = connected_components(graph, directed=False)
+    component = np.empty(n_hits, int)
+    component[order] = number
     return number_tracks(component, events.hit_event, min_hits)
+
+
+def _neighbours(cell, reach, n_columns):
+    """Pairs of hits whose cells are `reach` layers and columns apart at most, each pair once.
+
+    Args:
+        cell: (hit,) int, rising; the cell of the next layer has a number higher by `n_columns`.
+    Returns:
+        (one, other) indices, each (pair,).
+    """
+    pairs = []
+    for layers in range(reach + 1):
+        for columns in range(-reach, reach + 1):
+            if (layers, columns) > (0, 0):  # the others are pairs with one and other exchanged
+                pairs.append(_pairs(cell, layers * n_columns + columns))
+    return np.concatenate(pairs, axis=1)
 
 
 def _pairs(cell, step):
     """(2, pair) indices of hits whose cells, rising, are `step` apart."""
-    place = np.minimum(np.searchsorted(cell, cell + step), len(cell) - 1)
-    one = np.flatnonzero(cell[place] == cell + step) if len(cell) else np.zeros(0, int)
-    return np.stack([one, place[one]])
+    place = np.searchsorted(cell, cell + step)
+    inside = np.flatnonzero(place < len(cell))
+    place = place[inside]
+    same = cell[place] == cell[inside] + step
+    return np.stack([inside[same], place[same]])

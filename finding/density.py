@@ -11,6 +11,7 @@ from finding.labels import finder_hits, number_tracks
 
 _FAR = 1e5  # cells between half events: beyond any distance within one
 _MOST_TIES = 12  # cells at one distance from another
+_SAME_DISTANCE = 1e-6
 
 
 def scaled_points(hits, mm_per_z):
@@ -19,18 +20,21 @@ def scaled_points(hits, mm_per_z):
     A missing height is that of the nearest hit in the top view, of the same half event, that has one: the
     mean of those that are equally near; 0 where none has.
     """
-    top = np.stack([hits.x, hits.y], axis=1) / CELL_MM
+    x = hits.x / CELL_MM
+    y = hits.y / CELL_MM
     known = np.isfinite(hits.z)
     z = np.where(known, hits.z, 0.0)
     if known.any() and not known.all():
-        apart = np.column_stack([top, hits.group * _FAR])
+        apart = np.column_stack([x, y, hits.group * _FAR])
         distance, nearest = cKDTree(apart[known]).query(apart[~known], k=_MOST_TIES)
-        tied = (distance < distance[:, :1] + 1e-6) & (distance < _FAR / 2)
-        heights = np.append(hits.z[known], 0.0)[
-            nearest
-        ]  # the tree gives one beyond the last where there are fewer
-        z[~known] = (tied * heights).sum(1) / np.maximum(tied.sum(1), 1)
-    return np.column_stack([top, z / mm_per_z])
+        as_near = distance < distance[:, :1] + _SAME_DISTANCE
+        of_same_half = distance < _FAR / 2
+        tied = as_near & of_same_half
+        # the tree gives one beyond the last where there are fewer
+        heights = np.append(hits.z[known], 0.0)[nearest]
+        n_tied = np.maximum(tied.sum(1), 1)
+        z[~known] = (tied * heights).sum(1) / n_tied
+    return np.column_stack([x, y, z / mm_per_z])
 
 
 def find(events, eps=3.7, mm_per_z=90.0, min_samples=3, min_hits=2):
@@ -47,7 +51,8 @@ def find(events, eps=3.7, mm_per_z=90.0, min_samples=3, min_hits=2):
     cluster = np.full(len(order), -1)
     if len(order):
         points = np.column_stack([scaled_points(hits, mm_per_z), hits.group * _FAR])
-        cluster[order] = DBSCAN(eps=eps, min_samples=min_samples).fit_predict(points)
+        finder = DBSCAN(eps=eps, min_samples=min_samples)
+        cluster[order] = finder.fit_predict(points)
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
@@ -64,18 +69,24 @@ def find_hdbscan(events, mm_per_z=90.0, min_samples=3, min_hits=4, reach=4.5):
     """
     hits, order = finder_hits(events)
     points = scaled_points(hits, mm_per_z)
-    starts = np.searchsorted(hits.group, np.arange(hits.n_groups + 1))
-    finder = HDBSCAN(min_cluster_size=min_hits, min_samples=min_samples, algorithm="kd_tree", copy=True)
+    finder = HDBSCAN(
+        min_cluster_size=min_hits,
+        min_samples=min_samples,
+        algorithm="kd_tree",
+        copy=True,
+    )
     # all points of a call are never one cluster, and if they may be its ends are cut off: far points stand by
     bystanders = np.full((min_hits + min_samples, 3), _FAR)
-    cluster = np.full(len(order), -1)
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+    found = np.full(len(order), -1)
+    bounds = np.searchsorted(hits.group, np.arange(hits.n_groups + 1))
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
         if start < stop:
-            found = finder.fit_predict(np.concatenate([points[start:stop], bystanders]))[: stop - start]
-            cluster[order[start:stop]] = np.where(
-                found >= 0, found + start, -1
-            )  # `start` keeps the clusters of calls apart
-    cluster[order] = np.where(_has_company(points, cluster[order], reach), cluster[order], -1)
+            together = np.concatenate([points[start:stop], bystanders])
+            number = finder.fit_predict(together)[: stop - start]
+            found[start:stop] = np.where(number >= 0, start + number, -1)  # `start` keeps calls apart
+    found[~_has_company(points, found, reach)] = -1
+    cluster = np.empty(len(order), int)
+    cluster[order] = found
     return number_tracks(cluster, events.hit_event, min_hits)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, MIDDLE_COLUMN, N_COLUMNS, N_LAYERS
 from finding import peeling
 from finding import segments as seg
-from finding.labels import finder_hits, number_tracks
+from finding.labels import finder_hits, group_of_hits
 
 HEIGHT_MARGIN_MM = 150.0  # how far beyond the ends of the wires a height that a line predicts may lie
+_MARGIN = 2  # columns more on each side of the tracker: a line may pass one beyond, and look beside that
 
 
 def foil_rule(events, labels, first_layers=2, max_silent=2, **limits):
@@ -30,56 +31,77 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, **limits):
         (hit,) int16, -1 for hits left out.
     """
     hits, order = finder_hits(events)
-    found = labels[order] >= 0
-    # a track becomes a segment, numbered through all half events
-    track = hits.group * (np.iinfo(np.int16).max + 1) + labels[order]
-    mine = np.flatnonzero(found)
-    segment = np.full(len(order), -1)
-    _, segment[mine] = np.unique(track[mine], return_inverse=True)
-    n = segment.max(initial=-1) + 1
-    segments = seg.fit_clusters(segment[mine], peeling.take(hits, mine), n)
-    layer, group = np.full(n, N_LAYERS), np.zeros(n, int)
-    np.minimum.at(layer, segment[mine], events.hits["layer"][order[mine]])
-    group[segment[mine]] = hits.group[mine]
-    at_foil = silent_cells(segments, layer, group, hits) <= max_silent
+    owner, n_lines = one_line_a_track(labels[order], hits.group)
+    owned = np.flatnonzero(owner >= 0)
+    lines = seg.fit_clusters(owner[owned], hits[owned], n_lines)
+    group = peeling.group_of_lines(hits, owner, n_lines)
+    layer = np.full(n_lines, N_LAYERS)  # of the first hit
+    np.minimum.at(layer, owner[owned], events.hits["layer"][order[owned]])
+    at_foil = silent_cells(lines, layer, group, events) <= max_silent
 
-    before, after, badness = peeling.continuations(hits, segments, segment, **limits)
+    before, after, badness = peeling.continuations(hits, lines, owner, **limits)
     useful = at_foil[before] & (layer[after] >= first_layers)
-    before, after, badness = before[useful], after[useful], badness[useful]
-    worst_first = np.argsort(-badness, kind="stable")
-    track = np.where(at_foil, np.arange(n), -1)
-    track[after[worst_first]] = before[worst_first]
+    track = peeling.least_bad(n_lines, after[useful], before[useful], badness[useful])
+    joined = track >= 0
+    alone = np.where(at_foil, np.arange(n_lines), -1)
+    track = np.where(joined, track, alone)
     track = np.where(track >= 0, track[track], -1)  # to a track that was itself joined to another
-    cluster = np.full(len(order), -1)
-    cluster[order[mine]] = track[segment[mine]]
-    return number_tracks(cluster, events.hit_event)
+    return peeling.label_hits(events, order, owner, track)
 
 
-def silent_cells(segments, layer, group, hits):
+def one_line_a_track(labels, group):
+    """Found tracks as owners of hits, with a number for each track of each half event.
+
+    Args:
+        labels: (hit,) int16, found tracks. group: (hit,) half event.
+    Returns:
+        owner: (hit,) number of the track of each hit, -1 for none. n_lines: how many there are.
+    """
+    most_tracks = np.iinfo(np.int16).max + 1
+    track = group * most_tracks + labels
+    owned = np.flatnonzero(labels >= 0)
+    found, number = np.unique(track[owned], return_inverse=True)
+    owner = np.full(len(labels), -1)
+    owner[owned] = number
+    return owner, len(found)
+
+
+def silent_cells(lines, layer, group, events):
     """How many cells between the foil and its first hit a line crosses that did not fire; neither did those
     beside them.
 
     Args:
-        segments: (5, segment). layer: (segment,) of the first hit. group: (segment,) half event. hits: Hits,
-            all.
+        lines: Lines. layer: (line,) of the first hit. group: (line,) half event. events: Events, all.
     Returns:
-        (segment,) int, one for each layer before the first hit at most; more than there are layers where the
+        (line,) int, one for each layer before the first hit at most; more than there are layers where the
         line leaves the tracker before the foil. An unknown height may be any.
     """
-    angle, offset, t0, z0, slope = (values[:, None] for values in segments)
-    x = CELL_MM * (np.arange(N_LAYERS) + 0.5)
-    before = np.arange(N_LAYERS) < layer[:, None]
+    layers = np.arange(N_LAYERS)
+    line = np.arange(len(lines))[:, None]
+    before = layers < layer[:, None]
+    x = CELL_MM * (layers + 0.5)
+    cos, sin = lines.normal(line)
     with np.errstate(divide="ignore", invalid="ignore"):
-        y = (offset - np.cos(angle) * x) / np.sin(angle)
-        z = z0 + slope * (np.sin(angle) * x - np.cos(angle) * y - t0)
-    column = np.rint(np.nan_to_num(y) / CELL_MM).clip(-N_COLUMNS, N_COLUMNS).astype(int) + MIDDLE_COLUMN
-    inside = (column >= -1) & (column <= N_COLUMNS) & ~(np.abs(z) > HALF_HEIGHT_MM + HEIGHT_MARGIN_MM)
-    fired = np.zeros(
-        (hits.n_groups, N_LAYERS, N_COLUMNS + 4), bool
-    )  # two columns more on each side: a cell beside the last ones
-    hit_layer = np.floor(hits.x / CELL_MM).astype(int)
-    hit_column = np.rint(hits.y / CELL_MM).astype(int) + MIDDLE_COLUMN + 2
+        y = (lines.d_mm[line] - cos * x) / sin
+        z = lines.z_at(line, x, y)
+    column = MIDDLE_COLUMN + np.rint(np.nan_to_num(y) / CELL_MM)
+    column = column.clip(-_MARGIN, N_COLUMNS + _MARGIN - 1).astype(int)
+    in_columns = (column >= -1) & (column <= N_COLUMNS)
+    too_high = np.abs(z) > HALF_HEIGHT_MM + HEIGHT_MARGIN_MM
+    leaves = (before & (~in_columns | too_high)).any(1)
+    fired = _fired_with_neighbours(events)
+    silent = ~fired[group[:, None], layers, column + _MARGIN]
+    n_silent = np.count_nonzero(before & silent, axis=1)
+    return np.where(leaves, N_LAYERS + 1, n_silent)
+
+
+def _fired_with_neighbours(events):
+    """(half event, layer, column) bool, whether a cell fired or one beside it in its layer; _MARGIN columns
+    more on each side.
+    """
+    image = np.zeros((2 * len(events), N_LAYERS, N_COLUMNS + 2 * _MARGIN), bool)
+    group = group_of_hits(events)
+    column = events.hits["column"].astype(int) + _MARGIN
     for beside in (-1, 0, 1):
-        fired[hits.group, hit_layer, hit_column + beside] = True
-    silent = ~fired[group[:, None], np.arange(N_LAYERS), (column + 2).clip(0, N_COLUMNS + 3)]
-    return np.where((before & ~inside).any(1), N_LAYERS + 1, (before & silent).sum(1))
+        image[group, events.hits["layer"], column + beside] = True
+    return image

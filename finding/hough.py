@@ -12,9 +12,11 @@ from datasets.geometry import CELL_MM, N_COLUMNS, N_LAYERS
 from finding import peeling
 from finding import segments as seg
 from finding.peeling import Tolerances
+from fitting.lines import unknown
 
 _CHUNK_BINS = 4_000_000
 _LARGEST_MM = np.hypot(N_COLUMNS / 2, N_LAYERS + 1) * CELL_MM + 50  # an offset, with its radius
+_HEIGHT_LIMITS = (np.inf, 8.0, 4.0, 2.0)  # of hits that heights are fitted to, in tolerances, step by step
 
 
 def find(events, n_angles=180, bin_mm=6.0, **tolerances):
@@ -36,40 +38,59 @@ def find(events, n_angles=180, bin_mm=6.0, **tolerances):
 
 
 def peaks(hits, n_angles, bin_mm):
-    """(5, group) lines of the highest bin of each half event, heights NaN; hits in the order of their groups.
+    """The line of the highest bin of each half event, Lines, (group,), without heights.
 
-    Each curve counts in the next bin too, on the side it is nearer to, so that a line on an edge between bins
-    is not split. A hit without a radius counts at its wire.
+    Args:
+        hits: Hits, in the order of their groups. A hit without a radius counts at its wire.
+        n_angles, bin_mm: as `find`.
     """
     angle = (np.arange(n_angles) + 0.5) * np.pi / n_angles
-    n_bins = int(2 * _LARGEST_MM / bin_mm) + 2
-    lines = np.zeros((5, hits.n_groups))
-    lines[3] = np.nan
-    groups, start = np.unique(hits.group, return_index=True)
-    bounds = np.append(start, len(hits.group))
-    n_together = max(1, _CHUNK_BINS // (n_angles * n_bins))
-    for first in range(0, len(groups), n_together):
-        now = groups[first : first + n_together]
-        here = slice(bounds[first], bounds[first + len(now)])
-        radius = np.nan_to_num(hits.radius[here, None])
-        wire = hits.x[here, None] * np.cos(angle) + hits.y[here, None] * np.sin(angle) + _LARGEST_MM
-        place = np.stack([wire + radius, wire - radius]) / bin_mm
-        row = np.searchsorted(now, hits.group[here])[:, None] * n_angles + np.arange(n_angles)
-        index = row * n_bins + place.astype(np.int64)
-        beside = index + np.where(place % 1 < 0.5, -1, 1)
-        votes = np.bincount(np.stack([index, beside]).ravel(), minlength=len(now) * n_angles * n_bins)
-        best = votes.reshape(len(now), -1).argmax(1)
-        lines[0, now] = angle[best // n_bins]
-        lines[1, now] = (best % n_bins + 0.5) * bin_mm - _LARGEST_MM
+    n_offsets = int(2 * _LARGEST_MM / bin_mm) + 2
+    lines = unknown(hits.n_groups)
+    lines.tan_dip[:] = 0
+    groups, first = np.unique(hits.group, return_index=True)
+    bounds = np.append(first, len(hits))
+    n_together = max(1, _CHUNK_BINS // (n_angles * n_offsets))
+    for start in range(0, len(groups), n_together):
+        now = groups[start : start + n_together]
+        here = hits[bounds[start] : bounds[start + len(now)]]
+        row = np.searchsorted(now, here.group)
+        votes = _votes(here, row, len(now), angle, n_offsets, bin_mm)
+        best_angle, best_offset = np.divmod(votes.argmax(1), n_offsets)
+        # Lines have angles below 0: the normal is turned round
+        lines.phi_rad[now] = angle[best_angle] - np.pi
+        lines.d_mm[now] = _LARGEST_MM - (best_offset + 0.5) * bin_mm
     return lines
 
 
+def _votes(hits, row, n_rows, angle, n_offsets, bin_mm):
+    """(row, bin) how many curves cross each bin; angle * n_offsets + offset is the number of a bin.
+
+    Each curve counts in the next bin too, on the side it is nearer to, so that a line on an edge between bins
+    is not split.
+
+    Args:
+        hits: Hits. row: (hit,) row each belongs to. angle: (angle,) middle of the bins.
+    """
+    wire = np.cos(angle) * hits.x[:, None] + np.sin(angle) * hits.y[:, None]
+    radius = np.nan_to_num(hits.radius)[:, None]
+    place = (np.stack([wire + radius, wire - radius]) + _LARGEST_MM) / bin_mm
+    first_bin = (row[:, None] * len(angle) + np.arange(len(angle))) * n_offsets
+    index = first_bin + place.astype(np.int64)
+    beside = index + np.where(place % 1 < 0.5, -1, 1)
+    both = np.stack([index, beside]).ravel()
+    n_bins = len(angle) * n_offsets
+    return np.bincount(both, minlength=n_rows * n_bins).reshape(n_rows, n_bins)
+
+
 def with_heights(lines, hits, tolerances, bin_mm):
-    """The lines with heights fitted to the hits near them, hits far from the heights left out step by step."""
-    near = np.flatnonzero(seg.distances(lines, hits.group, hits)[0] < tolerances.off_mm + bin_mm)
-    for limit in (np.inf, 8.0, 4.0, 2.0):
-        some = peeling.take(hits, near)
-        height = seg.distances(lines, some.group, some)[1]
-        near = near[height < limit * tolerances.height_mm]
-        lines = seg.fit(lines, hits.group[near], peeling.take(hits, near))
+    """The lines with heights fitted to the hits near them; hits far from the heights are left out step by
+    step.
+    """
+    off = seg.off_mm(lines, hits.group, hits)
+    near = np.flatnonzero(off < tolerances.off_mm + bin_mm)
+    for limit in _HEIGHT_LIMITS:
+        height_off = seg.height_off_mm(lines, hits.group[near], hits[near])
+        near = near[height_off < limit * tolerances.height_mm]
+        lines = seg.fit(lines, hits.group[near], hits[near])
     return lines

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.drift import possible_radius_mm
-from datasets.geometry import CELL_MM, wire_y_mm
+from datasets.geometry import CELL_MM, N_COLUMNS, N_LAYERS, wire_y_mm
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Hits as a finder takes them, each (hit,): x and y of the wire, radius and z in mm, NaN unknown; group.
+    """Hits as a finder takes them.
 
-    A radius that no track through the cell can have counts as unknown.
+    Attributes:
+        x, y: (hit,) wire in mm. radius: (hit,) drift radius in mm, NaN unknown; one that no track through the
+            cell can have counts as unknown. z: (hit,) height in mm, NaN unknown.
+        group: (hit,) int, half event of each hit. n_groups: half events, those without hits too.
     """
 
     x: np.ndarray
@@ -30,6 +33,20 @@ class Hits:
     z: np.ndarray
     group: np.ndarray
     n_groups: int
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, which):
+        """The hits of a slice, of a (hit,) mask or of an array of indices."""
+        return Hits(
+            x=self.x[which],
+            y=self.y[which],
+            radius=self.radius[which],
+            z=self.z[which],
+            group=self.group[which],
+            n_groups=self.n_groups,
+        )
 
 
 def group_of_hits(events):
@@ -51,18 +68,28 @@ def finder_hits(events):
     Returns:
         Hits, float64; order (hit,): entry i is hit order[i] of the event table.
     """
-    group, layer, column = group_of_hits(events), events.hits["layer"], events.hits["column"]
-    order = np.lexsort((column, layer, group))
+    group = group_of_hits(events)
+    layer = group * N_LAYERS + events.hits["layer"]  # numbered through all half events, and so the cells
+    cell = layer * N_COLUMNS + events.hits["column"]
+    order = np.argsort(cell, kind="stable")
     x, y = wires_mm(events)
-    radius, z = (events.hits[name][order].astype(float) for name in ("drift_radius_mm", "z_mm"))
-    return Hits(
-        x[order],
-        y[order],
-        possible_radius_mm(radius),
-        z,
-        group[order],
-        2 * len(events),
-    ), order
+    radius = possible_radius_mm(events.hits["drift_radius_mm"].astype(float))
+    hits = Hits(
+        x=x,
+        y=y,
+        radius=radius,
+        z=events.hits["z_mm"].astype(float),
+        group=group,
+        n_groups=2 * len(events),
+    )
+    return hits[order], order
+
+
+def places(counts):
+    """For rows that hold `counts` entries each: (entry,) index of the row, place of the entry in its row."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    return row, np.arange(len(row)) - first[row]
 
 
 def number_tracks(cluster, event, min_hits=1):
@@ -74,16 +101,21 @@ def number_tracks(cluster, event, min_hits=1):
     Returns:
         (hit,) int16; the tracks of an event count in the order of their first hits.
     """
-    labels = np.full(len(cluster), -1, np.int16)
-    kept = np.flatnonzero(np.asarray(cluster) >= 0)
+    cluster = np.asarray(cluster)
+    event = np.asarray(event)
+    kept = np.flatnonzero(cluster >= 0)
     _, first, inverse, count = np.unique(
-        np.asarray(cluster)[kept], return_index=True, return_inverse=True, return_counts=True
+        cluster[kept],
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
     )
     large = np.flatnonzero(count >= min_hits)
     by_first = large[np.argsort(first[large])]
-    event_of = np.asarray(event)[kept[first[by_first]]]
+    event_of = event[kept[first[by_first]]]
     number = np.full(len(count), -1)
     number[by_first] = np.arange(len(by_first)) - np.searchsorted(event_of, event_of)
+    labels = np.full(len(cluster), -1, np.int16)
     labels[kept] = number[inverse]
     return labels
 

@@ -6,8 +6,8 @@ straight segment, forgets who owned which hit, and asks of every hit which of th
 
 import numpy as np
 
-from datasets.geometry import CELL_RADIUS_MM
 from finding import peeling
+from finding import segments as seg
 from finding.labels import group_of_hits, number_tracks, wires_mm
 from fitting import line as lines_of
 
@@ -32,37 +32,51 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0):
     Returns:
         (hit,) int16, -1 for hits left out.
     """
-    radius, z, track = (events.hits[name] for name in ("drift_radius_mm", "z_mm", "track"))
-    sigma_radius_mm, sigma_z_mm = (
-        np.broadcast_to(sigma, radius.shape) for sigma in (sigma_radius_mm, sigma_z_mm)
-    )
+    radius = events.hits["drift_radius_mm"]
+    z = events.hits["z_mm"]
+    true_track = events.hits["track"]
+    sigma_radius = np.broadcast_to(sigma_radius_mm, radius.shape)
+    sigma_z = np.broadcast_to(sigma_z_mm, z.shape)
     x, y = wires_mm(events)
-    group, owned = group_of_hits(events), np.flatnonzero(track >= 0)
-    key = (group[owned] * _MANY + track[owned]) * _MANY + events.hits["segment"][owned]
-    key, line_of_owned = np.unique(key, return_inverse=True)
-    line_group, line_track = key // _MANY**2, key // _MANY % _MANY
-    line = np.full(len(track), -1)
-    line[owned] = line_of_owned
-    lines = lines_of.fit(line, len(key), x, y, radius, z, sigma_radius_mm, sigma_z_mm, clip_sigma=n_sigma)
+    true_line, group, track = _true_lines(events)
+    lines = lines_of.fit(true_line, len(group), x, y, radius, z, sigma_radius, sigma_z, clip_sigma=n_sigma)
 
-    hit, candidate = peeling.pairs_in_group(group, line_group, line, 2 * len(events))
-    phi, distance = lines.phi_rad[candidate], np.abs(lines.distance_mm(candidate, x[hit], y[hit]))
-    # where in the cell's square, 1 at its edge, the line's point nearest to the wire is
-    place = distance * np.maximum(np.abs(np.cos(phi)), np.abs(np.sin(phi))) / CELL_RADIUS_MM
-    off = np.where(
-        np.isfinite(radius[hit]), np.abs(distance - radius[hit]) / sigma_radius_mm[hit], n_sigma * place
-    )
-    off_height = np.abs(lines.z_at(candidate, x[hit], y[hit]) - z[hit]) / sigma_z_mm[hit]
-    explained = (off < n_sigma) & ~(off_height >= n_sigma)
-    badness = off**2 + np.nan_to_num(off_height**2, nan=1.0)  # an unknown height is as good as an average one
+    hit, line = peeling.pairs_in_group(group_of_hits(events), group, 2 * len(events))
+    radius = radius[hit]
+    distance = np.abs(lines.distance_mm(line, x[hit], y[hit]))
+    place = distance / seg.reach_mm(lines)[line]  # of the line in the cell's square, 1 at its edge
+    from_circle = np.abs(distance - radius) / sigma_radius[hit]
+    off = np.where(np.isfinite(radius), from_circle, n_sigma * place)
+    height_off = np.abs(lines.z_at(line, x[hit], y[hit]) - z[hit]) / sigma_z[hit]
+    height_off[np.isnan(height_off)] = 1.0  # an unknown height is as good as an average one
+    explained = (off < n_sigma) & (height_off < n_sigma)
+    badness = off**2 + height_off**2
     if covered:
-        covers = ~explained & (place < 1) & (radius[hit] < distance)
-        badness = np.where(covers, 2 * n_sigma**2 + off, badness)
+        covers = ~explained & (place < 1) & (radius < distance)
+        badness[covers] = 2 * n_sigma**2 + off[covers]  # worse than what any line explains
         explained |= covers
-    possible = np.flatnonzero(explained)
-    worst_first = possible[np.argsort(-badness[possible], kind="stable")]
-    found = np.full(len(track), -1)
-    found[hit[worst_first]] = line_track[candidate[worst_first]]  # the last one written is the best
-    alone = owned[np.isnan(lines.phi_rad[line_of_owned])]
-    found[alone] = track[alone]
-    return number_tracks(np.where(found >= 0, events.hit_event * _MANY + found, -1), events.hit_event)
+    found_line = peeling.least_bad(len(x), hit[explained], line[explained], badness[explained])
+
+    found = np.where(found_line >= 0, np.append(track, -1)[found_line], -1)
+    owned = np.flatnonzero(true_track >= 0)
+    alone = owned[np.isnan(lines.phi_rad[true_line[owned]])]
+    found[alone] = true_track[alone]
+    cluster = events.hit_event * _MANY + found
+    return number_tracks(np.where(found >= 0, cluster, -1), events.hit_event)
+
+
+def _true_lines(events):
+    """The straight segments of the true tracks.
+
+    Returns:
+        true_line: (hit,) index of the line each hit belongs to, -1 for none. group, track: (line,) half event
+            and track of each line.
+    """
+    track = events.hits["track"].astype(int)
+    track_of_group = group_of_hits(events) * _MANY + track
+    segment = track_of_group * _MANY + events.hits["segment"]
+    owned = np.flatnonzero(track >= 0)
+    segments, number = np.unique(segment[owned], return_inverse=True)
+    true_line = np.full(len(track), -1)
+    true_line[owned] = number
+    return true_line, segments // _MANY**2, segments // _MANY % _MANY

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from finding import segments as seg
-from finding.labels import Hits, finder_hits, number_tracks
+from finding.labels import finder_hits, number_tracks, places
+from fitting.lines import concatenate, unknown
 
 
 @dataclass(frozen=True)
@@ -41,168 +42,211 @@ class Tolerances:
     kinks: dict | None = field(default_factory=dict)
 
 
-def take(hits, which):
-    """The chosen ones of Hits."""
-    return Hits(*(getattr(hits, name)[which] for name in ("x", "y", "radius", "z", "group")), hits.n_groups)
-
-
 def find(events, propose, tolerances):
     """Labels from a way of proposing lines.
 
     Args:
-        events: Events. propose: function (Hits, tolerances, round) -> (5, n_groups) segments, the line to try
-            in each half event; it gets the hits that are left of those half events that still have enough.
+        events: Events. propose: function (Hits, tolerances, round) -> Lines, (group,), the line to try in
+            each half event; it gets the hits that are left of those half events that still have enough.
         tolerances: Tolerances.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
     hits, order = finder_hits(events)
-    segments, segment = peel(hits, propose, tolerances)
-    segments, segment = reassign(hits, segments, segment, tolerances)
-    track = np.arange(segments.shape[1])
+    lines, owner = peel(hits, propose, tolerances)
+    lines, owner = reassign(hits, lines, owner, tolerances)
+    track = np.arange(len(lines))
     if tolerances.kinks is not None:
-        track = join(hits, segments, segment, **tolerances.kinks)
+        track = join(hits, lines, owner, **tolerances.kinks)
+    return label_hits(events, order, owner, track, tolerances.min_track_hits)
+
+
+def label_hits(events, order, owner, track, min_hits=1):
+    """Labels from lines that belong to tracks.
+
+    Args:
+        events: Events. order: (hit,) as `finder_hits` gives it. owner: (hit,) line of each hit in that order,
+            -1 for none. track: (line,) int, track of each line, -1 for none. min_hits: of a track.
+    Returns:
+        (hit,) int16, in the order of the events, -1 for hits left out.
+    """
     cluster = np.full(len(order), -1)
-    cluster[order] = np.where(segment >= 0, track[segment] if len(track) else -1, -1)
-    return number_tracks(cluster, events.hit_event, tolerances.min_track_hits)
+    owned = np.flatnonzero(owner >= 0)
+    cluster[order[owned]] = track[owner[owned]]
+    return number_tracks(cluster, events.hit_event, min_hits)
 
 
 def peel(hits, propose, tolerances):
-    """Lines and the hits they took.
+    """Lines and the hits they took, line by line in each half event.
 
+    Args:
+        hits, propose, tolerances: as `find`.
     Returns:
-        segments (5, segment); segment (hit,) index into them, -1 where no line took a hit.
+        lines: Lines. owner: (hit,) index of the line that took each hit, -1 for none.
     """
-    segment = np.full(len(hits.x), -1)
+    owner = np.full(len(hits), -1)
+    found = [unknown(0)]
+    n_found = 0
     active = np.ones(hits.n_groups, bool)
-    found, n_found = [np.zeros((5, 0))], 0
     for number in range(tolerances.rounds):
-        enough = active & (
-            np.bincount(hits.group[segment < 0], minlength=hits.n_groups) >= tolerances.min_hits
-        )
-        left = np.flatnonzero((segment < 0) & enough[hits.group])
+        free = owner < 0
+        active &= np.bincount(hits.group[free], minlength=hits.n_groups) >= tolerances.min_hits
+        left = np.flatnonzero(free & active[hits.group])
         if not len(left):
             break
-        free = take(hits, left)
-        lines = propose(free, tolerances, number)
-        for _ in range(tolerances.refits):
-            near = np.flatnonzero(inliers(lines, free.group, free, tolerances))
-            lines = seg.fit(lines, free.group[near], take(free, near), tolerances.use_radii)
-        near = np.flatnonzero(inliers(lines, free.group, free, tolerances))
-        _, _, t = seg.distances(lines, free.group[near], take(free, near))
-        near = near[seg.in_runs(free.group[near], t, tolerances.max_gap_mm, tolerances.min_hits)]
-        taken = np.bincount(free.group[near], minlength=hits.n_groups)
-        active = taken >= tolerances.min_hits
-        near = near[active[free.group[near]]]
-        segment[left[near]] = n_found + (np.cumsum(active) - 1)[free.group[near]]
-        found.append(lines[:, active])
-        n_found += active.sum()
-    return np.concatenate(found, axis=1), segment
+        lines, taken = _one_line_each(hits[left], propose, tolerances, number)
+        taken = left[taken]
+        active = np.bincount(hits.group[taken], minlength=hits.n_groups) > 0
+        line_of_group = n_found + np.cumsum(active) - 1
+        owner[taken] = line_of_group[hits.group[taken]]
+        found.append(lines[active])
+        n_found += np.count_nonzero(active)
+    return concatenate(found), owner
 
 
-def inliers(lines, index, hits, tolerances):
-    """(hit,) bool, hits within the tolerances of the lines they are compared with; arguments as
-    `segments.distances`.
-    """
-    off, height, _ = seg.distances(lines, index, hits, tolerances.use_radii)
-    return (off < tolerances.off_mm) & (height < tolerances.height_mm)
+def _one_line_each(hits, propose, tolerances, number):
+    """One line in each half event: Lines, (group,), and the indices of the hits they take."""
+    lines = propose(hits, tolerances, number)
+    near = inliers(lines, hits, tolerances)
+    for _ in range(tolerances.refits):
+        lines = seg.fit(lines, hits.group[near], hits[near], tolerances.use_radii)
+        near = inliers(lines, hits, tolerances)
+    group = hits.group[near]
+    path = lines.path_mm(group, hits.x[near], hits.y[near])
+    return lines, near[seg.in_runs(group, path, tolerances.max_gap_mm, tolerances.min_hits)]
 
 
-def reassign(hits, segments, segment, tolerances, repeats=2):
-    """Refit all segments and give each hit to the nearest one of its half event, so that the first lines keep
+def inliers(lines, hits, tolerances):
+    """Indices of the hits within the tolerances of the line of their half event, Lines, (group,)."""
+    off = seg.off_mm(lines, hits.group, hits, tolerances.use_radii)
+    near = np.flatnonzero(off < tolerances.off_mm)
+    height_off = seg.height_off_mm(lines, hits.group[near], hits[near])
+    return near[height_off < tolerances.height_mm]
+
+
+def reassign(hits, lines, owner, tolerances, repeats=2):
+    """Refit all lines and give each hit to the nearest one of its half event, so that the first lines keep
     nothing of the later ones.
 
     Args:
-        hits: Hits. segments (5, segment), segment (hit,): as `peel` gives them.
+        hits: Hits. lines, owner: as `peel` gives them.
     Returns:
-        segments, segment: the same; segments that are left with too few hits have none.
+        lines, owner: the same; lines that are left with too few hits have none.
     """
     for _ in range(repeats):
-        mine = np.flatnonzero(segment >= 0)
-        if not len(mine):
-            break
-        segments = seg.fit(segments, segment[mine], take(hits, mine), tolerances.use_radii)
-        first, last = seg.extents(segments, segment[mine], take(hits, mine))
-        group = np.zeros(segments.shape[1], int)
-        group[segment[mine]] = hits.group[mine]
-        hit, candidate = pairs_in_group(hits.group, group, segment, hits.n_groups)
-        off, height, t = seg.distances(segments, candidate, take(hits, hit), tolerances.use_radii)
-        inside = (t > first[candidate] - tolerances.max_gap_mm) & (
-            t < last[candidate] + tolerances.max_gap_mm
-        )
-        near = np.flatnonzero(inside & (off < tolerances.reach_mm) & (height < tolerances.height_mm))
-        badness = (off[near] / tolerances.reach_mm) ** 2 + (height[near] / tolerances.height_mm) ** 2
-        worst_first = np.argsort(-badness, kind="stable")
-        segment = np.full(len(hits.x), -1)
-        segment[hit[near[worst_first]]] = candidate[near[worst_first]]  # the last one written is the nearest
-        mine = np.flatnonzero(segment >= 0)
-        few = np.bincount(segment[mine], minlength=segments.shape[1]) < tolerances.min_hits
-        segment[mine[few[segment[mine]]]] = -1
-    return segments, segment
+        owned = np.flatnonzero(owner >= 0)
+        lines = seg.fit(lines, owner[owned], hits[owned], tolerances.use_radii)
+        first, last = seg.extents(lines, owner[owned], hits[owned])
+        hit, line = pairs_in_group(hits.group, group_of_lines(hits, owner, len(lines)), hits.n_groups)
+        off = seg.off_mm(lines, line, hits[hit], tolerances.use_radii)
+        near = np.flatnonzero(off < tolerances.reach_mm)
+        hit = hit[near]
+        line = line[near]
+        off = off[near]
+        height_off = seg.height_off_mm(lines, line, hits[hit])
+        path = lines.path_mm(line, hits.x[hit], hits.y[hit])
+        after_first = path > first[line] - tolerances.max_gap_mm
+        before_last = path < last[line] + tolerances.max_gap_mm
+        possible = after_first & before_last & (height_off < tolerances.height_mm)
+        badness = (off / tolerances.reach_mm) ** 2 + (height_off / tolerances.height_mm) ** 2
+        owner = least_bad(len(hits), hit[possible], line[possible], badness[possible])
+        owner = without_few(owner, len(lines), tolerances.min_hits)
+    return lines, owner
 
 
-def pairs_in_group(hit_group, segment_group, segment, n_groups):
-    """All pairs of a hit and a segment of its half event, (hit, segment), leaving out segments that no hit
-    has.
-    """
-    used = np.unique(segment[segment >= 0])
-    used = used[np.argsort(segment_group[used], kind="stable")]
-    n = np.bincount(segment_group[used], minlength=n_groups)
-    start = np.cumsum(n) - n
-    count = n[hit_group]
-    hit = np.repeat(np.arange(len(hit_group)), count)
-    step = np.arange(len(hit)) - np.repeat(np.cumsum(count) - count, count)
-    return hit, used[start[hit_group[hit]] + step]
-
-
-def join(hits, segments, segment, **limits):
-    """(segment,) index of the track of each segment: that of the segment it continues, if there is one, else
-    its own.
+def least_bad(n_hits, hit, line, badness):
+    """(hit,) the line of the lowest badness of each hit among pairs, -1 for a hit of no pair.
 
     Args:
-        hits, segments, segment: as `peel` gives them. limits: of `segments.continuation`.
+        hit, line, badness: (pair,).
     """
-    before, after, badness = continuations(hits, segments, segment, **limits)
-    order = np.argsort(badness, kind="stable")
-    return chain(before[order], after[order], segments.shape[1])
+    worst_first = np.argsort(-badness, kind="stable")
+    owner = np.full(n_hits, -1)
+    owner[hit[worst_first]] = line[worst_first]  # the last one written is the best
+    return owner
 
 
-def chain(before, after, n_segments):
-    """(segment,) index of the track of each segment, where each goes on in one other at most and is the end
-    of one other.
+def without_few(owner, n_lines, min_hits):
+    """The same owners without lines that own fewer hits than `min_hits`."""
+    n = np.bincount(owner[owner >= 0], minlength=n_lines)
+    enough = np.append(n >= min_hits, False)  # the last is that of no line, index -1
+    return np.where(enough[owner], owner, -1)
+
+
+def group_of_lines(hits, owner, n_lines):
+    """(line,) half event of each line, -1 for a line without hits."""
+    group = np.full(n_lines, -1)
+    owned = np.flatnonzero(owner >= 0)
+    group[owner[owned]] = hits.group[owned]
+    return group
+
+
+def pairs_in_group(one_group, other_group, n_groups):
+    """All pairs of one of some things and one of others in the same half event.
 
     Args:
-        before, after: (pair,) segments that go on in others, the best match first.
+        one_group: (one,) half events. other_group: (other,) half events, -1 for those left out.
+    Returns:
+        (one, other) indices, each (pair,), in the order of the ones and then of the others.
     """
-    track = np.arange(n_segments)
+    others = np.flatnonzero(other_group >= 0)
+    others = others[np.argsort(other_group[others], kind="stable")]
+    n = np.bincount(other_group[others], minlength=n_groups)
+    first = np.cumsum(n) - n
+    one, place = places(n[one_group])
+    return one, others[first[one_group[one]] + place]
+
+
+def join(hits, lines, owner, **limits):
+    """(line,) index of the track of each line: that of the line it continues, if there is one, else its own.
+
+    Args:
+        hits, lines, owner: as `peel` gives them. limits: of `segments.continuation`.
+    """
+    before, after, badness = continuations(hits, lines, owner, **limits)
+    best_first = np.argsort(badness, kind="stable")
+    return chain(before[best_first], after[best_first], len(lines))
+
+
+def chain(before, after, n_lines):
+    """(line,) index of the track of each line, where each goes on in one other at most and is the end of one
+    other.
+
+    Args:
+        before, after: (pair,) lines that go on in others, the best match first.
+    """
+    track = np.arange(n_lines)
     best = first_of(before) & first_of(after)
     track[after[best]] = before[best]
-    for _ in range(3):  # chains of segments
+    for _ in range(3):  # chains of lines
         track = track[track]
     return track
 
 
 def first_of(values):
     """(n,) bool, where a value occurs for the first time."""
+    _, index = np.unique(values, return_index=True)
     first = np.zeros(len(values), bool)
-    first[np.unique(values, return_index=True)[1]] = True
+    first[index] = True
     return first
 
 
-def continuations(hits, segments, segment, **limits):
-    """Pairs of segments (before, after) of a half event that may be one track, and how bad they match, each
+def continuations(hits, lines, owner, **limits):
+    """Pairs of lines (before, after) of a half event that may be one track, and how bad they match, each
     (pair,).
+
+    Args:
+        hits, lines, owner: as `peel` gives them. limits: of `segments.continuation`.
     """
-    mine = np.flatnonzero(segment >= 0)
-    first, last = seg.extents(segments, segment[mine], take(hits, mine))
-    group = np.full(segments.shape[1], -1)
-    group[segment[mine]] = hits.group[mine]
+    owned = np.flatnonzero(owner >= 0)
+    extent = seg.extents(lines, owner[owned], hits[owned])
+    group = group_of_lines(hits, owner, len(lines))
     used = np.flatnonzero(group >= 0)
-    after, before = pairs_in_group(group[used], group, segment, hits.n_groups)
+    after, before = pairs_in_group(group[used], group, hits.n_groups)
     after = used[after]
     other = before != after
-    before, after = before[other], after[other]
-    part = lambda which: (segments[:, which], first[which], last[which])  # noqa: E731
-    badness = seg.continuation(part(before), part(after), **limits)
+    before = before[other]
+    after = after[other]
+    badness = seg.continuation(lines, before, after, extent, **limits)
     good = np.flatnonzero(np.isfinite(badness))
     return before[good], after[good], badness[good]

@@ -6,14 +6,22 @@ adds to its score up to one, the less the farther it is (MSAC, Torr and Zisserma
 of each half event is refined and takes its hits (`peeling`).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from datasets.geometry import CELL_MM, CELL_RADIUS_MM
 from finding import peeling
 from finding.peeling import Tolerances
+from fitting.lines import Lines, normal_angle, unknown
 
-_CHUNK = 300_000  # hypotheses times hits in memory at once: fits into the processor's cache
-_SIGNS = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)], np.float32)
+_CHUNK = 600_000  # hypotheses times hits in memory at once: fits into the processor's cache
+_NEIGHBOURS_MM = 1.5 * CELL_MM  # wires nearer to each other say little about a direction
+_ENOUGH_HEIGHTS = 3
+# sides of the two circles that the four common tangents pass, (tangent,) each
+_SIDE_OF_ONE = np.array([1, 1, -1, -1], np.float32)
+_SIDE_OF_OTHER = np.array([1, -1, 1, -1], np.float32)
+_MOST_OF_STEP = 0.99  # of circles that overlap: how far their radii may differ, in distances of the wires
 
 
 def find(events, n_pairs=48, seed=0, **tolerances):
@@ -45,142 +53,217 @@ def proposer(n_pairs, seed):
     """
 
     def propose(hits, tolerances, number):
-        dice = np.random.default_rng((seed, number)).random((4, n_pairs))
-        lines = np.zeros((5, hits.n_groups))
-        lines[3] = np.nan
-        for groups, padded in _chunks(hits, n_pairs * (4 if tolerances.use_radii else 1)):
-            lines[:, groups] = _best(padded, dice, tolerances)
+        rng = np.random.default_rng((seed, number))
+        dice = rng.random((4, n_pairs))
+        n_hypotheses = n_pairs * len(_SIDE_OF_ONE) if tolerances.use_radii else n_pairs
+        lines = unknown(hits.n_groups)
+        for groups, padded in _chunks(hits, n_hypotheses):
+            lines[groups] = _best(padded, dice, tolerances)
         return lines
 
     return propose
+
+
+@dataclass
+class _Padded:
+    """Hits in rows, float32; NaN where there is none, or a value is unknown.
+
+    Attributes:
+        x, y, radius, z: (group, hit) where a row is a half event, (group, pair) for hits drawn from it.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    radius: np.ndarray
+    z: np.ndarray
+
+    def pick(self, place):
+        """The hits at these places of their rows, (group, pair)."""
+        row = np.arange(len(place))[:, None]
+        return _Padded(self.x[row, place], self.y[row, place], self.radius[row, place], self.z[row, place])
 
 
 def _chunks(hits, n_hypotheses):
     """Half events of about the same number of hits at a time.
 
     Yields:
-        groups (group,); x, y, radius, z, each (group, hit) float32, hits with a height first, NaN coordinates
-        where there is no hit.
+        groups (group,); their hits as _Padded, hits with a height first.
     """
-    order = np.lexsort((np.isnan(hits.z), hits.group))
+    order = np.argsort(2 * hits.group + np.isnan(hits.z), kind="stable")
     columns = np.stack([hits.x, hits.y, hits.radius, hits.z]).astype(np.float32)[:, order]
-    groups, start, count = np.unique(hits.group[order], return_index=True, return_counts=True)
-    by_count = np.argsort(count, kind="stable")
+    count = np.bincount(hits.group, minlength=hits.n_groups)
+    first = np.cumsum(count) - count
+    groups = np.flatnonzero(count)
+    by_count = groups[np.argsort(count[groups], kind="stable")]
     stop = len(by_count)
     while stop:  # from the largest
         width = count[by_count[stop - 1]]
-        now = by_count[max(0, stop - max(1, _CHUNK // (n_hypotheses * width))) : stop]
+        n_together = max(1, _CHUNK // (n_hypotheses * width))
+        now = by_count[max(0, stop - n_together) : stop]
         stop -= len(now)
         place = np.arange(width)
-        index = np.minimum(start[now, None] + place, len(order) - 1)
-        yield groups[now], np.where(place < count[now, None], columns[:, index], np.float32(np.nan))
+        exists = place < count[now, None]
+        index = np.minimum(first[now, None] + place, len(order) - 1)
+        padded = np.where(exists, columns[:, index], np.float32(np.nan))
+        yield now, _Padded(*padded)
 
 
 def _best(padded, dice, tolerances):
-    """(5, group) best hypotheses.
+    """The best hypothesis of each half event, Lines, (group,).
 
     Args:
-        padded: (4, group, hit). dice: (4, pair) uniform random numbers.
+        padded: _Padded, (group, hit). dice: (4, pair) uniform random numbers.
     """
     one, other = _pairs(padded, dice)
-    normal, offset, height = _hypotheses(one, other, tolerances.use_radii)
-    score = _score(padded, normal, offset, height, tolerances)
-    best = score.argmax(1)
-    row = np.arange(len(best))
-    cos, sin, offset, (slope, z0) = (
-        normal[0][row, best],
-        normal[1][row, best],
-        offset[row, best],
-        height[:, row, best],
-    )
-    return np.stack([np.arctan2(sin, cos), offset, np.zeros(len(best)), z0, slope]).astype(float)
+    hypotheses = _hypotheses(one, other, tolerances.use_radii)
+    score = _score(padded, hypotheses, tolerances)
+    group = np.arange(len(score))
+    return hypotheses.lines(group, score.argmax(1))
 
 
 def _pairs(padded, dice):
-    """Pairs of different hits, each (4, group, pair).
+    """Pairs of different hits, two _Padded, (group, pair).
 
     Hits without a height are drawn only where there are not three with one.
 
-    Of two candidates for the second hit the nearer is taken: hits near each other are more often of one
+    Of three candidates for the second hit the nearest is taken: hits near each other are more often of one
     track. Direct neighbours are not, where there is a choice: they say little about a direction.
     """
-    n_hits = np.isfinite(padded[0]).sum(1)[:, None]
-    n_heights = np.isfinite(padded[3]).sum(1)[:, None]
-    n = np.where(n_heights >= 3, n_heights, n_hits)
+    n_hits = np.isfinite(padded.x).sum(1)
+    n_heights = np.isfinite(padded.z).sum(1)
+    n = np.where(n_heights >= _ENOUGH_HEIGHTS, n_heights, n_hits)[:, None]
     first = (dice[0] * n).astype(int)
-    pick = lambda index: np.take_along_axis(padded, index[None], axis=2)  # noqa: E731
-    one = pick(first)
-    second = [(first + 1 + (d * (n - 1)).astype(int)) % n for d in dice[1:]]
-    candidates = np.stack([pick(s) for s in second])
-    apart = np.hypot(*(candidates[:, :2] - one[:2]).swapaxes(0, 1))
-    apart = np.where(apart < 1.5 * CELL_MM, np.float32(1e4) - apart, apart)
+    steps = 1 + (dice[1:, None] * (n - 1)).astype(int)
+    candidates = (first + steps) % n  # (candidate, group, pair), each another hit than the first
+    one = padded.pick(first)
+    row = np.arange(len(n))[:, None]
+    apart = np.hypot(padded.x[row, candidates] - one.x, padded.y[row, candidates] - one.y)
+    apart = np.where(apart < _NEIGHBOURS_MM, np.float32(1e4) - apart, apart)
     nearest = apart.argmin(0)
-    return one, np.take_along_axis(candidates, nearest[None, None], axis=0)[0]
+    other = np.take_along_axis(candidates, nearest[None], axis=0)[0]
+    return one, padded.pick(other)
+
+
+@dataclass
+class _Hypotheses:
+    """Lines to try, float32.
+
+    Attributes:
+        cos, sin: (group, hypothesis) of the angle of the normal, whatever direction it has; d: distance of
+            the origin along it. z0, tan_dip: height at the point nearest to the origin, and how fast it
+            rises along the path; NaN where a height is missing.
+    """
+
+    cos: np.ndarray
+    sin: np.ndarray
+    d: np.ndarray
+    z0: np.ndarray
+    tan_dip: np.ndarray
+
+    def lines(self, group, number):
+        """Some hypotheses, one of each (group,), as Lines."""
+        cos = self.cos[group, number].astype(float)
+        sin = self.sin[group, number].astype(float)
+        phi, sign = normal_angle(np.arctan2(sin, cos))
+        return Lines(
+            phi_rad=phi,
+            d_mm=sign * self.d[group, number],
+            z0_mm=self.z0[group, number].astype(float),
+            tan_dip=sign * self.tan_dip[group, number],
+        )
 
 
 def _hypotheses(one, other, use_radii):
-    """Lines through pairs: normals (2, group, hypothesis), offsets (group, hypothesis), heights (2, group,
-    hypothesis).
-
-    Heights are (slope, z0) along the direction (sin, -cos) of the normal, NaN where a height is missing.
-    """
-    step = other[:2] - one[:2]
-    length = np.hypot(*step)
-    along = step / length
-    across = np.stack([-along[1], along[0]])
+    """_Hypotheses of pairs of hits, _Padded, (group, pair)."""
+    step_x = other.x - one.x
+    step_y = other.y - one.y
+    length = np.hypot(step_x, step_y)
+    along_x = (step_x / length)[..., None]
+    along_y = (step_y / length)[..., None]
     if use_radii:
-        # n p = offset + sign radius at both circles: the component of n along the pair follows, unknown radii
-        # count as 0
-        signed = [_SIGNS[:, i] * np.nan_to_num(hit[2])[..., None] for i, hit in enumerate((one, other))]
-        part = np.clip((signed[1] - signed[0]) / length[..., None], -0.99, 0.99)
+        signed_one = _SIDE_OF_ONE * np.nan_to_num(one.radius)[..., None]  # unknown radii count as 0
+        signed_other = _SIDE_OF_OTHER * np.nan_to_num(other.radius)[..., None]
     else:
-        signed = [np.zeros((*length.shape, 1), np.float32)]
-        part = signed[0]
-    normal = along[..., None] * part + across[..., None] * np.sqrt(1 - part**2)
-    offset = (normal * one[:2, ..., None]).sum(0) - signed[0]
-    t = lambda hit: normal[1] * hit[0][..., None] - normal[0] * hit[1][..., None]  # noqa: E731
-    t_one = t(one)
-    slope = (other[3] - one[3])[..., None] / (t(other) - t_one)
-    height = np.stack([slope, one[3][..., None] - slope * t_one])
-    flat = lambda values: values.reshape(*values.shape[:-2], -1)  # noqa: E731
-    return flat(normal), flat(offset), flat(height)
+        signed_one = signed_other = np.zeros((*length.shape, 1), np.float32)
+    # n p = d + signed radius at both wires: the component of n along the pair follows
+    part = (signed_other - signed_one) / length[..., None]
+    part = np.clip(part, -_MOST_OF_STEP, _MOST_OF_STEP)
+    rest = np.sqrt(1 - part**2)
+    cos = along_x * part - along_y * rest
+    sin = along_y * part + along_x * rest
+    d = cos * one.x[..., None] + sin * one.y[..., None] - signed_one
+    path_one = cos * one.y[..., None] - sin * one.x[..., None]
+    path_other = cos * other.y[..., None] - sin * other.x[..., None]
+    tan_dip = (other.z - one.z)[..., None] / (path_other - path_one)
+    z0 = one.z[..., None] - tan_dip * path_one
+    every = (len(length), -1)
+    return _Hypotheses(
+        cos=cos.reshape(every),
+        sin=sin.reshape(every),
+        d=d.reshape(every),
+        z0=z0.reshape(every),
+        tan_dip=tan_dip.reshape(every),
+    )
 
 
-def _score(padded, normal, offset, height, tolerances):
+def _score(padded, hypotheses, tolerances):
     """(group, hypothesis) sum over hits of 1 - (off / tolerance)^2 - (height / tolerance)^2 where that is
     positive.
     """
-    x, y, radius, z = padded
-    exists = np.isfinite(x)
-    x, y = np.nan_to_num(x), np.nan_to_num(y)
-    if tolerances.use_radii:
-        known = np.isfinite(radius)
-        # without a radius anything within the cell is as good as a distance of half a cell
-        radius = np.where(known, radius, np.float32(CELL_RADIUS_MM / 2))
-        scale = 1 / np.where(known, tolerances.off_mm, CELL_RADIUS_MM / 2 + tolerances.off_mm)
-        lines = np.stack([*normal, -offset], axis=-1)
-    else:
-        radius, scale = np.zeros_like(x), np.full_like(x, 1 / (CELL_RADIUS_MM + tolerances.off_mm))
-        square = np.abs(normal).max(0)  # a cell fires if the nearest point lies in its square
-        lines = np.stack([*(normal * square), -offset * square], axis=-1)
-    scale = scale.astype(np.float32)
-    off = lines @ np.stack([x * scale, y * scale, scale], axis=1)
-    np.abs(off, out=off)
-    off -= np.where(exists, radius * scale, np.float32(1e3))[:, None]
+    # in place, and distances of all hits from all hypotheses as a product of matrices: most of the time goes
+    # here
+    off = _off(padded, hypotheses, tolerances)
     off *= off
     if not tolerances.use_radii:  # the distance is uniform in a cell: nearly a box
         off *= off
         off *= off
-    measured = np.isfinite(z) / np.float32(tolerances.height_mm)
-    slope, z0 = height
-    known = np.isfinite(z0)
-    heights = np.stack([slope * normal[1], -slope * normal[0], z0, -np.ones_like(z0)], axis=-1)
-    heights = np.where(known[..., None], heights, np.float32(0))
-    off_height = heights @ np.stack(
-        [x * measured, y * measured, measured, np.nan_to_num(z) * measured], axis=1
+    height_off = _height_off(padded, hypotheses, tolerances)
+    height_off *= height_off
+    off += height_off
+    score = np.subtract(1, off, out=off)
+    np.maximum(score, 0, out=score)
+    return score.sum(2)
+
+
+def _off(padded, hypotheses, tolerances):
+    """(group, hypothesis, hit) how far hypotheses are from circles or wires, in tolerances; much where there
+    is no hit.
+    """
+    exists = np.isfinite(padded.x)
+    x = np.nan_to_num(padded.x)
+    y = np.nan_to_num(padded.y)
+    lines = np.stack([hypotheses.cos, hypotheses.sin, -hypotheses.d], axis=-1)
+    if tolerances.use_radii:
+        known = np.isfinite(padded.radius)
+        # without a radius anything within the cell is as good as a distance of half a cell
+        radius = np.where(known, padded.radius, np.float32(CELL_RADIUS_MM / 2))
+        tolerance = np.where(known, tolerances.off_mm, CELL_RADIUS_MM / 2 + tolerances.off_mm)
+    else:
+        radius = np.zeros_like(x)
+        tolerance = np.full_like(x, CELL_RADIUS_MM + tolerances.off_mm)
+        # a cell fires if the nearest point lies in its square
+        lines *= np.maximum(np.abs(hypotheses.cos), np.abs(hypotheses.sin))[..., None]
+    scale = (1 / tolerance).astype(np.float32)
+    off = lines @ np.stack([x * scale, y * scale, scale], axis=1)
+    np.abs(off, out=off)
+    off -= np.where(exists, radius * scale, np.float32(1e3))[:, None]
+    return off
+
+
+def _height_off(padded, hypotheses, tolerances):
+    """(group, hypothesis, hit) difference of heights, in tolerances; 0 where either is unknown."""
+    x = np.nan_to_num(padded.x)
+    y = np.nan_to_num(padded.y)
+    z = np.nan_to_num(padded.z)
+    measured = np.isfinite(padded.z) / np.float32(tolerances.height_mm)
+    lines = np.stack(
+        [
+            -hypotheses.tan_dip * hypotheses.sin,
+            hypotheses.tan_dip * hypotheses.cos,
+            hypotheses.z0,
+            np.full_like(hypotheses.z0, -1),
+        ],
+        axis=-1,
     )
-    off_height *= off_height
-    off += off_height
-    np.subtract(1, off, out=off)
-    np.maximum(off, 0, out=off)
-    return off.sum(2)
+    lines[~np.isfinite(hypotheses.z0)] = 0
+    return lines @ np.stack([x * measured, y * measured, measured, z * measured], axis=1)

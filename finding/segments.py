@@ -1,166 +1,208 @@
-"""Straight segments in the top view with a height along them: distances, fits, extents, and which segments
-continue which.
+"""Segments: straight lines and the hits that each owns. How far hits are from lines, fits, where a segment
+begins and ends, and which segments continue which.
 
-A segment is a column of a (5, segment) array: angle, offset, t0, z0, slope. Its unit normal is n = (cos
-angle, sin angle), its direction u = (sin angle, -cos angle) points away from the foil (angle in 0..pi).
-Points of its line have n p = offset; t = u p is the way along it, in mm, and the height is z0 + slope (t -
-t0), NaN where no height was measured.
+Lines are `fitting.lines.Lines` in the frame of this room. `owner`, (hit,) int, is the index of the line that
+owns each hit, where a function takes hits without a line -1 for none.
 """
 
 import numpy as np
 
 from datasets.geometry import CELL_RADIUS_MM
+from fitting.lines import Lines, normal_angle
 
-_UNKNOWN_WEIGHT = (
-    0.01  # of a hit without a radius: the wire is 22 / sqrt(3) mm from the line, against about 1.3 mm
-)
+# of a hit without a radius: the wire is 22 / sqrt(3) mm from the line, against about 1.3 mm
+_UNKNOWN_WEIGHT = 0.01
 _FIT_STEPS = 2
+_FAR_MM = 1e5  # more than twice any path
+_MOST_TURN_RAD = 0.5  # in a step of a fit
+_ROUNDING_RAD = 1e-9  # more than angles are rounded, and less than matters
 
 
-def distances(segments, index, hits, use_radii=True):
-    """How far hits are from segments.
-
-    Args:
-        segments: (5, segment). index: (hit,) segment each hit is compared with. hits: Hits of the same
-            length.
-        use_radii: False treats the drift radii as unknown.
-    Returns:
-        (off, height, t), each (hit,) in mm: distance of the line from the drift circle, or where there is no
-        radius the distance from the wire beyond what a cell allows; difference of the heights, 0 where either
-        is unknown; way along the line.
+def reach_mm(lines):
+    """(line,) how far from a line in mm a wire can be whose cell fires: the nearest point of the line lies in
+    the cell's square.
     """
-    angle, offset, t0, z0, slope = segments[:, index]
-    cos, sin = np.cos(angle), np.sin(angle)
-    distance = np.abs(cos * hits.x + sin * hits.y - offset)
-    t = sin * hits.x - cos * hits.y
-    # a cell fires if the nearest point of the line lies in its square
-    beyond = np.maximum(distance - CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin)), 0)
-    off = np.where(np.isfinite(hits.radius), np.abs(distance - hits.radius), beyond) if use_radii else beyond
-    height = np.abs(z0 + slope * (t - t0) - hits.z)
-    return off, np.where(np.isfinite(height), height, 0.0), t
+    cos, sin = lines.normal(slice(None))
+    return CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin))
 
 
-def fit(segments, index, hits, use_radii=True, steps=_FIT_STEPS):
-    """Least squares fit of all segments to their hits at once, near where they are; each hit stays on the
-    side of the line it is on.
+def off_mm(lines, line, hits, use_radii=True):
+    """How far lines are from drift circles, (hit,) in mm; where there is no radius, how far from the wire
+    beyond what a cell allows.
 
     Args:
-        segments: (5, segment) start. index: (hit,) segment of each hit. hits: Hits.
+        lines: Lines. line: (hit,) index of the line each hit is compared with. hits: Hits.
+        use_radii: False treats the drift radii as unknown.
+    """
+    distance = np.abs(lines.distance_mm(line, hits.x, hits.y))
+    beyond = np.maximum(distance - reach_mm(lines)[line], 0)
+    if not use_radii:
+        return beyond
+    from_circle = np.abs(distance - hits.radius)
+    return np.where(np.isfinite(hits.radius), from_circle, beyond)
+
+
+def height_off_mm(lines, line, hits):
+    """(hit,) difference of the heights of lines and hits in mm, 0 where either is unknown; arguments as
+    `off_mm`.
+    """
+    difference = np.abs(lines.z_at(line, hits.x, hits.y) - hits.z)
+    return np.where(np.isfinite(difference), difference, 0.0)
+
+
+def fit(lines, owner, hits, use_radii=True, steps=_FIT_STEPS):
+    """Least squares fit of all lines to their hits at once, near where they are; each hit stays on the side
+    of the line it is on.
+
+    Args:
+        lines: Lines, the start. owner: (hit,) line of each hit. hits: Hits.
         use_radii: False fits to the wires. steps: Gauss-Newton steps.
     Returns:
-        (5, segment); segments without hits stay as they are.
+        Lines; those without hits stay as they are.
     """
-    n = segments.shape[1]
-    total = lambda values: np.bincount(index, values, n)  # noqa: E731
-    radius = hits.radius if use_radii else np.full(len(hits.x), np.nan)
+    phi, d = _fit_top_view(lines, owner, hits, use_radii, steps)
+    # a line along the foil has no way away from it: its path grows with y, however its angle is rounded
+    phi, sign = normal_angle(phi - _ROUNDING_RAD)
+    phi += _ROUNDING_RAD
+    fitted = Lines(phi, sign * d, np.full(len(lines), np.nan), np.zeros(len(lines)))
+    fitted.z0_mm, fitted.tan_dip = _fit_heights(fitted, owner, hits)
+    idle = np.bincount(owner, minlength=len(lines)) == 0
+    fitted[idle] = lines[idle]
+    return fitted
+
+
+def _fit_top_view(lines, owner, hits, use_radii, steps):
+    """(phi, d), each (line,), as `fit`; of lines without hits they mean nothing."""
+    radius = hits.radius if use_radii else np.full(len(hits), np.nan)
     known = np.isfinite(radius)
     radius = np.where(known, radius, 0.0)
     weight = np.where(known, 1.0, _UNKNOWN_WEIGHT)
-    weights = total(weight)
-    some = weights > 0
-    over = np.where(some, weights, 1.0)
-    mean_x, mean_y = total(weight * hits.x) / over, total(weight * hits.y) / over
-    x, y = hits.x - mean_x[index], hits.y - mean_y[index]
-    angle, offset = segments[0].copy(), segments[1].copy()
+    total = np.bincount(owner, weight, len(lines))
+    total = np.where(total > 0, total, 1.0)
+
+    def mean(values):
+        """Weighted mean of values of hits, (hit,) to (line,); 0 without hits."""
+        return np.bincount(owner, weight * values, len(lines)) / total
+
+    x0 = mean(hits.x)
+    y0 = mean(hits.y)
+    x = hits.x - x0[owner]
+    y = hits.y - y0[owner]
+    phi = lines.phi_rad
+    cos = np.cos(phi)
+    sin = np.sin(phi)
+    d = lines.d_mm - cos * x0 - sin * y0  # from the middle of the hits
     for _ in range(steps):
-        cos, sin = np.cos(angle), np.sin(angle)
-        local = offset - cos * mean_x - sin * mean_y
-        distance = cos[index] * x + sin[index] * y - local[index]
-        signed = np.copysign(radius, distance)
-        t = sin[index] * x - cos[index] * y  # its weighted mean is 0
-        spread = total(weight * t * t)
-        turn = total(weight * t * (distance - signed)) / np.where(spread > 0, spread, 1.0)
-        angle = np.where(some, angle + np.clip(turn, -0.5, 0.5), angle)
-        offset = np.where(
-            some, np.cos(angle) * mean_x + np.sin(angle) * mean_y - total(weight * signed) / over, offset
-        )
-    angle, offset = _away_from_foil(angle, offset)
-    t = np.sin(angle)[index] * hits.x - np.cos(angle)[index] * hits.y
-    t0, z0, slope = _fit_heights(t, hits.z, total, index)
-    kept = np.where(some, np.stack([t0, z0, slope]), segments[2:])
-    return np.stack([angle, offset, *kept])
+        cos_of_hit = cos[owner]
+        sin_of_hit = sin[owner]
+        distance = cos_of_hit * x + sin_of_hit * y - d[owner]
+        path = cos_of_hit * y - sin_of_hit * x  # its mean is 0
+        signed_radius = np.copysign(radius, distance)
+        spread = mean(path * path)
+        turn = mean(path * (distance - signed_radius)) / np.where(spread > 0, spread, 1.0)
+        phi = phi - np.clip(turn, -_MOST_TURN_RAD, _MOST_TURN_RAD)
+        d = -mean(signed_radius)
+        cos = np.cos(phi)
+        sin = np.sin(phi)
+    return phi, d + cos * x0 + sin * y0
 
 
-def _away_from_foil(angle, offset):
-    """The same lines with directions away from the foil."""
-    turned = np.floor(angle / np.pi)
-    return angle - np.pi * turned, np.where(turned % 2 == 0, offset, -offset)
-
-
-def _fit_heights(t, z, total, index):
-    """Straight lines through heights, (t0, z0, slope): NaN without a height, flat with one."""
-    known = np.isfinite(z)
-    n = total(known.astype(float))
-    over = np.where(n > 0, n, np.nan)
-    z = np.where(known, z, 0.0)
-    t0, z0 = total(known * t) / over, total(z) / over
-    from_mean = np.where(known, t - t0[index], 0.0)
-    spread = total(from_mean**2)
-    slope = total(from_mean * z) / np.where(spread > 0, spread, 1.0)
-    return np.nan_to_num(t0), z0, slope
-
-
-def through_wires(index, hits, n):
-    """(5, n) segments through the wires of their hits: the main axis of each cloud of points, and its
-    heights.
+def _fit_heights(lines, owner, hits):
+    """(z0, tan_dip), each (line,), of straight lines through the heights of the hits; NaN and 0 without a
+    height, flat with one.
     """
-    total = lambda values: np.bincount(index, values, n)  # noqa: E731
-    over = np.maximum(total(np.ones(len(index))), 1)
-    mean_x, mean_y = total(hits.x) / over, total(hits.y) / over
-    x, y = hits.x - mean_x[index], hits.y - mean_y[index]
-    direction = 0.5 * np.arctan2(2 * total(x * y), total(x * x) - total(y * y))
-    angle, offset = direction + np.pi / 2, 0.0
-    offset = np.cos(angle) * mean_x + np.sin(angle) * mean_y
-    start = np.stack([*_away_from_foil(angle, offset), np.zeros(n), np.full(n, np.nan), np.zeros(n)])
-    return fit(start, index, hits, use_radii=False, steps=0)
+    known = np.flatnonzero(np.isfinite(hits.z))
+    line = owner[known]
+    z = hits.z[known]
+    path = lines.path_mm(line, hits.x[known], hits.y[known])
+    n = np.bincount(line, minlength=len(lines)).astype(float)
+    n[n == 0] = np.nan
+    mean_path = np.bincount(line, path, len(lines)) / n
+    mean_z = np.bincount(line, z, len(lines)) / n
+    from_mean = path - mean_path[line]
+    spread = np.bincount(line, from_mean**2, len(lines))
+    tan_dip = np.bincount(line, from_mean * z, len(lines)) / np.where(spread > 0, spread, 1.0)
+    return mean_z - tan_dip * mean_path, tan_dip
 
 
-def fit_clusters(index, hits, n):
-    """(5, n) segments of clusters of hits whose line is not known yet: through the wires first, then tangent
-    to the circles.
+def through_wires(owner, hits, n_lines):
+    """Lines through the wires of their hits: the main axis of each cloud of points, and its heights.
+
+    Args:
+        owner: (hit,) line of each hit. hits: Hits. n_lines: how many lines there are.
     """
-    return fit(through_wires(index, hits, n), index, hits, steps=3)
+    n = np.maximum(np.bincount(owner, minlength=n_lines), 1)
+    x0 = np.bincount(owner, hits.x, n_lines) / n
+    y0 = np.bincount(owner, hits.y, n_lines) / n
+    x = hits.x - x0[owner]
+    y = hits.y - y0[owner]
+    xx = np.bincount(owner, x * x, n_lines)
+    xy = np.bincount(owner, x * y, n_lines)
+    yy = np.bincount(owner, y * y, n_lines)
+    direction = 0.5 * np.arctan2(2 * xy, xx - yy)
+    # turned a little, so that rounding does not decide on which side wires are that lie on the line
+    phi = direction - np.pi / 2 - _ROUNDING_RAD
+    d = np.cos(phi) * x0 + np.sin(phi) * y0
+    start = Lines(phi, d, np.full(n_lines, np.nan), np.zeros(n_lines))
+    return fit(start, owner, hits, use_radii=False, steps=0)
 
 
-def extents(segments, index, hits):
-    """(first t, last t), each (segment,): where the hits of a segment begin and end along it; (inf, -inf)
+def fit_clusters(owner, hits, n_lines):
+    """Lines of clusters of hits of which nothing is known yet: through the wires first, then tangent to the
+    circles; arguments as `through_wires`.
+    """
+    return fit(through_wires(owner, hits, n_lines), owner, hits, steps=3)
+
+
+def extents(lines, owner, hits):
+    """(first, last), each (line,): paths in mm at which the hits of each line begin and end; (inf, -inf)
     without hits.
     """
-    t = np.sin(segments[0])[index] * hits.x - np.cos(segments[0])[index] * hits.y
-    first, last = np.full(segments.shape[1], np.inf), np.full(segments.shape[1], -np.inf)
-    np.minimum.at(first, index, t)
-    np.maximum.at(last, index, t)
+    path = lines.path_mm(owner, hits.x, hits.y)
+    first = np.full(len(lines), np.inf)
+    last = np.full(len(lines), -np.inf)
+    np.minimum.at(first, owner, path)
+    np.maximum.at(last, owner, path)
     return first, last
 
 
-def in_runs(group, t, max_gap_mm, min_hits):
+def in_runs(group, path, max_gap_mm, min_hits):
     """Which hits of each group lie in runs without a gap that are long enough.
 
     Args:
-        group: (hit,) int. t: (hit,) way along the group's line, mm. max_gap_mm: largest step within a run.
-            min_hits: of a run.
+        group: (hit,) int. path: (hit,) along the group's line, mm. max_gap_mm: largest step within a run.
+        min_hits: of a run.
     Returns:
         (hit,) bool.
     """
-    if not len(group):
-        return np.zeros(0, bool)
-    order = np.lexsort((t, group))
-    new = np.r_[True, (np.diff(group[order]) != 0) | (np.diff(t[order]) > max_gap_mm)]
-    run = np.cumsum(new) - 1
+    order = np.argsort(group * _FAR_MM + path)  # one key sorts faster than two
+    new_group = np.diff(group[order], prepend=-1) != 0
+    gap = np.diff(path[order], prepend=0.0) > max_gap_mm
+    run = np.cumsum(new_group | gap) - 1
+    long = np.bincount(run) >= min_hits
     kept = np.empty(len(group), bool)
-    kept[order] = (np.bincount(run) >= min_hits)[run]
+    kept[order] = long[run]
     return kept
 
 
 def continuation(
-    before, after, margin_mm=250.0, gap_mm=250.0, off_mm=25.0, height_mm=250.0, kink_degrees=30.0
+    lines,
+    before,
+    after,
+    extent,
+    margin_mm=250.0,
+    gap_mm=250.0,
+    off_mm=25.0,
+    height_mm=250.0,
+    kink_degrees=30.0,
 ):
     """Does a segment go on where another ends? Both lines must meet, in the top view and in height, near the
     gap between them.
 
     Args:
-        before, after: (segments (5, pair), first t (pair,), last t (pair,)) as of `extents`; `before` is the
-            one nearer the foil.
+        lines: Lines. before, after: (pair,) indices of the lines compared; `before` is the one nearer the
+            foil.
+        extent: (first, last), as of `extents`.
         margin_mm: how far the meeting point may lie within either, and how far they may overlap: at a small
             kink the first line takes some of the hits beyond it. gap_mm: largest way from the end of one to
             the other.
@@ -170,26 +212,34 @@ def continuation(
         (pair,) float: 0 for a perfect match, rising to 2 at the limits, infinity where they do not belong
             together.
     """
-    (a, _, a_last), (b, b_first, b_last) = before, after
-    turn = (b[0] - a[0] + np.pi / 2) % np.pi - np.pi / 2
-    cos, sin = np.cos(a[0]), np.sin(a[0])
-    end = lambda t: (np.cos(b[0]) * b[1] + np.sin(b[0]) * t, np.sin(b[0]) * b[1] - np.cos(b[0]) * t)  # noqa: E731
-    (x0, y0), (x1, y1) = end(b_first), end(b_last)
-    # in the frame of `before`: way along it and distance from it, of both ends of `after`
-    s0, s1 = sin * x0 - cos * y0, sin * x1 - cos * y1
-    w0, w1 = cos * x0 + sin * y0 - a[1], cos * x1 + sin * y1 - a[1]
-    step = np.where(s1 > s0, s1 - s0, np.inf)
-    slope = (w1 - w0) / step
+    first, last = extent
+    # both ends of `after`, in the frame of `before`: way along it and distance from it
+    x, y = lines.point_mm(after, first[after])
+    along = lines.path_mm(before, x, y)
+    across = lines.distance_mm(before, x, y)
+    x, y = lines.point_mm(after, last[after])
+    end_along = lines.path_mm(before, x, y)
+    end_across = lines.distance_mm(before, x, y)
+    length = np.where(end_along > along, end_along - along, np.inf)
+    slope = (end_across - across) / length
+
+    # where they meet: where the lines cross, but not far from the gap
+    end = last[before]
     with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = s0 - w0 / slope
-    low, high = np.minimum(a_last, s0) - margin_mm, np.maximum(a_last, s0) + margin_mm
-    meet = np.clip(np.where(np.isfinite(crossing), crossing, (a_last + s0) / 2), low, high)
-    off = np.abs(w0 + slope * (meet - s0))
-    height = np.abs(
-        a[3] + a[4] * (meet - a[2]) - b[3] - b[4] * (b_first + (meet - s0) * (b_last - b_first) / step - b[2])
-    )
+        crossing = along - across / slope
+    crossing = np.where(np.isfinite(crossing), crossing, (end + along) / 2)
+    low = np.minimum(end, along) - margin_mm
+    high = np.maximum(end, along) + margin_mm
+    meet = np.clip(crossing, low, high)
+    off = np.abs(across + slope * (meet - along))
+    length_of_after = last[after] - first[after]
+    meet_of_after = first[after] + (meet - along) * length_of_after / length
+    height = np.abs(lines.z_along(before, meet) - lines.z_along(after, meet_of_after))
     height = np.where(np.isfinite(height), height, 0.0)
-    # one ends where the other begins
-    in_order = (s0 > a_last - margin_mm) & (s1 > a_last) & (s0 - a_last < gap_mm)
-    fits = in_order & (np.abs(turn) < np.radians(kink_degrees)) & (off < off_mm) & (height < height_mm)
+
+    one_ends_where_the_other_begins = (along > end - margin_mm) & (along < end + gap_mm) & (end_along > end)
+    turn = (lines.phi_rad[after] - lines.phi_rad[before] + np.pi / 2) % np.pi - np.pi / 2
+    straight = np.abs(turn) < np.radians(kink_degrees)
+    close = (off < off_mm) & (height < height_mm)
+    fits = one_ends_where_the_other_begins & straight & close
     return np.where(fits, off / off_mm + height / height_mm, np.inf)

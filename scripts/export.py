@@ -38,8 +38,13 @@ def main(argv=None):
             export(lib.load_model(name), temporary)
             differences[name] = compare(path, temporary)
             if differences[name] > TOLERANCE:
-                raise ValueError(f"{exported}: differs from Keras by {differences[name]:.1e}, so it is not written")
-        print(f"{exported}: {exported.stat().st_size / 1e6:.1f} MB, differs by {differences[name]:.1e}", flush=True)
+                raise ValueError(
+                    f"{exported}: differs from Keras by {differences[name]:.1e}, so it is not written"
+                )
+        print(
+            f"{exported}: {exported.stat().st_size / 1e6:.1f} MB, differs by {differences[name]:.1e}",
+            flush=True,
+        )
     return differences
 
 
@@ -48,18 +53,22 @@ def export(model, path):
     import tensorflow as tf
     import tf2onnx
 
-    is_counter = set(tensor.name for tensor in model.inputs) <= set(views.SHAPES)
+    is_counter = {tensor.name for tensor in model.inputs} <= set(views.SHAPES)
 
     def type_of(tensor):
         return "uint8" if is_counter else tensor.dtype
 
-    signature = {tensor.name: tf.TensorSpec(tensor.shape, type_of(tensor), tensor.name) for tensor in model.inputs}
+    signature = {
+        tensor.name: tf.TensorSpec(tensor.shape, type_of(tensor), tensor.name) for tensor in model.inputs
+    }
 
     @tf.function(input_signature=[signature])
     def graph(arrays):
         tensors = {tensor.name: tf.cast(arrays[tensor.name], tensor.dtype) for tensor in model.inputs}
         answer = model(tensors if len(tensors) > 1 else next(iter(tensors.values())), training=False)
-        return answer if isinstance(answer, dict) else {"n_tracks": answer}
+        if not isinstance(answer, dict):
+            return {"n_tracks": answer}
+        return {name: tf.ensure_shape(values, model.output[name].shape) for name, values in answer.items()}
 
     tf2onnx.convert.from_function(graph, [signature], opset=OPSET, output_path=str(path))
 

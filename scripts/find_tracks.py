@@ -3,11 +3,11 @@
     python scripts/find_tracks.py FILES... --out found.root
     python scripts/find_tracks.py FILES... --out found.root --foil-rule --displays found.pdf
 
-Writes a ROOT tree `found` with an entry for each event, in the order of the files. An entry lists the hits of the event as
-the reader gives them, one a cell: jagged `side`, `layer`, `column`, `radius` and `z` (mm, NaN where unknown), `track`
-(-1: no track) and `probability`, what the network gives the track that the hit was put on, or gives none; `n_tracks` is
-the number of found tracks, `run` and `event` are the file's own numbers, and `file` counts the input files from 0, whose
-names, a line each, are in the text `files` beside the tree.
+Writes a ROOT tree `found` with an entry for each event, in the order of the files. An entry lists the hits of
+the event as the reader gives them, one a cell: jagged `side`, `layer`, `column`, `radius` and `z` (mm, NaN
+where unknown), `track` (-1: no track) and `probability`, what the network gives the track that the hit was
+put on, or gives none; `n_tracks` is the number of found tracks, `run` and `event` are the file's own numbers,
+and `file` counts the input files from 0, whose names, a line each, are in the text `files` beside the tree.
 """
 
 import argparse
@@ -104,12 +104,14 @@ def main(argv=None):
 def search(network, paths, found, args):
     """Find the tracks of files; yields the branches of the output, a block of events at a time."""
     none = concatenate([])
-    yield branches(none, np.zeros(0, np.int16), np.zeros(0, np.float32), 0)  # a tree even where there is no event
+    yield branches(
+        none, np.zeros(0, np.int16), np.zeros(0, np.float32), 0
+    )  # a tree even where there is no event
     n_shown = max(1, args.n_displays // len(paths)) if args.displays else 0
     tables = open_events.stream(paths, progress=True, drift_model=args.drift_model)
     notes = [inference.beyond_limits]
     if args.drift_model is None:
-        notes.append(open_events.lacks_radii)
+        notes.append(open_events.radii_note)
     said = set()
     for path, table in lib.once_a_file(tables, *notes):
         for start in range(0, len(table), BLOCK):
@@ -146,12 +148,13 @@ def where_hits_are(events, labels):
 def chosen_probability(events, labels, track):
     """What the network thinks of where each hit was put.
 
-    A found track stands for the columns of the network whose hits it mostly got, and for the column that most of its own
-    hits come from: two columns where lines joined them, the same one as another track where they parted it.
+    A found track stands for the columns of the network whose hits it mostly got, and for the column that most
+    of its own hits come from: two columns where lines joined them, the same one as another track where they
+    parted it.
 
     Args:
-        labels: (hit,) found tracks, -1 none. track: (hit, n + 1) probability of each column of the hit's side, and last of
-            none.
+        labels: (hit,) found tracks, -1 none. track: (hit, n + 1) probability of each column of the hit's
+            side, and last of none.
     Returns:
         (hit,) float32.
     """
@@ -192,7 +195,9 @@ def branches(events, labels, probability, file):
 
 
 def keep_first(drawn, events, labels, path, limit):
-    """Add (table of one event, its labels, its title) to those of a file to draw, up to a number; events with hits."""
+    """Add (table of one event, its labels, its title) to those of a file to draw, up to a number; events with
+    hits.
+    """
     n_found = count_tracks(events, labels)
     for i in np.flatnonzero(events.n_hits > 0)[: limit - len(drawn)]:
         true = events.info["n_tracks"][i]

@@ -25,7 +25,12 @@ def parse_args(argv=None):
     add("model", help="name of a shipped model, or path of a run folder or .keras file")
     add("files", nargs="+", help="files or globs, labelled with their number of tracks")
     add("--out", type=lib.folder, required=True, metavar="FOLDER")
-    add("--per-cell", type=lib.at_least(0), default=10, help="events drawn for a wrong cell (default: %(default)s)")
+    add(
+        "--per-cell",
+        type=lib.at_least(0),
+        default=10,
+        help="events drawn for a wrong cell (default: %(default)s)",
+    )
     add("--format", choices=("pdf", "png"), default="pdf", help="of the pictures (default: %(default)s)")
     add("--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)")
     inference.add_engine(parser)

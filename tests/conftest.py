@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.events import make_events
 from datasets.readers import hit_tree
 from my_generator import straight_lines, toyhaystack
 
+N_CELLS_OF_SIDE = 9 * 113
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -44,3 +46,30 @@ def assert_same(a, b):
         for name in first:
             np.testing.assert_array_equal(first[name], second[name], err_msg=f"{group} {name}")
             assert first[name].dtype == second[name].dtype, f"{group} {name}"
+
+
+def random_events(seed, n_hits, sides=(1,)):
+    """Events with these numbers of hits in random cells, every one with other values; owners are tracks 0 to
+    3, or none.
+    """
+    rng = np.random.default_rng(seed)
+    n_hits = np.asarray(n_hits)
+    cell = np.concatenate(
+        [np.zeros(0, int), *(rng.permutation(N_CELLS_OF_SIDE * len(sides))[:n] for n in n_hits)]
+    )
+    n = len(cell)
+    track = rng.integers(-1, 4, n)
+    second = np.where((track >= 0) & (rng.random(n) < 0.2), (track + 1) % 4, -1)
+    hits = {
+        "side": np.array(sides)[cell // N_CELLS_OF_SIDE],
+        "layer": cell % 9,
+        "column": cell % N_CELLS_OF_SIDE // 9,
+        "drift_radius_mm": np.where(rng.random(n) < 0.2, np.nan, rng.uniform(0, 22, n)),
+        "z_mm": np.where(rng.random(n) < 0.2, np.nan, rng.uniform(-1550, 1550, n)),
+        "track": track,
+        "second_track": second,
+    }
+    offsets = np.concatenate([[0], np.cumsum(n_hits)])
+    tracks = {"side": np.full(4 * len(n_hits), sides[-1]), "n_segments": rng.integers(1, 4, 4 * len(n_hits))}
+    info = {"n_tracks": np.full(len(n_hits), 4), "event": np.arange(len(n_hits))}
+    return make_events(hits, offsets, tracks, 4 * np.arange(len(n_hits) + 1), info)

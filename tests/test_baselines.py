@@ -11,6 +11,7 @@ from finding import connected, density, hough, peeling, ransac
 from finding import segments as seg
 from finding.foil import foil_rule
 from finding.labels import Hits, count_tracks, finder_hits, number_tracks
+from fitting.lines import Lines
 from my_generator import realistic
 from scripts import tune_baselines
 
@@ -195,19 +196,22 @@ def test_a_kinked_track_is_one_track_unless_segments_are_asked_for(find):
 
 
 def test_hypotheses_touch_both_circles_on_all_four_ways():
-    one = np.array([22.0, 0.0, 5.0, 100.0], np.float32).reshape(4, 1, 1)
-    other = np.array([22 + 3 * 44.0, 88.0, 15.0, 300.0], np.float32).reshape(4, 1, 1)
-    normal, offset, (slope, z0) = ransac._hypotheses(one, other, use_radii=True)
-    assert offset.shape == (1, 4)
-    sides = set()
+    one = ransac._Padded(*np.array([22.0, 0.0, 5.0, 100.0], np.float32).reshape(4, 1, 1))
+    other = ransac._Padded(*np.array([22 + 3 * 44.0, 88.0, 15.0, 300.0], np.float32).reshape(4, 1, 1))
+    hypotheses = ransac._hypotheses(one, other, use_radii=True)
+    assert hypotheses.d.shape == (1, 4)
+    np.testing.assert_allclose(np.hypot(hypotheses.cos, hypotheses.sin), 1, rtol=1e-5)
+    lines = hypotheses.lines(0, np.arange(4))
+    assert ((lines.phi_rad >= -np.pi) & (lines.phi_rad <= 0)).all()
+    sides = []
     for hit in (one, other):
-        distance = normal[0] * hit[0] + normal[1] * hit[1] - offset
-        np.testing.assert_allclose(np.abs(distance), hit[2, 0, 0], atol=1e-3)
-        t = normal[1] * hit[0] - normal[0] * hit[1]
-        np.testing.assert_allclose(z0 + slope * t, hit[3, 0, 0], atol=1e-2)
-        sides.add(tuple(np.sign(distance[0])))
+        x, y = hit.x[0, 0], hit.y[0, 0]
+        distance = lines.distance_mm(np.arange(4), x, y)
+        np.testing.assert_allclose(np.abs(distance), hit.radius[0, 0], atol=1e-3)
+        np.testing.assert_allclose(lines.z_at(np.arange(4), x, y), hit.z[0, 0], atol=1e-2)
+        before = hypotheses.cos * x + hypotheses.sin * y - hypotheses.d
+        sides.append(tuple(np.sign(before[0])))
     assert len(set(zip(*sides, strict=True))) == 4
-    np.testing.assert_allclose(np.hypot(*normal), 1, rtol=1e-5)
 
 
 def test_the_fit_agrees_with_scipy():
@@ -217,26 +221,58 @@ def test_the_fit_agrees_with_scipy():
     smeared = Hits(
         hits.x,
         hits.y,
-        hits.radius + rng.normal(0, 0.5, len(hits.x)),
-        hits.z + rng.normal(0, 10, len(hits.x)),
+        hits.radius + rng.normal(0, 0.5, len(hits)),
+        hits.z + rng.normal(0, 10, len(hits)),
         hits.group,
         2,
     )
     slope = np.arctan(0.7)
-    start = np.array([slope + np.pi / 2, np.cos(slope) * 30, 0, np.nan, 0])[:, None]
-    angle, offset, t0, z0, slope_z = seg.fit(start, np.zeros(len(hits.x), int), smeared, steps=10)[:, 0]
+    start = Lines(
+        np.array([slope - np.pi / 2]), np.array([-np.cos(slope) * 30]), np.array([np.nan]), np.zeros(1)
+    )
+    owner = np.zeros(len(hits), int)
+    lines = seg.fit(start, owner, smeared, steps=10)
 
     def residuals(parameters):
-        return np.abs(
-            np.cos(parameters[0]) * hits.x + np.sin(parameters[0]) * hits.y - parameters[1]
-        ) - np.abs(smeared.radius)
+        phi, d = parameters
+        return np.abs(np.cos(phi) * hits.x + np.sin(phi) * hits.y - d) - np.abs(smeared.radius)
 
-    best = optimize.least_squares(residuals, start[:2, 0], x_scale=[1e-3, 1])
-    assert angle == pytest.approx(best.x[0], abs=1e-5)
-    assert offset == pytest.approx(best.x[1], abs=1e-3)
-    t = np.sin(angle) * hits.x - np.cos(angle) * hits.y
-    expected = np.polyfit(t - t0, smeared.z, 1)
-    np.testing.assert_allclose([slope_z, z0], expected, rtol=1e-6)
+    best = optimize.least_squares(residuals, [start.phi_rad[0], start.d_mm[0]], x_scale=[1e-3, 1])
+    assert lines.phi_rad[0] == pytest.approx(best.x[0], abs=1e-5)
+    assert lines.d_mm[0] == pytest.approx(best.x[1], abs=1e-3)
+    path = lines.path_mm(owner, hits.x, hits.y)
+    tan_dip, z0 = np.polyfit(path, smeared.z, 1)
+    np.testing.assert_allclose([lines.tan_dip[0], lines.z0_mm[0]], [tan_dip, z0], rtol=1e-6)
+
+
+def test_a_line_without_hits_stays_as_it_is():
+    hits, _ = finder_hits(event(line_hits(30.0, 0.7, 100, 0.4)))
+    start = Lines(
+        np.array([-1.0, -2.0]), np.array([5.0, 6.0]), np.array([7.0, np.nan]), np.array([0.5, 0.25])
+    )
+    lines = seg.fit(start, np.ones(len(hits), int), hits)
+    assert lines[:1] == start[:1]
+
+
+@pytest.mark.parametrize("step", [(1, 0), (0, 1), (1, 1), (1, -1)])
+def test_a_row_of_wires_gives_the_same_line_wherever_it_is(step):
+    """Wires on the line itself: rounding must not decide on which side they are, or where its path grows."""
+    fits = []
+    for first in range(10, 100, 7):
+        cells = {
+            "layer": 2 + step[0] * np.arange(6),
+            "column": first + step[1] * np.arange(6),
+            "drift_radius_mm": [15.0, 8.5, 3.5, 1.8, 7.4, 12.8],
+        }
+        hits, _ = finder_hits(make_events(cells, [0, 6]))
+        owner = np.zeros(6, int)
+        lines = seg.fit_clusters(owner, hits, 1)
+        y = hits.y - hits.y.mean()
+        fits.append([lines.phi_rad, lines.distance_mm(owner, hits.x, hits.y), lines.path_mm(0, 0.0, y)])
+    for phi, distance, path in fits:
+        np.testing.assert_allclose(phi, fits[0][0], atol=1e-6)
+        np.testing.assert_allclose(distance, fits[0][1], atol=1e-6)
+        np.testing.assert_allclose(path, fits[0][2], atol=1e-3)
 
 
 def test_runs_end_at_gaps_and_short_ones_are_left_out():
@@ -252,22 +288,27 @@ def test_runs_end_at_gaps_and_short_ones_are_left_out():
 
 
 def horizontal(y, z):
-    """A segment along x at constant y and z."""
-    return np.array([np.pi / 2, y, 0.0, z, 0.0])[:, None]
+    """Lines along x at constant y and z, each (line,)."""
+    n = len(y)
+    return Lines(np.full(n, -np.pi / 2), -np.array(y), np.array(z), np.zeros(n))
 
 
 def test_a_segment_goes_on_only_beyond_the_end_of_another_and_near_it():
-    first = lambda y, z, start, stop: (horizontal(y, z), np.array([start]), np.array([stop]))  # noqa: E731
-    before = first(0.0, 0.0, 0.0, 100.0)
     limits = {"margin_mm": 50.0, "gap_mm": 150.0, "off_mm": 10.0, "height_mm": 80.0}
-    badness = lambda after: seg.continuation(before, after, **limits)[0]  # noqa: E731
-    assert badness(first(0.0, 0.0, 150.0, 300.0)) == pytest.approx(0)
-    assert badness(first(5.0, 40.0, 150.0, 300.0)) == pytest.approx(1)
-    assert badness(first(11.0, 0.0, 150.0, 300.0)) == np.inf
-    assert badness(first(0.0, 81.0, 150.0, 300.0)) == np.inf
-    assert badness(first(0.0, 0.0, 260.0, 400.0)) == np.inf
-    assert badness(first(0.0, 0.0, 40.0, 300.0)) == np.inf
-    assert badness(first(0.0, np.nan, 150.0, 300.0)) == pytest.approx(0)
+
+    def badness(y, z, start, stop):
+        """Of a segment along x that goes on from one at y = 0, z = 0 that ends at x = 100."""
+        lines = horizontal([0.0, y], [0.0, z])
+        extent = np.array([0.0, start]), np.array([100.0, stop])
+        return seg.continuation(lines, np.array([0]), np.array([1]), extent, **limits)[0]
+
+    assert badness(0.0, 0.0, 150.0, 300.0) == pytest.approx(0)
+    assert badness(5.0, 40.0, 150.0, 300.0) == pytest.approx(1)
+    assert badness(11.0, 0.0, 150.0, 300.0) == np.inf
+    assert badness(0.0, 81.0, 150.0, 300.0) == np.inf
+    assert badness(0.0, 0.0, 260.0, 400.0) == np.inf
+    assert badness(0.0, 0.0, 40.0, 300.0) == np.inf
+    assert badness(0.0, np.nan, 150.0, 300.0) == pytest.approx(0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 4)), max_size=40), st.integers(1, 4))
@@ -396,18 +437,23 @@ def test_ransac_counts_ideal_events():
     assert (count_tracks(events, ransac.find(events)) == events.info["n_tracks"]).mean() >= 0.98
 
 
-def test_each_hit_is_given_to_the_segment_nearest_to_it():
+def test_each_hit_is_given_to_the_line_nearest_to_it():
     events = event(line_hits(-100, 0.6), line_hits(100, -0.6))
     hits, order = finder_hits(events)
-    truth = events.hits["track"][order]
-    segments = seg.fit_clusters(truth, hits, 2)
+    truth = events.hits["track"][order].astype(int)
+    lines = seg.fit_clusters(truth, hits, 2)
     tolerances = peeling.Tolerances()
     wrong = truth.copy()
-    nearest = seg.distances(segments, 1 - truth, hits)[0].argmin()
+    nearest = seg.off_mm(lines, 1 - truth, hits).argmin()
     wrong[nearest] = 1 - wrong[nearest]  # as the first line of two takes a hit of the other
-    segments, segment = peeling.reassign(hits, segments, wrong, tolerances)
-    np.testing.assert_array_equal(segment, truth)
-    np.testing.assert_allclose(seg.fit(segments, truth, hits)[1], segments[1], atol=0.5)
+    lines, owner = peeling.reassign(hits, lines, wrong, tolerances)
+    np.testing.assert_array_equal(owner, truth)
+    np.testing.assert_allclose(seg.fit(lines, truth, hits).d_mm, lines.d_mm, atol=0.5)
+
+
+def test_pairs_are_all_those_of_a_half_event():
+    one, other = peeling.pairs_in_group(np.array([0, 2, 2, 3]), np.array([2, 0, -1, 2, 1]), 4)
+    assert list(zip(one.tolist(), other.tolist(), strict=True)) == [(0, 1), (1, 0), (1, 3), (2, 0), (2, 3)]
 
 
 def test_shares_to_tune_by_are_those_of_events_right_in_number_and_in_every_hit():

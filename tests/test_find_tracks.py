@@ -6,22 +6,21 @@ import keras
 import numpy as np
 import pytest
 import uproot
+from conftest import random_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lib
+import inference
 import plotting
 from architectures.track_finder import track_finder
 from datasets import geometry
-from datasets.clustering import predict
 from datasets.events import concatenate, make_events
 from datasets.readers import hit_tree, open_events
 from finding import refit
-from finding.foil import foil_rule
 from finding.labels import count_tracks, group_of_hits
 from fitting import line
 from my_generator import realistic
-from scripts import find_tracks
+from scripts import export, find_tracks
 
 REAL_FILES = [f"root/{kind}_t{n}_0.root" for kind in ("my_generator", "toyhaystack") for n in (1, 2, 3, 4)]
 REAL_FILES += [
@@ -43,6 +42,7 @@ def model(tmp_path_factory):
     model.set_weights([w + rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
     path = tmp_path_factory.mktemp("model") / "model.keras"
     model.save(path)
+    export.export(model, path.with_name("model.onnx"))
     return path
 
 
@@ -77,13 +77,15 @@ def find(model, out, *flags):
     """What the script wrote, as name -> values: jagged branches flat, and `n_hits`."""
     find_tracks.main([*map(str, flags), "--out", str(out), "--model", str(model)])
     with uproot.open(out) as file:
-        assert file.keys(cycle=False) == ["found"]
+        assert file.keys(cycle=False) == ["found", "files"]
         arrays = file["found"].arrays()
-    per_hit = ("side", "layer", "column", "track", "probability")
+        names = str(file["files"]).splitlines()
+    per_hit = ("side", "layer", "column", "radius", "z", "track", "probability")
     found = {name: np.concatenate([np.zeros(0, int), *map(np.asarray, arrays[name])]) for name in per_hit}
     return (
         found
         | {name: np.asarray(arrays[name]) for name in ("n_tracks", "run", "event")}
+        | {"file": np.array([names[i] for i in arrays["file"]], object)}
         | {"n_hits": np.asarray(arrays["size_hits"])}
     )
 
@@ -93,6 +95,8 @@ def assert_belongs(found, events):
     np.testing.assert_array_equal(found["n_hits"], events.n_hits)
     for name in ("side", "layer", "column"):
         np.testing.assert_array_equal(found[name], events.hits[name], err_msg=name)
+    for branch, name in (("radius", "drift_radius_mm"), ("z", "z_mm")):
+        np.testing.assert_array_equal(found[branch], events.hits[name], err_msg=name)
     for name in ("run", "event"):
         np.testing.assert_array_equal(found[name], events.info[name], err_msg=name)
     np.testing.assert_array_equal(found["n_tracks"], count_tracks(events, found["track"]))
@@ -111,9 +115,9 @@ def assert_belongs(found, events):
 def test_labelled_events_are_written_in_order_with_what_the_network_says(model, toy_file, tmp_path):
     found, events = find(model, tmp_path / "found.root", toy_file, "--no-refit"), open_events.read(toy_file)
     assert_belongs(found, events)
-    seen = predict(keras.saving.load_model(model), events)
-    np.testing.assert_array_equal(found["track"], refit.labels_of(events, seen["track"]))
-    np.testing.assert_allclose(found["probability"], seen["track"].max(1), atol=1e-5)
+    seen = inference.look(events, model)
+    np.testing.assert_array_equal(found["track"], refit.labels_of(events, seen.track))
+    np.testing.assert_allclose(found["probability"], seen.track.max(1), atol=1e-5)
     assert len(set(found["n_tracks"])) > 1
 
 
@@ -132,7 +136,8 @@ def test_labels_of_a_file_are_not_looked_at(model, toy_file, tmp_path):
         find(model, tmp_path / "found.root", path) for path in (toy_file, tmp_path / "other.root")
     )
     for name, values in found.items():
-        np.testing.assert_array_equal(values, other[name], err_msg=name)
+        if name != "file":
+            np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 def test_files_of_several_kinds_follow_each_other_each_with_its_geometry(
@@ -141,18 +146,17 @@ def test_files_of_several_kinds_follow_each_other_each_with_its_geometry(
     both = find(model, tmp_path / "found.root", haystack_file, toy_file)
     assert_belongs(both, open_events.read([haystack_file, toy_file]))
     alone = [find(model, tmp_path / "found.root", path) for path in (haystack_file, toy_file)]
+    names = [str(haystack_file)] * 40 + [str(toy_file)] * 40
+    assert both.pop("file").tolist() == names
     for name, values in both.items():
         expected = np.concatenate([part[name] for part in alone])
         np.testing.assert_allclose(values, expected, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("flags", [[], ["--foil-rule"]], ids=["refit", "foil rule"])
-def test_lines_are_fitted_in_the_geometry_of_the_file(model, haystack_file, tmp_path, flags):
+def test_tracks_are_those_that_inference_finds(model, haystack_file, tmp_path, flags):
     events = open_events.read(haystack_file)
-    seen = predict(keras.saving.load_model(model), events)
-    labels = refit.find(events, seen["track"], seen["n_tracks"], first_wire_mm=geometry.FIRST_WIRE_MM)
-    if flags:
-        labels = foil_rule(events, labels, first_wire_mm=geometry.FIRST_WIRE_MM)
+    labels = inference.find_tracks(events, model, foil=bool(flags))
     np.testing.assert_array_equal(
         find(model, tmp_path / "found.root", haystack_file, *flags)["track"], labels
     )
@@ -161,7 +165,9 @@ def test_lines_are_fitted_in_the_geometry_of_the_file(model, haystack_file, tmp_
 def test_blocks_of_any_size_give_the_same(model, unlabelled, toy_file, tmp_path, monkeypatch):
     whole = find(model, tmp_path / "found.root", unlabelled, toy_file)
     monkeypatch.setattr(find_tracks, "BLOCK", 5)
-    for name, values in find(model, tmp_path / "found.root", unlabelled, toy_file).items():
+    parts = find(model, tmp_path / "found.root", unlabelled, toy_file)
+    assert parts.pop("file").tolist() == whole["file"].tolist()
+    for name, values in parts.items():
         np.testing.assert_allclose(values, whole[name], atol=1e-5, err_msg=name)
 
 
@@ -176,26 +182,28 @@ def test_branches_have_the_types_that_root_programs_expect(model, toy_file, tmp_
     find(model, tmp_path / "found.root", toy_file)
     with uproot.open(tmp_path / "found.root") as file:
         types = {branch.name: branch.typename for branch in file["found"].branches}
-    jagged = dict.fromkeys(("side", "layer", "column", "track"), "int32_t[]") | {"probability": "float[]"}
+    jagged = dict.fromkeys(("side", "layer", "column"), "int32_t[]")
+    jagged |= {"radius": "float[]", "z": "float[]", "track": "int32_t[]", "probability": "float[]"}
     assert types == {
         "size_hits": "int32_t",
         **jagged,
         "n_tracks": "int32_t",
         "run": "int64_t",
         "event": "int64_t",
+        "file": "int32_t",
     }
 
 
 def test_the_first_events_are_drawn_and_the_speed_is_said(model, haystack_file, tmp_path, capsys):
     hit_tree.write(tmp_path / "toy.root", realistic.generate(3, preset="data", seed=1))
-    flags = ["--displays", tmp_path / "found.pdf", "--n-displays", "5"]
+    flags = ["--displays", tmp_path / "found.pdf", "--n-displays", "4"]
     find(model, tmp_path / "found.root", tmp_path / "toy.root", haystack_file, *flags)
     said = capsys.readouterr().out
     assert "43 events in " in said and " events/s; " in said
     assert re.search(
         r"(?m)^\d+ hits: \d+ on tracks, \d+ on none but next to a hit of one, \d+ elsewhere$", said
     )
-    assert "first 5 events drawn" in said
+    assert "drawing 4 events\n" in said and "4 events drawn in " in said
     assert (tmp_path / "found.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -205,20 +213,39 @@ def test_hits_on_beside_and_off_tracks_are_counted():
     assert find_tracks.where_hits_are(events, np.array([0, 0, 0, -1, -1, -1])).tolist() == [3, 1, 2]
 
 
-def test_displays_show_found_tracks_in_the_geometry_of_each_file(model, unlabelled, tmp_path, monkeypatch):
+def test_displays_show_some_events_of_each_file_with_their_lines(model, unlabelled, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
-    hit_tree.write(tmp_path / "toy.root", realistic.generate(2, preset="data", seed=1))
+    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **more: drawn.append((*of, more)))
+    hit_tree.write(tmp_path / "toy.root", realistic.generate(4, preset="data", seed=1))
     flags = ["--displays", tmp_path / "found.pdf", "--n-displays", "5"]
     found = find(model, tmp_path / "found.root", tmp_path / "toy.root", unlabelled, *flags)
-    ((events, which, _, titles, geometry),) = drawn
-    assert geometry == {"first_wire_mm": (22.0, 22.0, 53.0, 53.0, 53.0)} and list(which) == [0, 1, 2, 3, 4]
-    np.testing.assert_array_equal(events.hits["track"], found["track"][: len(events.hits["track"])])
-    np.testing.assert_array_equal(
-        events.info["n_tracks"], found["n_tracks"][:5]
-    )  # so that what was left out is drawn as such
+    ((events, which, _, titles, more),) = drawn
+    assert events.first_wire_mm.tolist() == [22.0, 22.0, 53.0, 53.0] and list(which) == [0, 1, 2, 3]
+    n_hits = events.hit_offsets[2]
+    np.testing.assert_array_equal(events.hits["track"][:n_hits], found["track"][:n_hits])
+    assert (
+        events.info["n_tracks"][:2].tolist() == found["n_tracks"][:2].tolist()
+    )  # what was left out is drawn so
     assert titles[0].startswith("toy.root: event 0: ") and titles[0].endswith(" found, true 2")
-    assert titles[2] == "unlabelled.root: event 0: 0 tracks found"
+    assert titles[2].startswith("unlabelled.root: event 1: ")  # the first one has no hit
+    assert set(zip(more["lines"]["event"], more["lines"]["track"], strict=True)) <= set(
+        zip(events.hit_event, events.hits["track"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("n_hits", [1, 2, 113])
+def test_events_with_too_few_hits_for_a_line_are_written(model, tmp_path, n_hits):
+    events = make_events({"layer": [0] * n_hits, "column": range(n_hits)}, [0, n_hits])
+    hit_tree.write(tmp_path / "few.root", events)
+    found = find(model, tmp_path / "found.root", tmp_path / "few.root", "--foil-rule")
+    assert found["n_hits"].tolist() == [n_hits]
+
+
+def test_what_is_beyond_the_limits_is_said_once_a_file(tmp_path, capsys):
+    events = random_events(0, [400, 400, 3])
+    hit_tree.write(tmp_path / "busy.root", events)
+    find("track_finder", tmp_path / "found.root", tmp_path / "busy.root")
+    assert capsys.readouterr().err.count("2 events have more than 300 hits on a tracker side") == 1
 
 
 # When it fails ----------------------------------------------------------------------------------------------
@@ -262,6 +289,14 @@ def test_a_file_that_is_read_is_not_overwritten(model, toy_file):
 def test_wrong_displays_are_refused_at_once(flags, tmp_path):
     with pytest.raises(SystemExit):
         find_tracks.main(["nothing.root", "--out", str(tmp_path / "found.root"), *flags])
+
+
+@pytest.mark.parametrize("name", ["folder.root", "found.csv", "found"])
+def test_an_output_that_is_no_name_of_a_root_file_is_refused_at_once(name, tmp_path, capsys):
+    (tmp_path / "folder.root").mkdir()
+    with pytest.raises(SystemExit):
+        find_tracks.main(["nothing.root", "--out", str(tmp_path / name)])
+    assert f"{name} is no name of a ROOT file" in capsys.readouterr().err
 
 
 def test_an_unknown_model_is_refused_and_leaves_no_output(toy_file, tmp_path):
@@ -332,8 +367,7 @@ def test_tracks_are_found_in_real_files_of_every_kind(model, real_data, tmp_path
 @pytest.mark.real
 def test_tracks_of_run_724_pass_its_wires_at_the_drift_radii(real_data):
     events = open_events.read(real_data / "brio/snemo_run-724_udd-10events.brio", drift_model="manchester")
-    said = predict(lib.load_model("track_finder"), events)
-    labels = refit.find(events, said["track"], said["n_tracks"], first_wire_mm=geometry.FIRST_WIRE_MM)
+    labels = inference.find_tracks(events)
     assert count_tracks(events, labels).tolist() == [2, 1, 1, 1, 1, 2, 1, 1, 2, 1]  # as the eye sees them
     hits = events.hits
     known = (labels >= 0) & (

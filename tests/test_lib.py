@@ -1,6 +1,10 @@
 import argparse
+import inspect
 import io
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -12,6 +16,8 @@ import pytest
 import tensorflow as tf
 
 import lib
+from architectures import optimizer
+from datasets import batches as batches_module
 
 
 @pytest.fixture
@@ -133,16 +139,20 @@ def test_a_model_of_unknown_layers_is_an_error_that_names_the_layer(tmp_path):
     keras.Model(inputs, Unheard()(inputs)).save(tmp_path / "model.keras")
     with pytest.raises(ValueError) as error:
         lib.load_model(tmp_path)
-    assert (
-        str(error.value)
-        == f"{tmp_path}/model.keras: not a model this code can load: import the module of architectures/ with its layer Unheard"
-    )
+    said = "not a model this code can load: its layer Unheard was made elsewhere"
+    assert str(error.value) == f"{tmp_path}/model.keras: {said}"
 
 
-def test_shipped_models_load_with_the_modules_of_their_layers():
-    program = "import lib; from architectures import track_finder, view_transformer\n"
-    program += "[lib.load_model(name) for name in ('top_my_generator', 'track_finder')]"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=lib.ROOT, timeout=300)
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import lib; [lib.load_model(name) for name in ('top_my_generator', 'track_finder')]",
+        "import keras, architectures, sys; keras.models.load_model(sys.argv[1])",
+    ],
+)
+def test_shipped_models_load_from_any_folder_without_further_imports(program, tmp_path):
+    path = lib.MODELS / "top_my_generator" / "model.keras"
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=tmp_path, timeout=300)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +184,7 @@ def test_numbers_that_allow_no_training_are_refused_before_it(tmp_path, flags, s
 
 
 def train(model, args, epochs, extra=()):
-    model.compile(lib.optimizer(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer.muon(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(
         batches().repeat(),
         epochs=epochs,
@@ -282,15 +292,9 @@ def test_json_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_predict_gives_labels_and_outputs_in_order(model):
-    labels, outputs = lib.predict(model, batches(40))
-    assert labels.shape == (40,)
-    np.testing.assert_allclose(outputs, model.predict(batches(40), verbose=0), atol=1e-6)
-
-
 def test_learning_rate_warms_up_and_decays():
     schedule = keras.optimizers.schedules.deserialize(
-        lib.optimizer(1e-3, 1000, warmup_steps=100).get_config()["learning_rate"]
+        optimizer.muon(1e-3, 1000, warmup_steps=100).get_config()["learning_rate"]
     )
     assert float(schedule(0)) == 0
     assert float(schedule(100)) == pytest.approx(1e-3)
@@ -308,14 +312,14 @@ def test_learning_rate_warms_up_and_decays():
     ],
 )
 def test_muon_sees_a_kernel_as_the_matrix_from_its_inputs_to_its_outputs(shape, matrix):
-    assert lib._as_matrix(shape) == matrix
+    assert optimizer.as_matrix(shape) == matrix
 
 
 def test_muon_steps_a_convolution_as_keras_steps_its_matrix():
     rng = np.random.default_rng(0)
     start, *gradients = rng.normal(size=(4, 3, 3, 16, 32)).astype("float32")
     kernel, matrix = keras.Variable(start), keras.Variable(start.reshape(-1, 32))
-    ours, theirs = (kind(1e-2, weight_decay=1e-3) for kind in (lib.Muon, keras.optimizers.Muon))
+    ours, theirs = (kind(1e-2, weight_decay=1e-3) for kind in (optimizer.Muon, keras.optimizers.Muon))
     for gradient in gradients:
         ours.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
         theirs.apply([keras.ops.convert_to_tensor(gradient.reshape(-1, 32))], [matrix])
@@ -328,7 +332,7 @@ def test_small_matrices_and_biases_are_stepped_by_adamw():
     for shape in ((64,), (64, 4), (1, 5, 48)):
         start, gradient = rng.normal(size=(2, *shape)).astype("float32")
         one, other = keras.Variable(start), keras.Variable(start)
-        lib.Muon(1e-2, adam_weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [one])
+        optimizer.Muon(1e-2, adam_weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [one])
         keras.optimizers.AdamW(1e-2, weight_decay=1e-4).apply(
             [keras.ops.convert_to_tensor(gradient)], [other]
         )
@@ -340,3 +344,120 @@ def test_drawing_without_graphviz_says_so_and_goes_on(model, tmp_path, monkeypat
     lib.draw_model(model, tmp_path / "model.png")
     assert "Graphviz" in capsys.readouterr().out
     assert not (tmp_path / "model.png").exists()
+
+
+def test_keras_still_has_the_methods_that_our_muon_overrides_and_calls():
+    """They are not documented: where this fails, read the new `keras.optimizers.Muon` and then move the pin."""
+    expected = {
+        "_should_use_adamw": ["self", "variable"],
+        "_muon_update_step": ["self", "gradient", "variable", "lr", "m"],
+        "zeropower_via_newtonschulz5": ["self", "x", "steps"],
+        "lr_adjust": ["self", "x"],
+    }
+    found = {
+        name: list(inspect.signature(getattr(keras.optimizers.Muon, name)).parameters) for name in expected
+    }
+    assert found == expected
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_that_is_interrupted_says_after_which_epoch_it_goes_on(model, tmp_path, epochs, capsys):
+    args = run(tmp_path, "--epochs", "5", "--batch-size", "16", "--epoch-events", "64")
+    model.compile("adam", loss="sparse_categorical_crossentropy")
+    data = batches_module.Data(batches().repeat().map(interrupting(4 * epochs)), batches(), {}, {})
+    with pytest.raises(KeyboardInterrupt, match=f"interrupted after epoch {epochs - 1}|in its first epoch"):
+        lib.fit(model, data, args, 4)
+    capsys.readouterr()
+    run(tmp_path, "--epochs", "5", "--batch-size", "16", "--epoch-events", "64")
+    said = capsys.readouterr().out
+    assert f"goes on after epoch {epochs - 1} of 5" in said if epochs > 1 else "goes on" not in said
+
+
+def interrupting(n):
+    """A step of a dataset that interrupts at its n-th batch."""
+    seen = []
+
+    def interrupt():
+        seen.append(1)
+        if len(seen) == n:
+            os.kill(os.getpid(), signal.SIGINT)
+        return np.int32(0)
+
+    def step(x, y):
+        zero = tf.numpy_function(interrupt, [], tf.int32)
+        return x, y + tf.reshape(zero, ())
+
+    return step
+
+
+def test_a_run_killed_while_its_first_state_was_written_begins_anew(model, tmp_path, capsys):
+    args = run(tmp_path)
+    (args.out / "backup" / "latest.weights.h5").write_bytes(b"half of the weights")
+    args = run(tmp_path)
+    assert "the first state of a run was not whole" in capsys.readouterr().out
+    train(model, args, 1)
+    assert lib.epochs_done(args) == 1
+
+
+def test_a_training_stops_before_its_disk_is_full(model, tmp_path, monkeypatch):
+    args = run(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(lib.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match=f"{args.out}: no space left on the disk"):
+        train(model, args, 1)
+
+
+def test_what_is_no_device_is_an_error_that_names_those_that_are(tmp_path):
+    with pytest.raises(ValueError, match="no device banana: .*/cpu:0"):
+        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "banana"))
+
+
+def test_a_file_is_no_run_folder(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("")
+    with pytest.raises(SystemExit):
+        argparse.ArgumentParser(parents=[lib.run_arguments()]).parse_args(
+            ["--out", str(tmp_path / "README.md")]
+        )
+    assert "README.md is a file, not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("position", [200, 2000, -200])
+def test_a_model_file_with_changed_bytes_is_one_clear_error(tmp_path, position):
+    content = bytearray((lib.MODELS / "top" / "model.keras").read_bytes())
+    for i in range(40):
+        content[position + i] ^= 0xFF
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model.keras: not a") as error:
+        lib.load_model(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_script_ends_with_a_sentence_when_it_is_told_to(tmp_path):
+    program = "import time, lib, outputs\n"
+    program += "def main():\n    with outputs.whole('out.txt') as part:\n        part.write_text('half')\n"
+    program += "        print('ready', flush=True)\n        time.sleep(60)\nlib.run(main)"
+    started = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout.readline() == "ready\n"
+    started.terminate()
+    _, said = started.communicate(timeout=30)
+    assert started.returncode == 143 and said == "terminated\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sentence_on_a_file_is_said_once(capsys):
+    tables = [("a", 1), ("a", 2), ("b", 3)]
+    assert list(lib.once_a_file(tables, lambda n: f"large {n}" if n > 1 else "")) == tables
+    assert capsys.readouterr().err == "a: large 2\nb: large 3\n"
+
+
+def test_tensorflow_is_not_imported_before_it_is_needed():
+    program = "import sys, lib, plotting, metrics, inference, outputs; "
+    program += "slow = {'tensorflow', 'keras', 'seaborn', 'pandas', 'sklearn'} & set(sys.modules); assert not slow, slow"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

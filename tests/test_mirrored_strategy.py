@@ -15,7 +15,8 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import argparse, lib
 from architectures.top import top_view_cnn, top_view_transformer
-from datasets import number_of_tracks
+from architectures.optimizer import Muon
+from datasets import batches, number_of_tracks
 from my_generator import straight_lines
 from scripts.number_of_tracks_classification import objective
 
@@ -25,7 +26,8 @@ for flags in (["--OneDeviceStrategy", "/cpu:0"], ["--MirroredStrategy", "/cpu:0"
     args = parser.parse_args(["--out", sys.argv[1], *flags])
     keras.utils.set_random_seed(0)
     owners_in = 4 if sys.argv[2] == "transformer" else None
-    data = number_of_tracks.load(generate=straight_lines.generate, batch_size=32, n_val=64, n_test=32, owners_in=owners_in)
+    task = number_of_tracks.task(owners_in=owners_in)
+    data = batches.load(task, straight_lines.generate, batch_size=32, n_val=64, n_test=32)
     strategy = lib.choose_strategy(args)
     assert strategy.num_replicas_in_sync == (2 if args.MirroredStrategy else 1)
     with strategy.scope():
@@ -33,7 +35,7 @@ for flags in (["--OneDeviceStrategy", "/cpu:0"], ["--MirroredStrategy", "/cpu:0"
             model = top_view_transformer(length=owners_in, width=16, n_layers=1)
         else:
             model = top_view_cnn(stem_filters=4, stages=((8, (1, 2), 1),), n_hidden=8)
-        model.compile(lib.Muon(1e-3), **objective(model, 1.0))
+        model.compile(Muon(1e-3), **objective(model, 1.0))
     history = model.fit(data.train, validation_data=data.val, epochs=1, steps_per_epoch=10, verbose=0)
     # attention does not depend on the bias of its keys: its gradient is rounding, of which AdamW makes full
     # steps

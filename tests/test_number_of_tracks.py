@@ -1,11 +1,10 @@
 import itertools
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from datasets import number_of_tracks, number_of_tracks3D, views
+from datasets import batches, number_of_tracks, number_of_tracks3D, views
 from datasets.events import make_events
 from datasets.readers import hit_tree
 from my_generator import realistic, straight_lines, toyhaystack
@@ -15,10 +14,12 @@ def first_batches(dataset, n):
     return [(x if isinstance(x, dict) else x.numpy(), y.numpy()) for x, y in dataset.take(n)]
 
 
-def load(**kwargs):
-    return number_of_tracks.load(
-        generate=straight_lines.generate, n_val=100, n_test=100, batch_size=32, **kwargs
-    )
+TASK = number_of_tracks.task()
+
+
+def load(task=TASK, generate=straight_lines.generate, **kwargs):
+    settings = {"n_val": 100, "n_test": 100, "batch_size": 32} | kwargs
+    return batches.load(task, generate, **settings)
 
 
 def test_generator_gives_fresh_events_that_a_seed_repeats():
@@ -30,8 +31,9 @@ def test_generator_gives_fresh_events_that_a_seed_repeats():
 
 def test_training_validation_and_test_events_differ():
     data = load(seed=0)
-    batches = [first_batches(part, 1)[0][0] for part in (data.train, data.val, data.tests["test"])]
-    assert not any(np.array_equal(batches[i], batches[j]) for i in range(3) for j in range(i))
+    parts = [first_batches(part, 1)[0][0] for part in (data.train, data.val)]
+    parts.append(views.top_view(data.tests["test"][:32]))
+    assert not any(np.array_equal(parts[i], parts[j]) for i in range(3) for j in range(i))
 
 
 def test_a_resumed_run_goes_on_where_it_stopped():
@@ -42,16 +44,17 @@ def test_a_resumed_run_goes_on_where_it_stopped():
 
 def test_images_and_classes_are_those_of_the_events():
     events = straight_lines.generate(50, seed=4)
-    (images, classes), *_ = first_batches(number_of_tracks.from_events(events, ("side",), batch_size=50), 1)
+    (images, classes), *_ = first_batches(
+        batches.from_events(number_of_tracks.task(("side",)), events, batch_size=50), 1
+    )
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images, views.side_view(events))
     np.testing.assert_array_equal(classes, events.info["n_tracks"] - 1)
 
 
 def test_several_views_come_as_a_dictionary_and_sides_as_channels():
-    data = number_of_tracks.load(
-        ("top", "front"), generate=toyhaystack.generate, n_channels=2, n_val=10, n_test=10, batch_size=8
-    )
+    task = number_of_tracks.task(("top", "front"), n_channels=2)
+    data = load(task, toyhaystack.generate, n_val=10, n_test=10, batch_size=8)
     images, _ = first_batches(data.val, 1)[0]
     assert {name: tuple(image.shape) for name, image in images.items()} == {
         "top": (8, 9, 113, 2),
@@ -60,7 +63,7 @@ def test_several_views_come_as_a_dictionary_and_sides_as_channels():
 
 
 def test_realistic_events_of_a_preset_are_loaded_by_the_same_means():
-    data = number_of_tracks.load(generate=realistic.generator("harsh"), n_val=40, n_test=10, batch_size=40)
+    data = load(generate=realistic.generator("harsh"), n_val=40, n_test=10, batch_size=40)
     events = realistic.generate(40, preset="harsh", seed=[0, 1])
     images, classes = first_batches(data.val, 1)[0]
     np.testing.assert_array_equal(images, views.top_view(events))
@@ -74,28 +77,26 @@ def test_validation_events_come_once_each():
 
 def test_owners_come_with_the_images_they_belong_to():
     events = realistic.generate(70, preset="data", seed=2)
-    batches = list(
-        number_of_tracks.from_events(events, ("side",), batch_size=32, owners_in=4).as_numpy_iterator()
-    )
-    assert sorted(len(images) for images, _ in batches) == [6, 32, 32]
-    images = np.concatenate([images for images, _ in batches])
+    task = number_of_tracks.task(("side",), owners_in=4)
+    taken = list(batches.from_events(task, events, batch_size=32).as_numpy_iterator())
+    assert sorted(len(images) for images, _ in taken) == [6, 32, 32]
+    images = np.concatenate([images for images, _ in taken])
     owners, classes = (
-        np.concatenate([labels[name] for _, labels in batches]) for name in ("owners", "n_tracks")
+        np.concatenate([labels[name] for _, labels in taken]) for name in ("owners", "n_tracks")
     )
     expected = {image.tobytes(): i for i, image in enumerate(views.side_view(events))}
     order = [expected[image.tobytes()] for image in images]
     assert sorted(order) == list(range(70))
     np.testing.assert_array_equal(owners, views.owners(events, "side", 4)[order])
     np.testing.assert_array_equal(classes, events.info["n_tracks"][order] - 1)
-    n_lit = sorted((labels["owners"].any(-1).sum((1, 2)) for _, labels in batches), key=np.mean)
+    n_lit = sorted((labels["owners"].any(-1).sum((1, 2)) for _, labels in taken), key=np.mean)
     assert all(less.max() < more.min() + 8 for less, more in itertools.pairwise(n_lit))
 
 
 def test_owners_of_segments_come_with_numbers_of_segments():
     events = realistic.generate(32, preset="data", seed=2, kinks=0.5)
-    ((_, labels),) = number_of_tracks.from_events(
-        events, batch_size=32, owners_in=4, target="segments"
-    ).as_numpy_iterator()
+    task = number_of_tracks.task(owners_in=4, target="segments")
+    ((_, labels),) = batches.from_events(task, events, batch_size=32).as_numpy_iterator()
     assert labels["owners"].shape[-1] == 9
     n_told = (
         labels["owners"][..., :8].any((1, 2)).sum()
@@ -104,7 +105,8 @@ def test_owners_of_segments_come_with_numbers_of_segments():
 
 
 def test_a_resumed_run_with_owners_gets_the_events_that_come_next():
-    settings = {"seed": 3, "names": ("front",), "owners_in": 1, "block": 64}
+    task = number_of_tracks.task(("front",), owners_in=1)
+    settings = {"task": task, "seed": 3, "block": 64}
     whole, resumed = (
         first_labels(load(**settings).train, 4),
         first_labels(load(**settings, first_event=64).train, 2),
@@ -116,14 +118,14 @@ def first_labels(dataset, n):
     return np.stack([labels["n_tracks"].numpy() for _, labels in dataset.take(n)])
 
 
-def test_tests_have_numbers_alone():
-    data = load(names=("front",), owners_in=1)
+def test_validation_has_owners_and_tests_are_tables():
+    data = load(number_of_tracks.task(("front",), owners_in=1))
     assert set(next(iter(data.val))[1]) == {"n_tracks", "owners"}
-    assert next(iter(data.tests["test"]))[1].shape == (32,)
+    assert len(data.tests["test"]) == 100
 
 
 def test_voxels_are_loaded_by_the_same_means():
-    data = number_of_tracks3D.load(generate=straight_lines.generate, n_val=10, n_test=10, batch_size=8)
+    data = load(number_of_tracks3D.task(), n_val=10, n_test=10, batch_size=8, block=number_of_tracks3D.BLOCK)
     assert first_batches(data.train, 1)[0][0].shape == (8, 9, 113, 30, 1)
 
 
@@ -132,9 +134,7 @@ def test_voxels_are_loaded_by_the_same_means():
 )
 @pytest.mark.parametrize("batch_size", [7, 64, 5000])
 def test_batches_have_the_size_asked_for_under_every_strategy(strategy, batch_size):
-    data = number_of_tracks.load(
-        generate=straight_lines.generate, batch_size=batch_size, n_val=2100, n_test=1
-    )
+    data = load(batch_size=batch_size, n_val=2100, n_test=1)
     distributed = strategy.experimental_distribute_dataset(data.train)
     assert [len(y) for _, (_, y) in zip(range(3), distributed, strict=False)] == [batch_size] * 3
     sizes = [len(y) for _, y in strategy.experimental_distribute_dataset(data.val)]
@@ -151,7 +151,7 @@ def series(tmp_path):
 
 
 def test_files_are_split_whole_and_every_series_is_in_each_split(series):
-    split = number_of_tracks.split_files(f"{series}/*.root")
+    split = batches.split_files(f"{series}/*.root")
     names = {name: sorted(path.name for path in paths) for name, paths in split.items()}
     assert {name: len(paths) for name, paths in names.items()} == {"train": 4, "val": 2, "test": 2}
     assert len({path for paths in names.values() for path in paths}) == 8
@@ -161,7 +161,7 @@ def test_files_are_split_whole_and_every_series_is_in_each_split(series):
 
 
 def test_files_are_shuffled_anew_each_time_round(series):
-    data = number_of_tracks.load(paths=f"{series}/*.root", batch_size=40)
+    data = batches.load(TASK, paths=f"{series}/*.root", batch_size=40)
     first, second = first_batches(data.train, 2)
     assert sorted(first[1]) == sorted(second[1])  # the same forty events
     assert not np.array_equal(first[0], second[0])
@@ -170,13 +170,13 @@ def test_files_are_shuffled_anew_each_time_round(series):
 
 def test_files_only_tested_on_are_a_test_set_of_their_own(series):
     data = load(test_paths=f"{series}/my_generator_t1_*.root")
-    assert sum(len(y) for _, y in data.tests["files"]) == 40
+    assert len(data.tests["files"]) == 40
     assert len(data.description["test_files"]) == 4
 
 
 def test_too_few_files_to_split_are_an_error_that_names_them(series):
     with pytest.raises(ValueError, match="my_generator_t1_.*1 files"):
-        number_of_tracks.split_files(series / "my_generator_t1_0.root")
+        batches.split_files(series / "my_generator_t1_0.root")
 
 
 @pytest.fixture
@@ -201,13 +201,18 @@ def test_events_on_both_sides_need_two_channels(haystack_series):
     hits = {"side": [0, 0, 1, 0, 1], "layer": range(5), "column": range(5)}
     events = make_events(hits, [0, 2, 3, 5], info={"n_tracks": [1, 1, 2]})
     with pytest.raises(ValueError, match="source: event 2 has hits on both tracker sides"):
-        number_of_tracks.from_events(events, source="source")
-    assert first_batches(number_of_tracks.from_events(events, n_channels=2), 1)[0][0].shape == (3, 9, 113, 2)
-    assert first_batches(number_of_tracks.from_events(events[:2]), 1)[0][0].shape == (2, 9, 113, 1)
+        batches.from_events(TASK, events, source="source")
+    assert first_batches(batches.from_events(number_of_tracks.task(n_channels=2), events), 1)[0][0].shape == (
+        3,
+        9,
+        113,
+        2,
+    )
+    assert first_batches(batches.from_events(TASK, events[:2]), 1)[0][0].shape == (2, 9, 113, 1)
     with pytest.raises(ValueError, match="toyhaystack_0.root: event [0-9]+ has hits on both"):
         load(test_paths=f"{haystack_series}/*_0.root")
     with pytest.raises(ValueError, match="toyhaystack_[0-2].root: event [0-9]+ has hits on both"):
-        number_of_tracks.load(paths=f"{haystack_series}/*.root")
+        batches.load(TASK, paths=f"{haystack_series}/*.root")
 
 
 def test_unknown_number_of_tracks_is_an_error():
@@ -215,7 +220,7 @@ def test_unknown_number_of_tracks_is_an_error():
     events.info["n_tracks"][2] = -1
     for target in number_of_tracks.TARGETS:
         with pytest.raises(ValueError, match=f"event 2 has -1 {target}"):
-            number_of_tracks.from_events(events, target=target)
+            batches.from_events(number_of_tracks.task(target=target), events)
 
 
 def test_segments_are_counted_over_all_tracks_and_six_stands_for_more():
@@ -242,65 +247,9 @@ def test_segments_of_tracks_that_are_not_in_the_table_are_unknown():
 
 def test_a_training_on_segments_gets_their_classes_in_every_split():
     kinked = realistic.generator("ideal", kinks=0.5)
-    data = number_of_tracks.load(generate=kinked, n_val=64, n_test=64, batch_size=64, target="segments")
-    for split, part in enumerate((data.train, data.val, data.tests["test"])):
+    task = number_of_tracks.task(target="segments")
+    data = load(task, kinked, n_val=64, n_test=64, batch_size=64)
+    assert np.array_equal(data.tests["test"].n_segments, kinked(64, seed=[0, 2]).n_segments)
+    for split, part in enumerate((data.train, data.val)):
         _, classes = first_batches(part, 1)[0]
         np.testing.assert_array_equal(classes, np.minimum(kinked(64, seed=[0, split]).n_segments, 6) - 1)
-
-
-def certain_model(n_channels, n_classes=4):
-    """A model that says what it counts: half the number of lit cells, from 1."""
-    inputs = keras.Input((9, 113, n_channels), name="top")
-    n = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=(1, 2, 3)) / 2 - 1)(inputs)
-    return keras.Model(
-        inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), n_classes))(n)
-    )
-
-
-def events_with_cells(cells):
-    """A table from a list of events, each a list of (side, number of cells)."""
-    rows = [(e, side, layer) for e, parts in enumerate(cells) for side, n in parts for layer in range(n)]
-    event, side, layer = (np.array(values, int) for values in zip(*rows, strict=True))
-    offsets = np.searchsorted(event, np.arange(len(cells) + 1))
-    return make_events({"side": side, "layer": layer, "column": np.full(len(event), 7)}, offsets)
-
-
-def test_a_model_of_one_side_counts_both_sides_and_none_in_an_empty_event():
-    events = events_with_cells([[(1, 2)], [(0, 4), (1, 6)], [], [(0, 8), (1, 8)]])
-    probabilities = number_of_tracks.predict(certain_model(1), events)
-    assert probabilities.argmax(1).tolist() == [1, 5, 0, 8]
-    np.testing.assert_allclose(probabilities.sum(1), 1)
-
-
-def test_the_order_of_events_by_size_is_of_no_matter(monkeypatch):
-    monkeypatch.setattr(number_of_tracks, "PREDICTED_BLOCK", 4)
-    cells = [[(1, 8)], [(0, 2), (1, 4)], [], [(0, 6)], [(1, 4)], [(0, 4), (1, 2)], [(0, 2)]]
-    counted = number_of_tracks.predict(certain_model(1), events_with_cells(cells), batch_size=2).argmax(1)
-    assert counted.tolist() == [4, 3, 0, 3, 2, 3, 1]
-
-
-def test_a_model_of_two_sides_sees_them_together():
-    events = events_with_cells([[(0, 2), (1, 2)], []])
-    assert number_of_tracks.predict(certain_model(2), events).argmax(1).tolist() == [2, 0]
-
-
-def test_a_model_that_takes_no_view_is_no_counter():
-    inputs = keras.Input((None, 6), name="hits")
-    with pytest.raises(ValueError, match="is no counter: it takes hits"):
-        number_of_tracks.predict(keras.Model(inputs, inputs), events_with_cells([[(1, 2)]]))
-
-
-@pytest.mark.parametrize("n_classes", [2, 6])
-def test_a_model_of_any_number_of_classes_counts_up_to_twice_as_many(n_classes):
-    n = n_classes // 2
-    events = events_with_cells([[(1, 2)], [(0, 2 * n), (1, 2 * n)], [], [(0, 2), (1, 2 * n)]])
-    probabilities = number_of_tracks.predict(certain_model(1, n_classes), events)
-    assert probabilities.shape == (4, 2 * n_classes + 1)
-    assert probabilities.argmax(1).tolist() == [1, 2 * n, 0, 1 + n]
-    assert number_of_tracks.predict(certain_model(1, n_classes), events[:0]).shape == (0, 2 * n_classes + 1)
-
-
-def test_what_is_more_than_the_most_counts_as_the_most():
-    probabilities = np.array([[0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1]])
-    np.testing.assert_allclose(number_of_tracks.up_to(2, probabilities), [[0.1, 0.2, 0.7], [0, 0, 1]])
-    np.testing.assert_array_equal(number_of_tracks.up_to(3, probabilities), probabilities)

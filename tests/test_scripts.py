@@ -221,6 +221,31 @@ def test_only_results_of_this_run_are_left_and_listed(untrained, files, tmp_path
     assert not old.exists() and list(out.glob("true*_predicted*.pdf"))
 
 
+@pytest.mark.parametrize("script", [count_tracks, plot_confusion])
+def test_a_wrong_name_leaves_the_results_of_an_earlier_run(script, untrained, files, tmp_path):
+    out = tmp_path / "out"
+    flags = ["--model", untrained] if script is count_tracks else [untrained]
+    script.main([*flags, f"{files}/*_0.root", "--out", str(out)])
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    damaged = tmp_path / "damaged.root"
+    damaged.write_bytes((files / "my_generator_t1_0.root").read_bytes()[:-100])
+    for name in ("/nope.root", str(damaged)):
+        with pytest.raises(ValueError, match=name):
+            script.main([*flags, name, "--out", str(out)])
+        assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_counter_of_another_kind_of_events_says_so_once_a_file(files, capsys):
+    evaluate.main(["top", f"{files}/my_generator_t1_*.root"])
+    assert capsys.readouterr().err.count("top was trained on the haystack, on both tracker sides") == 3
+
+
+def test_a_track_finder_is_refused_as_a_counter(files, tmp_path):
+    with pytest.raises(ValueError, match="track_finder is no counter: it finds tracks"):
+        count_tracks.main([f"{files}/*.root", "--model", "track_finder", "--out", str(tmp_path / "out")])
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_path, capsys, monkeypatch):
     drawn = []
     monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
@@ -234,9 +259,9 @@ def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_pa
     assert [line["file"] for line in lines] == [real] * 12 + [str(haystack)] * 5
     assert [(line["run"], line["true"]) for line in lines[:12]] == [("7", "-1")] * 12
     assert "no scores: 12 of 17 events carry no label" in capsys.readouterr().out
-    ((_, which, _, titles, geometry),) = drawn
+    ((events, which, _, titles, _),) = drawn
     assert len(which) == len(titles) == 15  # though no event of the first file can be wrong
-    wires = dict(zip((title.split(": ")[0] for title in titles), geometry["first_wire_mm"], strict=True))
+    wires = dict(zip((title.split(": ")[0] for title in titles), events.first_wire_mm, strict=True))
     assert wires == {"real.root": 22.0, "haystack.root": 53.0}
     assert any(title.startswith("real.root: run 7, event 0: predicted ") for title in titles)
     assert any(title.startswith("haystack.root: event ") and ": true " in title for title in titles)
@@ -259,8 +284,8 @@ def test_wrong_events_are_drawn_in_the_geometry_of_their_file(untrained, files, 
     )
     wires = {
         (title.split(": ")[0][:8], wire)
-        for *_, titles, of in drawn
-        for title, wire in zip(titles, of["first_wire_mm"], strict=True)
+        for events, which, _, titles, _ in drawn
+        for title, wire in zip(titles, events.first_wire_mm[which], strict=True)
     }
     assert {wire for _, wire in wires} == {22.0, 53.0} and len(wires) == 2
 

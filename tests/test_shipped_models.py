@@ -5,9 +5,9 @@ says.
 import numpy as np
 import pytest
 
+import inference
 import lib
 import metrics
-from architectures import view_transformer  # noqa: F401  saved counters need its layers
 from datasets import number_of_tracks
 from datasets.readers import open_events
 from my_generator import GENERATORS, realistic
@@ -46,7 +46,7 @@ def test_card_of_a_counter_tells_its_accuracy(name):
 def accuracy_of(name, events):
     """Accuracy of a model on a table, with its interval."""
     target = lib.target_of(name)
-    counted = number_of_tracks.predict(lib.load_model(name), events, target=target).argmax(1)
+    counted = inference.count_tracks(events, name)
     return metrics.accuracy(number_of_tracks.classes(events, target=target) + 1, counted)
 
 
@@ -65,7 +65,7 @@ def test_track_finder_is_as_good_on_fresh_events_as_its_card_says():
     card, n_events = lib.load_card("track_finder"), 1000
     said = card["metrics"]["data"]["all"]["perfect"]["value"]
     events = realistic.generate(n_events, preset="data", seed=[2026, 12])
-    scores = track_finder.evaluate(lib.load_model("track_finder"), events)["all"]
+    scores = track_finder.evaluate("track_finder", events)["all"]
     assert abs(scores["perfect"]["value"] - said) < 4 * np.sqrt(said * (1 - said) / n_events)
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 import lib
 from architectures.layers import ToCells
+from architectures.losses import hit_accuracy, matched, ordered, perfect
 from architectures.track_finder import _WAVES, FromCells, HitFeatures, track_finder
 from datasets import clustering
 from datasets.events import make_events
 from finding.refit import labels_of
 from my_generator import realistic
-from scripts.track_finder import assignment_loss, hit_accuracy, ordered_loss, perfect
 
 SEEDS = st.integers(0, 2**32 - 1)
 NO_HIT = clustering.NO_HIT
@@ -150,9 +150,7 @@ def test_trained_in_16_bits_it_is_tested_and_shipped_in_float32(batch):
         keras.config.set_dtype_policy("mixed_bfloat16")
         mixed = tiny()
         assert mixed.get_layer("fine_conv1").compute_dtype == "bfloat16"
-        mixed.compile(
-            "adam", {"track": ordered_loss}, metrics={"track": [hit_accuracy, perfect]}
-        )  # functions of a script
+        mixed.compile("adam", {"track": ordered}, metrics={"track": [hit_accuracy, perfect]})
         plain = lib.in_float32(mixed)
     finally:
         keras.config.set_dtype_policy(before)
@@ -169,11 +167,11 @@ def test_a_batch_can_be_learned_by_heart():
     count = "sparse_categorical_crossentropy"
     model.compile(
         keras.optimizers.Adam(1e-2),
-        {"track": assignment_loss, "n_tracks": count, "n_segments": count},
+        {"track": matched, "n_tracks": count, "n_segments": count},
         metrics={"track": [hit_accuracy], "n_tracks": ["accuracy"], "n_segments": ["accuracy"]},
     )
     for _ in range(150):
-        scores = model.train_on_batch(clustering.inputs(events), clustering.targets(events), return_dict=True)
+        scores = model.train_on_batch(clustering.inputs(events), clustering.labels(events), return_dict=True)
         learned = (
             scores["track_hit_accuracy"] > 0.99
             and scores["n_tracks_accuracy"] == scores["n_segments_accuracy"] == 1
@@ -241,7 +239,7 @@ def random_case(seed, n_events=3, n_hits=9, n_tracks=4, shared=0.3):
 
 
 def loss(owners, probability):
-    return np.asarray(assignment_loss(owners, probability))
+    return np.asarray(matched(owners, probability))
 
 
 def loss_of_matching(owners, probability, column):
@@ -321,7 +319,7 @@ def test_where_tracks_share_hits_the_first_owners_choose_the_matching(seed):
 def test_how_true_tracks_are_numbered_does_not_matter(seed, number):
     owners, probability = random_case(seed)
     renumbered = np.where(owners >= 0, np.array(number)[np.maximum(owners, 0)], owners)
-    for function in (assignment_loss, hit_accuracy, perfect):
+    for function in (matched, hit_accuracy, perfect):
         np.testing.assert_allclose(
             np.asarray(function(renumbered, probability)),
             np.asarray(function(owners, probability)),
@@ -339,16 +337,14 @@ def test_how_the_columns_are_numbered_does_not_matter(seed, number):
     )
 
 
-def test_the_ordered_loss_wants_the_first_track_in_the_first_column():
+def test_the_ordered_wants_the_first_track_in_the_first_column():
     owners = np.array([[[0, -1], [1, -1], [-1, -1], [0, 1]]])
     right = np.full((1, 4, 5), 0.025, np.float32)
     right[0, [0, 1, 2, 3], [0, 1, 4, 1]] = 0.9
-    np.testing.assert_allclose(
-        ordered_loss(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4
-    )
+    np.testing.assert_allclose(ordered(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4)
     swapped = right[..., [1, 0, 2, 3, 4]]
     np.testing.assert_allclose(
-        ordered_loss(owners, swapped), [-np.log([0.025, 0.025, 0.9, 0.925]).mean()], rtol=1e-4
+        ordered(owners, swapped), [-np.log([0.025, 0.025, 0.9, 0.925]).mean()], rtol=1e-4
     )
     np.testing.assert_allclose(loss(owners, swapped), loss(owners, right), rtol=1e-4)
 

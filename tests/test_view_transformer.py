@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from architectures.front import front_view_transformer
 from architectures.layers import Phases, RotaryAttention
+from architectures.losses import owners_of_pieces
 from architectures.side import side_view_transformer
 from architectures.top import top_view_transformer
 from architectures.view_transformer import LitPieces, PieceFeatures, counter_of
 from datasets import views
 from my_generator import realistic
-from scripts.number_of_tracks_classification import owners_loss
 
 SEEDS = st.integers(0, 2**32 - 1)
 BUILDERS = {"top": top_view_transformer, "side": side_view_transformer, "front": front_view_transformer}
@@ -157,7 +157,7 @@ def test_loss_of_owners_is_the_mean_over_lit_pieces():
     lit = owners.any(-1)
     entropy = np.logaddexp(0, np.where(owners, -logits, logits)).sum(-1)
     expected = [entropy[i][lit[i]].mean() if lit[i].any() else 0 for i in range(3)]
-    np.testing.assert_allclose(np.asarray(owners_loss(owners, logits)), expected, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(owners_of_pieces(owners, logits)), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("build", BUILDERS.values())

@@ -1,1 +1,1 @@
-"""Files of tracker events to event tables: `open_events` takes any of them, the other modules one kind each."""
+"""Files of tracker events to event tables: `open_events` takes any file, the other modules one kind each."""

@@ -247,12 +247,23 @@ def _items(archive, read):
 
 
 @cache
-def vector(kind, container="vector"):
-    """A list of objects, or of strings."""
+def vector(kind, container="vector", check=None):
+    """A list of objects, or of strings.
+
+    Args:
+        kind: of its items. container: its name in C++. check: function of (number of items, function that
+            makes an error of a text), called before they are read.
+    """
     read = read_of(kind)
-    return Class(
-        f"{container}<{getattr(kind, 'name', 'string')}>", 0, lambda archive, version: _items(archive, read)
-    )
+
+    def body(archive, version):
+        if check is not None:
+            start = archive.position
+            check(archive.count(), archive.error)
+            archive.position = start
+        return _items(archive, read)
+
+    return Class(f"{container}<{getattr(kind, 'name', 'string')}>", 0, body)
 
 
 @cache

@@ -21,13 +21,14 @@ up to the last one that is wanted.
 is what it points to (None if null), what several handles share is one object, properties are a dictionary of
 their values.
 
-The event table takes its hits from CD, else UDD, else SD. Where there is SD, `track` counts the particles,
-primary or secondary, that made a true hit in the tracker of that event: 0, 1, ... in the order of their
-Geant4 numbers. `n_tracks` is how many they are, even if the detector missed all hits of one; delta electrons
-count, so it is often more than the number of decay products. A hit belongs to the particle that came nearest
-to its wire, `second_track` is the next one, and both are -1 in a cell without true steps. Without SD,
-`n_tracks` and `track` are -1. So they are, with one warning a file, where a class that is not described here
-stands between CD and SD: in PTD a trajectory that is no straight line does.
+The event table takes its hits from CD, else UDD, else SD, and so its calorimeter blocks; no bank says which
+particle made a calorimeter hit, so their `track` is -1. Where there is SD, `track` of a hit counts the
+particles, primary or secondary, that made a true hit in the tracker of that event: 0, 1, ... in the order of
+their Geant4 numbers. `n_tracks` is how many they are, even if the detector missed all hits of one; delta
+electrons count, so it is often more than the number of decay products. A hit belongs to the particle that
+came nearest to its wire, `second_track` is the next one, and both are -1 in a cell without true steps.
+Without SD, `n_tracks` and `track` are -1. So they are, with one warning a file, where a class that is not
+described here stands between CD and SD: in PTD a trajectory that is no straight line does.
 
 A hit without a usable measurement stays, with NaN for the value and its error:
 
@@ -39,6 +40,8 @@ A hit without a usable measurement stays, with NaN for the value and its error:
 """
 
 import warnings
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from math import hypot, inf, isnan, nan
 
@@ -46,39 +49,79 @@ import numpy as np
 import uproot
 
 from datasets.drift import CALO_DELAY_NS, LONGEST_DRIFT_NS, drift_radius_mm, height_mm, time_since_calorimeter
-from datasets.events import HIT_FIELDS, concatenate, make_events
-from datasets.geometry import GAMMA_VETO, MAIN_WALL, X_WALL, block_face_mm, wire_x_mm, wire_y_mm
+from datasets.events import (
+    BLOCK_FIELDS,
+    HIT_FIELDS,
+    concatenate,
+    make_events,
+    offsets_of,
+    one_a_cell,
+)
+from datasets.geometry import (
+    GAMMA_VETO,
+    MAIN_WALL,
+    N_MAIN_COLUMNS,
+    N_MAIN_ROWS,
+    N_SIDES,
+    N_VETO_COLUMNS,
+    N_X_COLUMNS,
+    N_X_ROWS,
+    X_WALL,
+    block_face_mm,
+    wire_x_mm,
+    wire_y_mm,
+)
 from datasets.readers import files
 from datasets.readers.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
-from datasets.readers.brio_classes import BANKS, BASE, PROPERTIES
+from datasets.readers.brio_classes import BANKS, BASE, PROPERTIES, check_n_hits
 
-TRACKER_TICK_NS, CALO_TICK_NS = 12.5, 6.25
+TRACKER_TICK_NS = 12.5
+CALO_TICK_NS = 6.25
 NO_CATHODE = 4 | 8  # the traits of a calibrated hit that miss the bottom and the top one
 TRACKER = (1203, 1204)  # geometry types: [module, side, layer, row]; row is our column
-CALO = {  # geometry type: our type and the names of its address after the module
-    **dict.fromkeys((1301, 1302), (MAIN_WALL, ("side", "column", "row"))),
-    **dict.fromkeys((1231, 1232), (X_WALL, ("side", "wall", "column", "row"))),
-    **dict.fromkeys((1251, 1252), (GAMMA_VETO, ("side", "wall", "column"))),
+# Types of blocks: ours, and how many blocks each number of their address after the module counts
+MAIN_BLOCK = (MAIN_WALL, {"side": N_SIDES, "column": N_MAIN_COLUMNS, "row": N_MAIN_ROWS})
+X_BLOCK = (X_WALL, {"side": N_SIDES, "wall": 2, "column": N_X_COLUMNS, "row": N_X_ROWS})
+VETO_BLOCK = (GAMMA_VETO, {"side": N_SIDES, "wall": 2, "column": N_VETO_COLUMNS})
+CALO = {  # by geometry type
+    1301: MAIN_BLOCK,
+    1302: MAIN_BLOCK,
+    1231: X_BLOCK,
+    1232: X_BLOCK,
+    1251: VETO_BLOCK,
+    1252: VETO_BLOCK,
 }
 CALO_STEPS = ("calo", "xcalo", "gveto")
+NOWHERE = {"type": None, "address": ()}
 
-# What is known of a hit beside the event table: name -> value where it is not known
+# name -> (type, value where it is not known); the details are what is known of a hit beside the event table
 DETAILS = {
-    **dict.fromkeys(
-        ("sigma_r_mm", "sigma_z_mm", "anode_time_ns", "bottom_time_ns", "top_time_ns", "delayed_time_ns"), nan
-    ),
-    "cluster": -1,
+    "sigma_r_mm": (np.float64, nan),
+    "sigma_z_mm": (np.float64, nan),
+    "anode_time_ns": (np.float64, nan),
+    "bottom_time_ns": (np.float64, nan),
+    "top_time_ns": (np.float64, nan),
+    "delayed_time_ns": (np.float64, nan),
+    "cluster": (np.int64, -1),
 }
-HIT_COLUMNS = {
-    name: (np.int64 if np.dtype(dtype).kind == "i" else np.float64, default)
-    for name, (dtype, default, *_) in HIT_FIELDS.items()
-}
-HIT_COLUMNS |= {
-    name: (np.int64 if name == "cluster" else np.float64, default) for name, default in DETAILS.items()
-}
+CELL = ("side", "layer", "column")
+ADDRESS = ("calo_type", "side", "wall", "column", "row")
+CALO_COLUMNS = dict.fromkeys(ADDRESS, (np.int64, -1))
+CALO_COLUMNS |= dict.fromkeys(
+    ("energy_mev", "sigma_energy_mev", "time_ns", "sigma_time_ns"), (np.float64, nan)
+)
+
+
+def _wide(dtype):
+    """The type in which values are collected before their range is checked."""
+    return np.int64 if np.dtype(dtype).kind == "i" else np.float64
+
+
+HIT_COLUMNS = {name: (_wide(dtype), default) for name, (dtype, default, *_) in HIT_FIELDS.items()} | DETAILS
 WORDS = {"hits": {"column": "row", "drift_radius_mm": "r", "z_mm": "z"}}  # of the file, for errors
 RAW = uproot.AsJagged(uproot.AsDtype("u1"))
 TOBJECT_SIZE = 10  # version, id, bits
+LONG_TEXT = 255  # instead of a length that one byte cannot hold
 
 
 # ---- bytes to banks ----------------------------------------------------------------------------------------
@@ -97,12 +140,14 @@ def iter_events(path, banks=None, waveforms=False):
         ValueError: a file that is damaged or holds something unknown; names the file, the entry, the class
             and its version.
     """
-    yield from _each_entry(path, lambda entry, raw: decode(raw, banks, waveforms))
+    with files.open_root(path) as file:
+        yield from _each_entry(file, "ER", lambda entry, raw: decode(raw, banks, waveforms))
 
 
 def metadata(path):
     """The property lists in the file's tree `GI`: which programs wrote it, with what settings."""
-    return list(_each_entry(path, _properties, tree="GI"))
+    with files.open_root(path) as file:
+        return list(_each_entry(file, "GI", _properties))
 
 
 def _properties(entry, raw):
@@ -112,34 +157,31 @@ def _properties(entry, raw):
     return properties
 
 
-def _entries(file, name):
-    """(entry, bytes, fraction of the file that is read) of a tree, a basket at a time."""
+def _each_entry(file, name, function, within_file=None):
+    """function(entry, bytes) of each entry of a tree, a basket at a time; errors name the entry.
+
+    `within_file` is called with the fraction that is read.
+    """
     if name not in file:
         raise ValueError(f"no tree {name}, only {file.keys()}")
-    branch = file[name].branches[
-        -1
-    ]  # there is one, called after what it holds; in files of uproot a counter comes first
+    tree = file[name]
+    branch = tree.branches[-1]  # called after what it holds; in files of uproot a counter comes first
     offsets = branch.entry_offsets
-    if offsets[-1] != file[name].num_entries or any(start > stop for start, stop in pairwise(offsets)):
-        raise ValueError(f"tree {name}: baskets of {offsets[-1]} entries, {file[name].num_entries} expected")
+    n_entries = tree.num_entries
+    if offsets[-1] != n_entries or any(start > stop for start, stop in pairwise(offsets)):
+        raise ValueError(f"tree {name}: baskets of {offsets[-1]} entries, {n_entries} expected")
     for start, stop in pairwise(offsets):
         basket = branch.array(RAW, start, stop, library="np", array_cache=None)
         if len(basket) != stop - start:
             raise ValueError(f"tree {name}: entries {start}..{stop} are not there")
         for entry, raw in enumerate(basket, start):
-            yield entry, raw.tobytes(), (entry + 1) / offsets[-1]
-
-
-def _each_entry(path, function, progress=lambda fraction: None, tree="ER"):
-    """function(entry, bytes) of each entry of a tree; errors name the entry."""
-    with files.open_root(path) as file:
-        for entry, raw, fraction in _entries(file, tree):
             try:
-                value = function(entry, raw)
+                value = function(entry, raw.tobytes())
             except Unreadable as error:
                 raise ValueError(f"entry {entry}: {error}") from error
             yield value
-            progress(fraction)
+            if within_file is not None:
+                within_file((entry + 1) / n_entries)
 
 
 def archive_of(raw, expected):
@@ -149,22 +191,26 @@ def archive_of(raw, expected):
     Args:
         raw: bytes of the entry. expected: the class name.
     """
-    start = TOBJECT_SIZE + 1
-    long = raw[start - 1 : start] == b"\xff"
-    length = (
-        int.from_bytes(raw[start : start + 4], "big") if long else raw[start - 1] if len(raw) >= start else 0
-    )
-    start += 4 * long
-    name, start = raw[start : start + length], start + length
-    tag, size = (
-        int.from_bytes(raw[start : start + 4], "big"),
-        int.from_bytes(raw[start + 4 : start + 8], "big"),
-    )
-    if raw[:2] != b"\0\1" or name != expected.encode() or tag or size != len(raw) - start - 8:
-        raise Unreadable(
-            f"no record of {expected}: {name[:40]!r}, tag {tag}, {size} of {len(raw) - start - 8} bytes"
-        )
-    return raw[start + 8 :]
+    start = TOBJECT_SIZE
+    length = _big_endian(raw, start, 1)
+    start += 1
+    if length == LONG_TEXT:
+        length = _big_endian(raw, start, 4)
+        start += 4
+    name = raw[start : start + length]
+    start += length
+    tag = _big_endian(raw, start, 4)
+    size = _big_endian(raw, start + 4, 4)
+    start += 8
+    size_there = len(raw) - start
+    if raw[:2] != b"\0\1" or name != expected.encode() or tag or size != size_there:
+        said = f"{name[:40]!r}, tag {tag}, {size} of {size_there} bytes"
+        raise Unreadable(f"no record of {expected}: {said}")
+    return raw[start:]
+
+
+def _big_endian(raw, start, size):
+    return int.from_bytes(raw[start : start + size], "big")
 
 
 def decode(raw, banks=None, waveforms=False):
@@ -186,12 +232,16 @@ class _Event(Archive):
 
     def __init__(self, raw, wanted, waveforms=False):
         super().__init__(archive_of(raw, "datatools::things"), waveforms)
-        self.wanted, self.banks, self.bank = wanted, {}, ""
+        self.wanted = wanted
+        self.banks = {}
+        self.bank = ""
 
     def enough(self):
         """All banks that are wanted were met, or cannot come any more."""
         wanted = self.wanted(self.banks)
-        return wanted is not None and (self.bank > max(wanted, default="") or wanted <= self.banks.keys())
+        if wanted is None:
+            return False
+        return self.bank > max(wanted, default="") or wanted <= self.banks.keys()
 
     def read_banks(self):
         THINGS.read(self)
@@ -238,7 +288,7 @@ THINGS = record(
 )
 
 
-# ---- banks to hits -----------------------------------------------------------------------------------------
+# ---- banks to event tables ---------------------------------------------------------------------------------
 
 
 def stream(paths, chunk=1000, progress=False, truth=True, drift_model=None):
@@ -279,40 +329,60 @@ def stream_details(paths, chunk=1000, progress=False, truth=True, drift_model=No
     """
     if drift_model is not None:
         drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
-    paths = files.expand(paths)
-    with files.FileProgress(paths, progress) as bar:
-        for path in paths:
-            first, rows = 0, _rows(path, truth, drift_model, bar.within_file)
-            while batch := list(islice(rows, chunk)):
-                yield _table(batch, str(path), first)
-                first += len(batch)
-            bar.next_file()
+    tables = partial(_tables, chunk=chunk, truth=truth, drift_model=drift_model)
+    yield from files.stream(paths, tables, progress)
 
 
-def _rows(path, truth, drift_model, progress):
-    """(hits, (n_tracks, run, event)) of each entry; the first one with labels that cannot be read gives a
-    warning.
+@dataclass
+class _Found:
+    """What the event table needs of one entry.
+
+    Attributes:
+        hits: as those of `tracker_hits`, but a cell may have several. blocks: as `calo_hits` gives them.
+        info: n_tracks, run, event. digitized: the hits are from UDD.
+        unknown: the error that ended the labels, or None.
     """
+
+    hits: dict
+    blocks: dict
+    info: dict
+    digitized: bool
+    unknown: Exception | None
+
+
+def _tables(file, path, within_file, chunk, truth, drift_model):
+    """(Events, details) of an open file, `chunk` events at a time."""
+    entries = _each_entry(file, "ER", partial(_found, truth=truth), within_file)
+    entries = _with_one_warning(entries, path)
+    first_entry = 0
+    while found := list(islice(entries, chunk)):
+        yield _table(found, str(path), first_entry, drift_model)
+        first_entry += len(found)
+
+
+def _with_one_warning(entries, path):
+    """The same entries; the first one with labels that cannot be read gives a warning."""
     warned = False
-    entries = _each_entry(path, lambda entry, raw: _event_row(entry, raw, truth, drift_model), progress)
-    for entry, (hits, numbers, unknown) in enumerate(entries):
-        if unknown and not warned:
-            warnings.warn(
-                f"{path}: entry {entry}: {unknown}; labels behind it are unknown, there and in events like it",
-                stacklevel=2,
-            )
+    for entry, found in enumerate(entries):
+        if found.unknown and not warned:
+            said = f"{path}: entry {entry}: {found.unknown}"
+            warnings.warn(f"{said}; labels behind it are unknown, there and in events like it", stacklevel=2)
             warned = True
-        yield hits, numbers
+        yield found
 
 
-def _event_row(entry, raw, truth, drift_model):
-    """(hits, (n_tracks, run, event), error that ended the labels) of an entry."""
+def _found(entry, raw, truth):
+    """What there is in the bytes of an entry."""
     banks, unknown = _hit_banks(raw, truth)
-    hits, n_tracks = tracker_hits(banks)
-    if drift_model and "UDD" in banks and "CD" not in banks:
-        hits["drift_radius_mm"] = _drift_radius_mm(hits, calo_hits(banks), drift_model)
-    numbers = banks["EH"]["event_id"] if "EH" in banks else banks.get("UDD", {"run": -1, "event": entry})
-    return hits, (n_tracks, numbers["run"], numbers["event"]), unknown
+    hits, n_tracks = _hits_and_owners(banks)
+    numbers = {"run": -1, "event": entry}
+    if "EH" in banks:
+        numbers = banks["EH"]["event_id"]
+    elif "UDD" in banks:
+        numbers = banks["UDD"]
+    info = {"n_tracks": n_tracks, "run": numbers["run"], "event": numbers["event"]}
+    digitized = "UDD" in banks and "CD" not in banks
+    return _Found(hits, calo_hits(banks), info, digitized, unknown)
 
 
 def _hit_banks(raw, truth):
@@ -335,29 +405,68 @@ def _hit_banks(raw, truth):
     return archive.banks, None
 
 
-def _drift_radius_mm(hits, calo, drift_model):
-    """(hit,) radii of the real hits of one event, NaN without a calorimeter hit before or where that is too
-    long ago.
-    """
-    place = np.column_stack(
-        [wire_x_mm(hits["side"], hits["layer"]), wire_y_mm(hits["column"]), np.nan_to_num(hits["z_mm"])]
+def _table(found, source, first_entry, drift_model):
+    """(Events, details) of some entries."""
+    hits, offsets = _joined([event.hits for event in found])
+    blocks, block_offsets = _joined([event.blocks for event in found])
+    hits, offsets = _merged(hits, offsets)
+    if drift_model is not None:
+        radius = _drift_radius_mm(hits, offsets, blocks, block_offsets, drift_model)
+        digitized = np.repeat([event.digitized for event in found], np.diff(offsets))
+        hits["drift_radius_mm"] = np.where(digitized, radius, hits["drift_radius_mm"])
+    events = make_events(
+        {name: hits[name] for name in HIT_FIELDS},
+        offsets,
+        info={name: np.array([event.info[name] for event in found]) for name in found[0].info},
+        source=source,
+        branches=WORDS,
+        first_entry=first_entry,
+        blocks=_possible_blocks(blocks),
+        block_offsets=block_offsets,
     )
-    blocks = block_face_mm(*(calo[name] for name in ("calo_type", "side", "wall", "column", "row")))
-    of_hits, of_blocks = np.array([0, len(place)]), np.array([0, len(blocks)])
+    return events, {name: hits[name] for name in DETAILS}
+
+
+def _joined(parts):
+    """One group of arrays of those of several events, and their offsets."""
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    counts = [len(part["column"]) for part in parts]
+    return joined, offsets_of(counts)
+
+
+def _merged(hits, offsets):
+    """(hits, offsets) with one hit a cell: that with the smallest radius, of the earliest time if none is
+    known.
+    """
+    kept = one_a_cell(hits, offsets, then_by=hits["anode_time_ns"])
+    for name in CELL:  # a place that does not exist is an error later on, not a hit of another cell
+        _, _, lowest, highest = HIT_FIELDS[name]
+        kept |= (hits[name] < lowest) | (hits[name] > highest)
+    return {name: values[kept] for name, values in hits.items()}, offsets_of(kept)[offsets]
+
+
+def _drift_radius_mm(hits, offsets, blocks, block_offsets, drift_model):
+    """(hit,) radii of real hits, NaN without a calorimeter hit before or where that is too long ago."""
+    x = wire_x_mm(hits["side"], hits["layer"])
+    place = np.column_stack([x, wire_y_mm(hits["column"]), np.nan_to_num(hits["z_mm"])])
+    face = block_face_mm(*(blocks[name] for name in ADDRESS))
     time = time_since_calorimeter(
-        place, hits["anode_time_ns"], of_hits, blocks, calo["time_ns"], of_blocks, CALO_DELAY_NS
+        place, hits["anode_time_ns"], offsets, face, blocks["time_ns"], block_offsets, CALO_DELAY_NS
     )
     return drift_radius_mm(np.where(time <= LONGEST_DRIFT_NS, time, np.nan), drift_model)
 
 
-def _table(rows, source, first_entry):
-    """(Events, details) of some events."""
-    offsets = np.cumsum([0] + [len(hits["layer"]) for hits, _ in rows])
-    columns = {name: np.concatenate([hits[name] for hits, _ in rows]) for name in HIT_COLUMNS}
-    info = dict(zip(("n_tracks", "run", "event"), np.array([numbers for _, numbers in rows]).T, strict=True))
-    hits = {name: columns[name] for name in HIT_FIELDS}
-    events = make_events(hits, offsets, info=info, source=source, branches=WORDS, first_entry=first_entry)
-    return events, {name: columns[name] for name in DETAILS}
+def _possible_blocks(blocks):
+    """The event table's blocks: an energy or time out of range is unknown."""
+    possible = {name: blocks[name] for name in ADDRESS}
+    for name in ("energy_mev", "time_ns"):
+        _, _, lowest, highest = BLOCK_FIELDS[name]
+        inside = (blocks[name] >= lowest) & (blocks[name] <= highest)
+        possible[name] = np.where(inside, blocks[name], nan)
+    return possible
+
+
+# ---- banks to hits -----------------------------------------------------------------------------------------
 
 
 def tracker_hits(banks):
@@ -370,58 +479,63 @@ def tracker_hits(banks):
         (hits, n_tracks): name -> (hit,) array, the hit fields of the event table (ranges not checked yet) and
         the details of `stream_details`; number of particles in the tracker, -1 without SD.
     """
+    hits, n_tracks = _hits_and_owners(banks)
+    merged, _ = _merged(*_joined([hits]))
+    return merged, n_tracks
+
+
+def _hits_and_owners(banks):
+    """As `tracker_hits`, but a cell may have several hits; all of them have its owners."""
     owners, n_tracks = _owners(banks)
-    label = {
-        tuple(cell): i for i, cells in reversed(list(enumerate(clusters(banks)))) for cell in cells.tolist()
-    }
-    rows = []
-    for cell, fields in _one_a_cell(banks).items():
-        track, second_track = (owners.get(cell, []) + [-1, -1])[:2]
-        place = dict(zip(("side", "layer", "column"), cell, strict=True))
-        rows.append(
-            {
-                **DETAILS,
-                **fields,
-                **place,
-                "track": track,
-                "second_track": second_track,
-                "cluster": label.get(cell, -1),
-            }
-        )
-    columns = {
-        name: np.array([row.get(name, default) for row in rows], type_)
-        for name, (type_, default) in HIT_COLUMNS.items()
-    }
-    return columns, n_tracks
+    cluster_of = _cluster_of_cells(banks)
+    in_cell = {}
+    for hit, fields in _measured(banks):
+        cell = _cell(hit)
+        track, second_track, *_ = [*owners.get(cell, []), -1, -1]
+        labels = {"track": track, "second_track": second_track, "cluster": cluster_of.get(cell, -1)}
+        row = fields | labels | dict(zip(CELL, cell, strict=True))
+        in_cell.setdefault(cell, []).append(row)
+    # in the order of the bank; the hits of a cell together, where its first one is
+    hits = _columns([row for rows in in_cell.values() for row in rows], HIT_COLUMNS)
+    # since the anode: a cathode before it counts as missing
+    digitized_z = height_mm(0, hits["bottom_time_ns"], hits["top_time_ns"])
+    hits["z_mm"] = np.where(np.isnan(hits["z_mm"]), digitized_z, hits["z_mm"])
+    return hits, n_tracks
 
 
-def _one_a_cell(banks):
-    """Cell -> fields of its hit: that with the smallest radius, of the earliest time if none is known."""
-    kept = {}
-    for bank, key, fields_of in (
+def _columns(rows, columns):
+    """name -> array from dictionaries, with the value that `columns` has for what is not in them."""
+    return {
+        name: np.array([row.get(name, default) for row in rows], dtype)
+        for name, (dtype, default) in columns.items()
+    }
+
+
+def _measured(banks):
+    """(hit, its fields) of all tracker hits of the best bank."""
+    for bank, kind, fields_of in (
         ("CD", "tracker_hits", _calibrated),
         ("UDD", "tracker_hits", _digitized),
         ("SD", "gg", _true),
     ):
-        if bank not in banks:
-            continue
-        for hit in _hits(banks, bank, key):
-            cell, fields = _cell(hit), fields_of(hit)
-            if cell not in kept or _rank(fields) < _rank(kept[cell]):
-                kept[cell] = fields
-        break
-    return kept
+        if bank in banks:
+            hits = _hits(banks, bank, kind)
+            check_n_hits(len(hits), Unreadable)
+            return [(hit, fields_of(hit)) for hit in hits]
+    return []
 
 
 def _hits(banks, bank, key):
     """The hits of a bank, without null handles; in SD `key` names the kind of steps."""
+    if bank not in banks:
+        return []
     content = banks[bank]["step_hits"] if bank == "SD" else banks[bank]
     return [hit for hit in content.get(key, []) if hit]
 
 
 def _cell(hit):
     """(side, layer, column) of a tracker hit."""
-    geom_id = hit.get("geom_id", {"type": None, "address": ()})
+    geom_id = hit.get("geom_id", NOWHERE)
     if geom_id["type"] not in TRACKER or len(geom_id["address"]) != 4:
         raise Unreadable(f"a tracker hit at geometry id {geom_id}")
     return geom_id["address"][1:]
@@ -429,11 +543,9 @@ def _cell(hit):
 
 def _calibrated(hit):
     r, sigma_r = _possible("drift_radius_mm", hit["r"], hit["sigma_r"])
-    z, sigma_z = (
-        (nan, nan)
-        if hit["traits"] & NO_CATHODE == NO_CATHODE
-        else _possible("z_mm", hit["z"], hit["sigma_z"])
-    )
+    z, sigma_z = nan, nan
+    if hit["traits"] & NO_CATHODE != NO_CATHODE:
+        z, sigma_z = _possible("z_mm", hit["z"], hit["sigma_z"])
     return {
         "drift_radius_mm": r,
         "sigma_r_mm": sigma_r,
@@ -446,8 +558,8 @@ def _calibrated(hit):
 
 def _possible(field, value, error):
     """A measurement and its error, NaN where the event table does not allow the value."""
-    _, _, low, high = HIT_FIELDS[field]
-    return (value, error) if low <= value <= high else (nan, nan)
+    _, _, lowest, highest = HIT_FIELDS[field]
+    return (value, error) if lowest <= value <= highest else (nan, nan)
 
 
 def _digitized(hit):
@@ -460,9 +572,11 @@ def _digitized(hit):
         return {}
     gg = min(fired, key=lambda gg: gg["anode"][0])
     anode = gg["anode"][0]
-    bottom, top = ((gg[end] - anode) * TRACKER_TICK_NS if gg[end] > 0 else nan for end in ("bottom", "top"))
-    z = height_mm(0, bottom, top).item()  # since the anode: a cathode before it counts as missing
-    return {"z_mm": z, "anode_time_ns": anode * TRACKER_TICK_NS, "bottom_time_ns": bottom, "top_time_ns": top}
+    times = {"anode_time_ns": anode * TRACKER_TICK_NS}
+    for end in ("bottom", "top"):
+        if gg[end] > 0:
+            times[f"{end}_time_ns"] = (gg[end] - anode) * TRACKER_TICK_NS
+    return times
 
 
 def _true(step):
@@ -479,18 +593,7 @@ def _number(hit, name):
     return value if isinstance(value, (int, float)) else nan
 
 
-def _particle(step):
-    """Geant4 number of the particle, None if the file does not say; Falaise moved it from the properties to a
-    field.
-    """
-    number = step.get("track_id", step.get("properties", {}).get("track.id"))
-    return number if isinstance(number, int) else None
-
-
-def _rank(fields):
-    """For sorting: by radius, then by time; what is unknown comes last."""
-    values = [fields.get(name, nan) for name in ("drift_radius_mm", "anode_time_ns")]
-    return [inf if isnan(value) else value for value in values]
+# ---- banks to labels ---------------------------------------------------------------------------------------
 
 
 def _owners(banks):
@@ -501,12 +604,29 @@ def _owners(banks):
         return {}, -1
     steps = _hits(banks, "SD", "gg")
     numbers = sorted({_particle(step) for step in steps} - {None})
-    dense, owners = {number: i for i, number in enumerate(numbers)}, {}
-    for step in sorted(steps, key=lambda step: _rank(_true(step))):
+    index = {number: i for i, number in enumerate(numbers)}
+    owners = {}
+    for step in sorted(steps, key=_distance):
         in_cell = owners.setdefault(_cell(step), [])
-        if _particle(step) is not None and dense[_particle(step)] not in in_cell:
-            in_cell.append(dense[_particle(step)])
-    return owners, len(numbers) if numbers or not steps else -1
+        particle = _particle(step)
+        if particle is not None and index[particle] not in in_cell:
+            in_cell.append(index[particle])
+    n_known = len(numbers) if numbers or not steps else -1
+    return owners, n_known
+
+
+def _particle(step):
+    """Geant4 number of the particle, None if the file does not say; Falaise moved it from the properties to a
+    field.
+    """
+    number = step.get("track_id", step.get("properties", {}).get("track.id"))
+    return number if isinstance(number, int) else None
+
+
+def _distance(step):
+    """Of a step from its wire; what is unknown comes last."""
+    radius = _true(step).get("drift_radius_mm", nan)
+    return inf if isnan(radius) else radius
 
 
 def clusters(banks):
@@ -515,9 +635,25 @@ def clusters(banks):
 
     A hit may be in several clusters.
     """
+    return [np.array(cells, np.int64).reshape(-1, 3) for cells in _clusters(banks)]
+
+
+def _clusters(banks):
+    """The same as lists of cells."""
     solution = banks.get("TCD", {}).get("default") or {"clusters": []}
-    cells = [[_cell(hit) for hit in cluster["hits"] if hit] for cluster in solution["clusters"] if cluster]
-    return [np.array(found, np.int64).reshape(-1, 3) for found in cells]
+    return [[_cell(hit) for hit in cluster["hits"] if hit] for cluster in solution["clusters"] if cluster]
+
+
+def _cluster_of_cells(banks):
+    """Cell -> index of its first cluster."""
+    first = {}
+    for i, cells in enumerate(_clusters(banks)):
+        for cell in cells:
+            first.setdefault(cell, i)
+    return first
+
+
+# ---- banks to calorimeter hits -----------------------------------------------------------------------------
 
 
 def calo_hits(banks):
@@ -528,51 +664,55 @@ def calo_hits(banks):
             added, first time).
     Returns:
         name -> (hit,) array: calo_type (0 main wall, 1 X-wall, 2 gamma veto), side, wall, column, row (-1
-        where there is none), energy_mev, sigma_energy_mev, time_ns, sigma_time_ns (NaN where unknown).
+        where there is none; all -1 at a place that is no block of the detector), energy_mev,
+        sigma_energy_mev, time_ns, sigma_time_ns (NaN where unknown).
     """
     if "CD" in banks:
-        hits = [
-            (hit, hit["E"], hit["sigma_E"], hit["t"], hit["sigma_t"])
-            for hit in _hits(banks, "CD", "calorimeter_hits")
-        ]
+        rows = [_calibrated_calo(hit) for hit in _hits(banks, "CD", "calorimeter_hits")]
     elif "UDD" in banks:
-        hits = [
-            (hit, nan, nan, hit["timestamp"] * CALO_TICK_NS, nan)
-            for hit in _hits(banks, "UDD", "calorimeter_hits")
-        ]
+        rows = [_digitized_calo(hit) for hit in _hits(banks, "UDD", "calorimeter_hits")]
     else:
-        hits = [(step, energy, nan, time, nan) for step, energy, time in _calo_steps(banks)]
-    addresses = [_block(hit) for hit, *_ in hits]
-    columns = {
-        name: np.array([a[i] for a in addresses], np.int64)
-        for i, name in enumerate(("calo_type", "side", "wall", "column", "row"))
-    }
-    values = ("energy_mev", "sigma_energy_mev", "time_ns", "sigma_time_ns")
-    return columns | {
-        name: np.array([hit[i] for hit in hits], np.float64) for i, name in enumerate(values, 1)
+        rows = _true_calo(banks)
+    return _columns(rows, CALO_COLUMNS)
+
+
+def _calibrated_calo(hit):
+    return {
+        **_block(hit),
+        "energy_mev": hit["E"],
+        "sigma_energy_mev": hit["sigma_E"],
+        "time_ns": hit["t"],
+        "sigma_time_ns": hit["sigma_t"],
     }
 
 
-def _calo_steps(banks):
-    """(a step, energy, first time) of the blocks in SD that took energy."""
+def _digitized_calo(hit):
+    return {**_block(hit), "time_ns": hit["timestamp"] * CALO_TICK_NS}
+
+
+def _true_calo(banks):
+    """Energy and first time of the blocks in SD that took energy."""
     blocks = {}
-    for step in (step for kind in CALO_STEPS for step in (_hits(banks, "SD", kind) if "SD" in banks else [])):
-        _, energy, time = blocks.get(_block(step), (step, 0.0, inf))
-        blocks[_block(step)] = (
-            step,
-            energy + step.get("energy_deposit", 0.0),
-            min(time, step.get("time_start", inf)),
-        )
-    return [
-        (step, energy, time if time < inf else nan) for step, energy, time in blocks.values() if energy > 0
-    ]
+    for kind in CALO_STEPS:
+        for step in _hits(banks, "SD", kind):
+            address = _block(step)
+            block = blocks.setdefault(tuple(address.items()), {**address, "energy_mev": 0.0, "time_ns": inf})
+            block["energy_mev"] += step.get("energy_deposit", 0.0)
+            block["time_ns"] = min(block["time_ns"], step.get("time_start", inf))
+    for block in blocks.values():
+        if block["time_ns"] == inf:
+            block["time_ns"] = nan
+    return [block for block in blocks.values() if block["energy_mev"] > 0]
 
 
 def _block(hit):
-    """(type, side, wall, column, row) of a calorimeter hit, -1 where its wall counts none."""
-    geom_id = hit.get("geom_id", {"type": None, "address": ()})
-    calo_type, names = CALO.get(geom_id["type"], (-1, ()))
-    address = dict(zip(names, geom_id["address"][1:], strict=False))
-    if not names or len(address) < len(names):
-        raise Unreadable(f"a calorimeter hit at geometry id {geom_id}")
-    return (calo_type, *(address.get(name, -1) for name in ("side", "wall", "column", "row")))
+    """Where a calorimeter hit is: name -> index of those that its wall counts; nothing at a place that is no
+    block of the detector.
+    """
+    geom_id = hit.get("geom_id", NOWHERE)
+    calo_type, sizes = CALO.get(geom_id["type"], (None, {}))
+    address = dict(zip(sizes, geom_id["address"][1:], strict=False))
+    exists = all(index < sizes[name] for name, index in address.items())
+    if not sizes or len(address) < len(sizes) or not exists:
+        return {}
+    return {"calo_type": calo_type, **address}

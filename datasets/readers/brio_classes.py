@@ -6,6 +6,8 @@ hits), energies in MeV. Nothing here contains itself, not even through pointers,
 nest without end.
 """
 
+from datasets.events import MOST_HITS
+from datasets.geometry import N_CELLS
 from datasets.readers.boost_archive import (
     Archive,
     Class,
@@ -26,6 +28,15 @@ from datasets.readers.boost_archive import (
     vector,
     waveform,
 )
+
+
+def check_n_hits(n, error):
+    """Refuse a list of more hits than a tracker can have, before there is an object for each; `error` makes
+    an error of a text.
+    """
+    if n > MOST_HITS:
+        raise error(f"{n} hits, but the tracker has {N_CELLS} cells")
+
 
 any_integer = Archive.integer
 SERIALIZABLE = Class("i_serializable", 0, lambda archive, version: {})
@@ -133,7 +144,7 @@ UNIFIED_DIGITIZED_DATA = record(
     ("event", i32),
     ("ref_timestamp", i64),
     ("calorimeter_hits", vector(handle(CALO_DIGITIZED))),
-    ("tracker_hits", vector(handle(TRACKER_DIGITIZED))),
+    ("tracker_hits", vector(handle(TRACKER_DIGITIZED), check=check_n_hits)),
     ("trigger_ids", numbers(i32, "set")),
     ("properties", PROPERTIES),
 )
@@ -236,25 +247,24 @@ TRACKER_CALIBRATED = record(
     *[(name, double, lambda values, version: version >= 1 and values["traits"] & 32) for name in ("x", "y")],
     *[(name, double, _trait(1)) for name in ("delayed_time", "sigma_delayed_time")],
 )
+CALIBRATED_HITS = vector(handle(TRACKER_CALIBRATED), check=check_n_hits)
 CALIBRATED_DATA = record(
     "snemo::datamodel::calibrated_data",
     1,
     BASE,
     ("calorimeter_hits", vector(handle(CALO_CALIBRATED))),
-    ("tracker_hits", vector(handle(TRACKER_CALIBRATED))),
+    ("tracker_hits", CALIBRATED_HITS),
     ("properties", PROPERTIES),
 )
 
 # TCD
-CLUSTER = record(
-    "tracker_cluster", 1, HIT, ("hits", vector(handle(TRACKER_CALIBRATED))), ("delayed", boolean, since(1))
-)
+CLUSTER = record("tracker_cluster", 1, HIT, ("hits", CALIBRATED_HITS), ("delayed", boolean, since(1)))
 CLUSTERING_SOLUTION = record(
     "tracker_clustering_solution",
     0,
     ("id", any_integer),
     ("clusters", vector(handle(CLUSTER))),
-    ("unclustered", vector(handle(TRACKER_CALIBRATED))),
+    ("unclustered", CALIBRATED_HITS),
     ("properties", PROPERTIES),
 )
 TRACKER_CLUSTERING_DATA = record(
@@ -282,7 +292,7 @@ TRAJECTORY = record(
     0,
     HIT,
     ("cluster", handle(CLUSTER)),
-    ("orphans", vector(handle(TRACKER_CALIBRATED))),
+    ("orphans", CALIBRATED_HITS),
     ("pattern", handle(LINE_PATTERN, abstract=True)),
 )
 TRAJECTORY_SOLUTION = record(

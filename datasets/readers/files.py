@@ -2,28 +2,37 @@
 
 import glob
 import hashlib
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
 import uproot
 from rich.progress import Progress
 
+ROOT_START = b"root"  # the first bytes of every ROOT file
+GZIP_START = b"\x1f\x8b"
+
 
 def expand(paths):
     """Files named by a path, a glob, or a list of them, in order.
 
     Raises:
-        ValueError: a name that matches no file.
+        ValueError: a name that matches no file, or a folder.
     """
-    found = []
-    for name in [paths] if isinstance(paths, (str, Path)) else paths:
-        matches = (
-            [str(name)] if Path(name).is_file() else sorted(glob.glob(str(name)))
-        )  # a file may be called run[1].root
-        if not matches:
-            raise ValueError(f"{name}: no such file")
-        found += matches
-    return [Path(name) for name in found]
+    names = [paths] if isinstance(paths, (str, Path)) else paths
+    return [path for name in names for path in _named(str(name))]
+
+
+def _named(name):
+    """The files that one name means."""
+    # a file may be called run[1].root, so its own name comes before what it means as a glob
+    found = [name] if Path(name).exists() else sorted(glob.glob(name))
+    if not found:
+        raise ValueError(f"{name}: no such file")
+    for match in found:
+        if Path(match).is_dir():
+            raise ValueError(f"{match}: a folder, not a file: name the files in it, such as {match}/*.root")
+    return [Path(match) for match in found]
 
 
 def checksums(paths):
@@ -35,34 +44,82 @@ def checksums(paths):
     return digests
 
 
-@contextmanager
-def reading(path):
-    """Turn whatever a broken file makes a reader raise into one ValueError that names the file."""
-    try:
-        yield
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
-    except Exception as error:  # damaged bytes surface in ROOT readers as almost any exception
-        raise ValueError(f"{path}: not a readable ROOT file ({type(error).__name__}: {error})") from error
+def stream(paths, tables, progress=False, classes=None):
+    """What a reader finds in files, one file after the other.
+
+    Args:
+        paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
+        tables: generator function of (open file, path, function to call with the fraction that is read).
+        classes: function that gives the classes that uproot may use for one file; None: all that it knows.
+    Yields:
+        What `tables` yields.
+    Raises:
+        ValueError: as `open_root`, whatever goes wrong in `tables`.
+    """
+    paths = expand(paths)
+    with _Bar(len(paths), progress) as bar:
+        for path in paths:
+            with open_root(path, None if classes is None else classes()) as file:
+                yield from tables(file, path, bar.within_file)
+            bar.next_file()
 
 
 @contextmanager
-def open_root(path, **options):
+def open_root(path, classes=None):
     """A ROOT file as uproot gives it; whatever is wrong with it, in here or while reading it, is a ValueError
     that names it.
 
     Args:
-        path: the file. options: of `uproot.open`.
+        path: the file. classes: name -> class of uproot, to which it adds those of the file.
     """
-    with reading(path), _classes_restored(), uproot.open(path, **options) as file:
-        size, expected = Path(path).stat().st_size, file.file.fEND
-        if size < expected:
-            raise ValueError(f"truncated, {size} of {expected} bytes")
-        file.file.hook_before_interpret_streamers = _Once(
-            "the streamer info is damaged: it names classes that are not in it"
-        )
-        yield file
+    with _reading(path), _classes_restored():
+        _check_start(path)
+        # everything is read once: uproot's caches would only hold memory
+        caches = {"object_cache": None, "array_cache": None}
+        with uproot.open(path, custom_classes=classes, **caches) as file:
+            size = Path(path).stat().st_size
+            expected = file.file.fEND
+            if size < expected:
+                raise ValueError(f"truncated, {size} of {expected} bytes")
+            file.file.hook_before_interpret_streamers = _Once(
+                "the streamer info is damaged: it names classes that are not in it"
+            )
+            yield file
+
+
+@contextmanager
+def _reading(path):
+    """Turn whatever a broken file makes a reader raise into one ValueError that names the file."""
+    try:
+        yield
+    except ValueError as error:
+        _forget_values(error)
+        text = str(error)
+        raise ValueError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
+    except Exception as error:  # damaged bytes surface in ROOT readers as almost any exception
+        _forget_values(error)
+        raise ValueError(f"{path}: not a readable ROOT file ({type(error).__name__}: {error})") from error
+
+
+def _forget_values(error):
+    """Empty the functions that an error came through. Else it would keep the bytes of its file in memory for
+    as long as someone keeps the error, as in a list of all files that could not be read.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+def _check_start(path):
+    """Refuse by its first bytes what is no ROOT file."""
+    with open(path, "rb") as file:
+        start = file.read(len(ROOT_START))
+    if not start:
+        raise ValueError("empty file")
+    if start.startswith(GZIP_START):
+        raise ValueError(f"compressed with gzip: unpack it first (gunzip {path})")
+    if start != ROOT_START:
+        raise ValueError("not a ROOT file")
 
 
 class _Once:
@@ -73,7 +130,8 @@ class _Once:
     """
 
     def __init__(self, message):
-        self.message, self.called = message, False
+        self.message = message
+        self.called = False
 
     def __call__(self, **_):
         if self.called:
@@ -86,30 +144,30 @@ def _classes_restored():
     """uproot keeps the classes that it makes from a file's streamer info, for all files: those of a damaged
     one must not outlive it.
     """
-    classes = dict(uproot.classes)
-    versions = [
-        (model.known_versions, dict(model.known_versions))
-        for model in classes.values()
-        if hasattr(model, "known_versions")
-    ]
+    registries = [uproot.classes]
+    for model in uproot.classes.values():
+        if hasattr(model, "known_versions"):
+            registries.append(model.known_versions)
+    before = [dict(registry) for registry in registries]
     try:
         yield
     finally:
-        for registry, before in [(uproot.classes, classes), *versions]:
-            if registry != before:
+        for registry, known in zip(registries, before, strict=True):
+            if registry != known:
                 registry.clear()
-                registry.update(before)
+                registry.update(known)
 
 
-class FileProgress:
-    """A bar over files on the terminal: `within_file(done)` moves it, `next_file()` counts one.
+class _Bar:
+    """A bar over files on the terminal: `within_file(fraction)` moves it, `next_file()` counts one.
 
     A context manager.
     """
 
-    def __init__(self, paths, show):
-        self.done, self.bar = 0, Progress(disable=not show, transient=True)
-        self.task = self.bar.add_task("reading", total=len(paths))
+    def __init__(self, n_files, show):
+        self.done = 0
+        self.bar = Progress(disable=not show, transient=True)
+        self.task = self.bar.add_task("reading", total=n_files)
 
     def __enter__(self):
         self.bar.start()

@@ -8,6 +8,8 @@
 | brio | Falaise and the acquisition |
 """
 
+import numpy as np
+
 from datasets import drift
 from datasets.events import concatenate
 from datasets.geometry import TOY
@@ -29,9 +31,10 @@ def kind_of(path):
         ValueError: not a ROOT file, or none of the known kinds; names the file and what is in it.
     """
     with files.open_root(path) as file:
-        content = {key.split(";")[0]: name for key, name in file.classnames(recursive=False).items()}
+        names = file.classnames(recursive=False)
+        content = {key.split(";")[0]: name for key, name in names.items()}
         trees = {key for key, name in content.items() if name == "TTree"}
-        if hit_tree.TREE in trees:
+        if content.get(hit_tree.TREE) in hit_tree.CLASSES:
             is_toy = hit_tree.geometry_of(file[hit_tree.TREE]) == TOY
             return "my_generator" if is_toy else "toyhaystack"
         if tkevent.TREE in trees:
@@ -47,8 +50,8 @@ def stream(paths, progress=False, drift_model=None):
 
     Args:
         paths: a file, a glob, or a list of them. progress: draw a bar on the terminal.
-        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii (and, of
-            TKEvent files, heights) from the timestamps.
+        drift_model: of real hits: None takes what the file holds, "manchester" or "betsy" computes radii
+            (and, of TKEvent files, heights) from the timestamps.
     Yields:
         (path, Events): the file that the events are from, and a table of some of them.
     Raises:
@@ -69,7 +72,20 @@ def read(paths, progress=False, drift_model=None):
     return concatenate(events for _, events in stream(paths, progress, drift_model))
 
 
+def radii_note(events):
+    """A sentence where no hit of real events has a radius, but times may give one; else "".
+
+    Args:
+        events: a table that was read without a drift model.
+    """
+    radius = events.hits["drift_radius_mm"]
+    is_toy = (events.info["geometry"] == TOY).any()
+    if len(radius) == 0 or is_toy or not np.isnan(radius).all():
+        return ""
+    return "no hit has a drift radius; --drift-model manchester computes them from the timestamps"
+
+
 def add_drift_model(parser):
     """Give a script that reads files of any kind the flag `--drift-model`."""
-    text = "compute the radii of real hits from their timestamps (default: take those in the file, if there are any)"
+    text = "compute the radii of real hits from their timestamps (default: take those in the file, if any)"
     parser.add_argument("--drift-model", choices=drift.MODELS, help=text)

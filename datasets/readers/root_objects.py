@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from uproot.streamers import Model_TStreamerBasicType, Model_TStreamerSTL
 
+from datasets.events import offsets_of
+
 # Numbers by ROOT's type codes (TVirtualStreamerInfo); 20 more is an array of fixed length
 TYPES = {
     1: "i1",
@@ -31,12 +33,27 @@ TYPES = {
     17: "u8",
     18: "?",
 }
-ARRAY, TOBJECT, POINTERS = 20, 66, (64, 69)
+ARRAY = 20
+TOBJECT = 66
+POINTERS = (64, 69)
+LONGEST_ARRAY = 10_000
 # Marks in the byte stream (TBufferFile)
-HAS_BYTE_COUNT, NEW_CLASS, CLASS_TAG, MAP_OFFSET, MEMBERWISE = 0x40000000, 0xFFFFFFFF, 0x80000000, 2, 0x4000
+HAS_BYTE_COUNT = 0x40000000
+NEW_CLASS = 0xFFFFFFFF
+CLASS_TAG = 0x80000000
+MAP_OFFSET = 2
+MEMBERWISE = 0x4000
 TOBJECT_FIELDS = [("@version", ">u2"), ("@unique_id", ">u4"), ("@bits", ">u4")]
-BLOCK = 9  # bytes of the header of a compressed block: method, then both lengths in three bytes each
-WORD, LIST = struct.Struct(">I"), struct.Struct(">IHI")
+# The key before a basket: its length in bytes, that of its content when unpacked, and its own
+KEY = struct.Struct(">i2xi4xh")
+# The header of a compressed block: method, then both lengths in three bytes each
+BLOCK = 9
+PACKED = slice(3, 6)
+UNPACKED = slice(6, 9)
+VECTOR = re.compile(r"(?:std::)?vector<")
+VECTOR_OF_POINTERS = re.compile(r"(?:std::)?vector<\s*([\w:]+)\s*\*\s*>")
+WORD = struct.Struct(">I")
+LIST = struct.Struct(">IHI")  # before a vector: byte count, version, number of pointers
 
 
 @dataclass
@@ -63,9 +80,12 @@ class Unusual(Exception):
     """The fast way does not know what it met."""
 
 
-def read(branch, start, stop):
+def read(branch, start, stop, check=None):
     """Entries `start` to `stop` of a branch `vector<Class*>`, as uproot gives the branch.
 
+    Args:
+        check: function of (entry,) numbers of pointers, called before there is an object for each; it may
+            raise.
     Returns:
         Pointers.
     Raises:
@@ -75,15 +95,18 @@ def read(branch, start, stop):
     if pointee(branch.typename) is None:
         raise ValueError(f"branch {branch.name} is {branch.typename}, not a vector of pointers to objects")
     check_baskets(branch, start, stop)
+    loaded = list(baskets(branch, start, stop))
+    if check is not None:
+        check(np.concatenate([n_pointers(data, offsets) for data, offsets, _ in loaded]))
     try:
-        return read_fast(branch, start, stop)
+        return read_fast(branch, loaded)
     except Unusual:
         return read_with_uproot(branch, start, stop)
 
 
 def pointee(typename):
     """Class of a `vector<Class*>`, or None."""
-    match = re.fullmatch(r"(?:std::)?vector<\s*([\w:]+)\s*\*\s*>", typename)
+    match = VECTOR_OF_POINTERS.fullmatch(typename)
     return match and match[1]
 
 
@@ -96,31 +119,48 @@ def read_numbers(branch, start, stop):
     return values
 
 
+# ---- baskets -----------------------------------------------------------------------------------------------
+
+
+def baskets_of(branch, start, stop):
+    """Indices of the baskets that hold entries `start` to `stop`."""
+    first = np.asarray(branch.entry_offsets)
+    return np.flatnonzero((first[:-1] < stop) & (first[1:] > start)).tolist()
+
+
 def check_baskets(branch, start, stop):
-    """Indices of the baskets that hold entries `start` to `stop`.
+    """Look at the baskets that hold entries `start` to `stop` before uproot reserves memory for them.
 
     Raises:
-        ValueError: they don't, or the key of one claims another length than its blocks do: uproot would
-            reserve gigabytes for it.
+        ValueError: they don't hold them, or the key of one claims another length than its blocks do, which
+            may be gigabytes.
     """
     first = np.asarray(branch.entry_offsets)
     if (np.diff(first) < 0).any() or first[0] != 0 or first[-1] < stop:
         raise ValueError(f"baskets of branch {branch.name} don't hold its entries")
-    indices = np.flatnonzero((first[:-1] < stop) & (first[1:] > start)).tolist()
-    for i in indices:
-        if i >= branch.num_baskets - len(branch.embedded_baskets):
+    n_in_file = branch.num_baskets - len(branch.embedded_baskets)
+    for i in baskets_of(branch, start, stop):
+        if i >= n_in_file:
             continue  # inside the tree's own record, which has been read
+        n_bytes = branch.basket_compressed_bytes(i)
         chunk, cursor = branch.basket_chunk_cursor(i)
-        data = bytes(chunk.get(cursor.index, cursor.index + branch.basket_compressed_bytes(i), cursor, {}))
-        n_bytes, length, position = *struct.unpack_from(">i2xi", data), struct.unpack_from(">h", data, 14)[0]
-        if length == n_bytes - position:
-            continue  # not compressed
-        while BLOCK <= position <= n_bytes - BLOCK:
-            length -= int.from_bytes(data[position + 6 : position + 9], "little")
-            position += BLOCK + int.from_bytes(data[position + 3 : position + 6], "little")
-        if length != 0 or n_bytes != len(data):
+        data = bytes(chunk.get(cursor.index, cursor.index + n_bytes, cursor, {}))
+        if not _has_its_length(data):
             raise ValueError(f"basket {i} of branch {branch.name} has another length than its parts")
-    return indices
+
+
+def _has_its_length(data):
+    """Whether a basket, with its key, is as long as its key says, packed and unpacked."""
+    n_bytes, unpacked, position = KEY.unpack_from(data)
+    if n_bytes != len(data):
+        return False
+    if unpacked == n_bytes - position:
+        return True  # not compressed
+    while BLOCK <= position <= n_bytes - BLOCK:
+        header = data[position : position + BLOCK]
+        unpacked -= int.from_bytes(header[UNPACKED], "little")
+        position += BLOCK + int.from_bytes(header[PACKED], "little")
+    return unpacked == 0
 
 
 def baskets(branch, start, stop):
@@ -128,39 +168,54 @@ def baskets(branch, start, stop):
     bytes without the key.
     """
     first = np.asarray(branch.entry_offsets)
-    for i in np.flatnonzero((first[:-1] < stop) & (first[1:] > start)):
+    for i in baskets_of(branch, start, stop):
         basket = branch.basket(i)
-        offsets = np.asarray(basket.byte_offsets if basket.byte_offsets is not None else [], np.int64)
-        if (
-            len(offsets) != first[i + 1] - first[i] + 1
-            or (np.diff(offsets) < 0).any()
-            or offsets[0] < 0
-            or offsets[-1] > len(basket.data)
-        ):
+        n_entries = first[i + 1] - first[i]
+        offsets = np.zeros(0, np.int64)
+        if basket.byte_offsets is not None:
+            offsets = np.asarray(basket.byte_offsets, np.int64)
+        fits = len(offsets) == n_entries + 1 and offsets[0] >= 0 and offsets[-1] <= len(basket.data)
+        if not fits or (np.diff(offsets) < 0).any():
             raise ValueError(f"basket {i} of branch {branch.name} doesn't hold its entries")
-        some = slice(max(start - first[i], 0), min(stop, first[i + 1]) - first[i] + 1)
-        yield bytes(basket.data), offsets[some].tolist(), int(basket.member("fKeylen"))
+        from_entry = max(start - first[i], 0)
+        to_entry = min(stop - first[i], n_entries)
+        yield bytes(basket.data), offsets[from_entry : to_entry + 1].tolist(), int(basket.member("fKeylen"))
+
+
+def n_pointers(data, offsets):
+    """(entry,) number of pointers in the vector that each entry of a basket is, 0 where it is too short."""
+    found = np.zeros(len(offsets) - 1, np.int64)
+    for i, start in enumerate(offsets[:-1]):
+        if offsets[i + 1] - start >= LIST.size:
+            _, _, found[i] = LIST.unpack_from(data, start)
+    return found
+
+
+# ---- the layout of objects ---------------------------------------------------------------------------------
 
 
 def layout(element):
     """What a member is: ("number", NumPy field), ("pointer", class), ("list", class), ("skip", None) or, if
     none of these, None.
     """
-    kind, length = element.member("fType"), element.member("fArrayLength")
+    kind = element.member("fType")
+    length = element.member("fArrayLength")
     if isinstance(element, Model_TStreamerBasicType):
         code = kind - ARRAY if kind > ARRAY else kind  # uproot takes the mark of an array away
-        if code in TYPES and 0 <= length < 10_000:
-            return "number", (element.name, ">" + TYPES[code], (length,) if length else ())
+        if code in TYPES and 0 <= length < LONGEST_ARRAY:
+            shape = (length,) if length else ()
+            return "number", (element.name, ">" + TYPES[code], shape)
     elif kind in POINTERS and not length:
         return "pointer", element.typename.rstrip("*")
-    elif (
-        isinstance(element, Model_TStreamerSTL)
-        and not length
-        and element.typename.startswith(("vector<", "std::vector<"))
-    ):
+    elif isinstance(element, Model_TStreamerSTL) and not length and VECTOR.match(element.typename):
         name = pointee(element.typename)
         return ("list", name) if name else ("skip", None)
     return None
+
+
+def _is_base(element):
+    """Whether a member is the base class TObject."""
+    return element.name == "TObject" and element.member("fType") == TOBJECT
 
 
 class Plan:
@@ -180,30 +235,35 @@ class Plan:
         if len(versions) != 1:  # none, or a file that was merged from files of several
             raise Unusual(f"{len(versions)} versions of class {name}")
         ((version, info),) = versions.items()
-        self.name, self.rows, self.steps, self.names, self.types = name, [], [], [], []
-        self.start, run = struct.pack(">H", version), []
-        for element in info.elements:
-            if (
-                element.name == "TObject"
-                and element.member("fType") == TOBJECT
-                and element is info.elements[0]
-            ):
-                run, self.start = list(TOBJECT_FIELDS), struct.pack(">HH", version, 1)
-                continue
+        self.name = name
+        self.rows = []
+        self.steps = []
+        self.names = []
+        self.types = []
+        self.start = struct.pack(">H", version)
+        elements = list(info.elements)
+        run = []
+        if elements and _is_base(elements[0]):
+            self.start = struct.pack(">HH", version, 1)
+            run = list(TOBJECT_FIELDS)
+            elements = elements[1:]
+        for element in elements:
             step = layout(element)
             if step is None:
                 raise Unusual(f"{name}.{element.name}")
-            if step[0] == "number":
-                run.append(step[1])
-                continue
-            self._end(run)
-            run = []
-            self._add(step, element.name, None)
+            kind, argument = step
+            if kind == "number":
+                run.append(argument)
+            else:
+                self._end(run)
+                run = []
+                self._add(step, element.name, None)
         self._end(run)
 
     def _end(self, run):
         if run:
-            self._add(("run", np.dtype(run).itemsize), None, np.dtype(run))
+            dtype = np.dtype(run)
+            self._add(("run", dtype.itemsize), None, dtype)
 
     def _add(self, step, name, dtype):
         self.steps.append(step)
@@ -214,20 +274,16 @@ class Plan:
         """(numbers, links) of all rows, member -> values; `data` are the bytes that the positions of runs
         mean.
         """
-        numbers, links = {}, {}
-        for i, ((kind, _), name, dtype) in enumerate(
-            zip(self.steps, self.names, self.types, strict=True), start=2
-        ):
-            column = [row[i] for row in self.rows]
+        numbers = {}
+        links = {}
+        for i, (kind, _) in enumerate(self.steps):
+            column = [row[2 + i] for row in self.rows]
             if kind == "run":
-                numbers |= _copy(data, np.array(column, np.int64), dtype)
+                numbers |= _copy(data, np.array(column, np.int64), self.types[i])
             elif kind == "pointer":
-                links[name] = _indices(column)
+                links[self.names[i]] = _indices(column)
             elif kind == "list":
-                links[name] = (
-                    _indices([row for rows in column for row in rows]),
-                    np.cumsum([0, *map(len, column)]),
-                )
+                links[self.names[i]] = _flat(column, _indices)
         return numbers, links
 
 
@@ -235,20 +291,31 @@ def _indices(rows):
     return np.array([-1 if row is None else row[1] for row in rows], np.int64)
 
 
+def _flat(lists, indices):
+    """(indices of all things in lists, offsets of the lists)."""
+    things = [thing for listed in lists for thing in listed]
+    return indices(things), offsets_of([len(listed) for listed in lists])
+
+
 def _copy(data, positions, dtype):
     """Field -> (n, ...) values of the records of `dtype` that start at `positions` of `data`, in this
     machine's byte order.
     """
-    records = np.frombuffer(data, np.uint8)[positions[:, None] + np.arange(dtype.itemsize)].view(dtype)[:, 0]
+    places = positions[:, None] + np.arange(dtype.itemsize)
+    records = np.frombuffer(data, np.uint8)[places].view(dtype)[:, 0]
     fields = {name: records[name] for name in dtype.names if not name.startswith("@")}
     return {name: values.astype(values.dtype.newbyteorder("=")) for name, values in fields.items()}
+
+
+# ---- the fast way ------------------------------------------------------------------------------------------
 
 
 class Walker:
     """Goes through the objects of one entry after the other and fills the rows of the plans."""
 
     def __init__(self, streamers):
-        self.streamers, self.plans = streamers, {}
+        self.streamers = streamers
+        self.plans = {}
 
     def plan(self, name):
         if name not in self.plans:
@@ -257,9 +324,12 @@ class Walker:
 
     def entry(self, data, start, end, key_length, base, name):
         """Rows of the vector in bytes `start` to `end`; `base` is where `data` starts among all the bytes."""
+        self.data = data
+        self.base = base
         # what later words refer to: place, as ROOT counts it from the start of the key -> row or, of a class,
         # plan
-        self.data, self.known, self.base, self.shift = data, {}, base, key_length + MAP_OFFSET
+        self.known = {}
+        self.shift = key_length + MAP_OFFSET
         position, rows = self.list(start, name)
         if position != end:
             raise Unusual("bytes left in an entry")
@@ -271,7 +341,8 @@ class Walker:
         end = position + 4 + (count ^ HAS_BYTE_COUNT)
         if version & MEMBERWISE or not count & HAS_BYTE_COUNT:
             raise Unusual("vector by members")
-        position, rows = position + LIST.size, []
+        position += LIST.size
+        rows = []
         for _ in range(n):
             position, row = self.pointer(position, name)
             rows.append(row)
@@ -281,7 +352,8 @@ class Walker:
 
     def pointer(self, position, name):
         """Position behind a pointer, and the row it means, None for null."""
-        data, place = self.data, position + self.shift
+        data = self.data
+        place = position + self.shift
         (word,) = WORD.unpack_from(data, position)
         if word == 0:
             return position + 4, None
@@ -328,48 +400,48 @@ class Walker:
                 position, targets = self.list(position, argument)
                 row.append(targets)
             else:
+                # without a byte count this jumps too far, which the end shows
                 (count,) = WORD.unpack_from(data, position)
-                position += 4 + (
-                    count ^ HAS_BYTE_COUNT
-                )  # without a byte count this jumps too far, which the end shows
+                position += 4 + (count ^ HAS_BYTE_COUNT)
                 row.append(None)
         if position != end:
             raise Unusual("length of an object")
         return end
 
 
-def read_fast(branch, start, stop):
-    """`read` by walking through the bytes.
+def read_fast(branch, loaded):
+    """`read` by walking through the bytes of the baskets that `baskets` gave.
 
     Raises:
         Unusual: anything that the walker doesn't know.
     """
-    walker, name = Walker(branch.file.streamers), pointee(branch.typename)
-    rows, counts, parts, base = [], [], [], 0
-    for data, offsets, key_length in baskets(branch, start, stop):
+    name = pointee(branch.typename)
+    walker = Walker(branch.file.streamers)
+    top = []
+    counts = []
+    base = 0
+    for data, offsets, key_length in loaded:
         try:
-            for first, end in zip(offsets[:-1], offsets[1:], strict=True):
-                found = walker.entry(data, first, end, key_length, base, name)
-                rows += found
-                counts.append(len(found))
+            for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+                rows = walker.entry(data, start, end, key_length, base, name)
+                top += rows
+                counts.append(len(rows))
         except (struct.error, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unusual(str(error)) from error
-        parts.append(data)
         base += len(data)
-    data = b"".join(parts)
-    return _pointers(
-        counts, _indices(rows), {name: plan.columns(data) for name, plan in walker.plans.items()}
-    )
+    data = b"".join([data for data, _, _ in loaded])
+    columns = {name: plan.columns(data) for name, plan in walker.plans.items()}
+    return _pointers(counts, _indices(top), columns)
 
 
 def _pointers(counts, top, columns):
     """Pointers from the objects of each entry and class -> (numbers, links)."""
-    return Pointers(
-        np.cumsum([0, *counts]),
-        top,
-        {k: v[0] for k, v in columns.items()},
-        {k: v[1] for k, v in columns.items()},
-    )
+    numbers = {name: of_class[0] for name, of_class in columns.items()}
+    links = {name: of_class[1] for name, of_class in columns.items()}
+    return Pointers(offsets_of(counts), top, numbers, links)
+
+
+# ---- uproot's way ------------------------------------------------------------------------------------------
 
 
 def read_with_uproot(branch, start, stop):
@@ -377,51 +449,54 @@ def read_with_uproot(branch, start, stop):
     track: they are -1.
     """
     entries = branch.array(entry_start=start, entry_stop=stop, library="np")
-    found, index = {}, {}  # class -> objects; identity of an object -> its index in its class
-
-    def meet(thing):
-        if id(thing) in index or not hasattr(thing, "classname") or not hasattr(thing, "members"):
-            return
-        group = found.setdefault(thing.classname, [])
-        index[id(thing)] = len(group)
-        group.append(thing)
-        for name, value in thing.members.items():
-            if not name.startswith("@"):
-                for part in (
-                    value
-                    if hasattr(value, "__len__") and not isinstance(value, np.ndarray | str | bytes)
-                    else [value]
-                ):
-                    meet(part)
-
     vectors = [[thing for thing in entry if thing is not None] for entry in entries]
-    for thing in (thing for vector in vectors for thing in vector):
-        meet(thing)
-    top = np.array([index[id(thing)] for vector in vectors for thing in vector], np.int64)
-    columns = {name: _columns(group, index, branch.file.streamers[name]) for name, group in found.items()}
+    things = [thing for vector in vectors for thing in vector]
+    found = {}  # class -> objects
+    index = {}  # identity of an object -> its index in its class
+    for thing in things:
+        _meet(thing, found, index)
+    top = np.array([index[id(thing)] for thing in things], np.int64)
+    streamers = branch.file.streamers
+    columns = {name: _columns(group, index, streamers[name]) for name, group in found.items()}
     return _pointers([len(vector) for vector in vectors], top, columns)
+
+
+def _meet(thing, found, index):
+    """Number an object of uproot, and those that it points to."""
+    if id(thing) in index or not hasattr(thing, "classname") or not hasattr(thing, "members"):
+        return
+    group = found.setdefault(thing.classname, [])
+    index[id(thing)] = len(group)
+    group.append(thing)
+    for name, value in thing.members.items():
+        if name.startswith("@"):
+            continue
+        is_list = hasattr(value, "__len__") and not isinstance(value, np.ndarray | str | bytes)
+        for part in value if is_list else [value]:
+            _meet(part, found, index)
 
 
 def _columns(group, index, versions):
     """(numbers, links) of uproot's objects of one class."""
-    numbers, links = {}, {}
-    where = lambda things: np.array([index.get(id(thing), -1) for thing in things], np.int64)  # noqa: E731
+
+    def indices(things):
+        return np.array([index.get(id(thing), -1) for thing in things], np.int64)
+
+    numbers = {}
+    links = {}
     for element in (element for info in versions.values() for element in info.elements):
-        name, (kind, argument) = element.name, layout(element) or (None, None)
+        name = element.name
         if not all(thing.has_member(name, all=False) for thing in group):
             continue
         column = [thing.member(name, all=False) for thing in group]
+        kind, argument = layout(element) or (None, None)
         if kind == "number":
-            numbers[name] = np.array(column, np.dtype(argument[1]).newbyteorder("="))
+            _, dtype, _ = argument
+            numbers[name] = np.array(column, np.dtype(dtype).newbyteorder("="))
         elif kind == "pointer":
-            links[name] = where(column)
+            links[name] = indices(column)
         elif kind == "list":
-            links[name] = (
-                where([thing for things in column for thing in things]),
-                np.cumsum([0, *map(len, column)]),
-            )
-        elif kind is None and isinstance(
-            element, Model_TStreamerBasicType
-        ):  # a packed number, which uproot unpacks
-            numbers[name] = np.array(column)
+            links[name] = _flat(column, indices)
+        elif kind is None and isinstance(element, Model_TStreamerBasicType):
+            numbers[name] = np.array(column)  # a packed number, which uproot unpacks
     return numbers, links

@@ -5,9 +5,11 @@ A file holds a tree `Event` with a branch `Eventdata` of TKEvent objects: vector
 modules, tracks and clusters. Members come and go between versions of TKEvent, all of which call themselves
 version 1: only the streamer info in the file counts.
 
-`stream` and `read` give the event table of the tracker hits, `stream_details` the anode times as well.
-Nothing in it is truth, so `track` is -1 and `n_tracks` too; what TKEvent itself found, the optical modules
-and all timestamps come from `read_objects`. A hit without a usable radius or height stays, with NaN:
+`stream` and `read` give the event table: the tracker hits, and the optical modules that fired as `blocks`,
+with their times, but without energies, since no version of TKEvent calibrates its `charge`. `stream_details`
+gives the anode times as well. Nothing in a file is truth, so `track` is -1 and `n_tracks` too; what TKEvent
+itself found and all timestamps come from `read_objects`. A hit without a usable radius or height stays, with
+NaN:
 
 - radius: no anode time; -1 (what TKEvent writes then); above 35 mm (it found no reference time, its 1e10 ns
   become 47 mm or more); exactly 22 mm, the default of a hit whose radius nobody computed. Older versions left
@@ -19,15 +21,29 @@ A late hit has a radius, 26 mm after 66 us: `filters.in_time` knows it by its an
 cell once for each time it fired; the table keeps the one with the smallest usable radius.
 """
 
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import uproot
 
 from datasets.drift import CALO_DELAY_NS, drift_radius_mm, height_mm, time_since_calorimeter
-from datasets.events import concatenate, make_events, one_a_cell
+from datasets.events import (
+    BLOCK_FIELDS,
+    check_sizes,
+    concatenate,
+    entries_of,
+    make_events,
+    offsets_of,
+    one_a_cell,
+    rows_and_places,
+)
 from datasets.geometry import (
     N_CELLS,
     N_COLUMNS,
     N_LAYERS,
+    N_OPTICAL_MODULES,
+    N_SIDES,
     TKEVENT,
     TKEVENT_FIRST_WIRE_MM,
     optical_module_address,
@@ -36,15 +52,26 @@ from datasets.geometry import (
 )
 from datasets.readers import files, root_objects
 
-TREE, BRANCH = "Event", "Eventdata"
-HIT, MODULE, TRACK, CLUSTER = "TKtrhit", "TKOMhit", "TKtrack", "TKcluster"
-ANODE, BOTTOM, TOP = 0, 5, 6  # where the times stand in a hit's seven timestamps, -1 if missing
-TRACKER_TICK_NS, CALO_TICK_NS = 12.5, 6.25
+TREE = "Event"
+BRANCH = "Eventdata"
+HIT = "TKtrhit"
+MODULE = "TKOMhit"
+TRACK = "TKtrack"
+CLUSTER = "TKcluster"
+# where the times stand in a hit's seven timestamps, -1 if missing
+ANODE = 0
+BOTTOM = 5
+TOP = 6
+N_TIMESTAMPS = 7
+TRACKER_TICK_NS = 12.5
+CALO_TICK_NS = 6.25
 LARGEST_RADIUS_MM = 35.0
 DEFAULT_RADIUS_MM = 22.0
 SMALLEST_RADIUS_MM = 1e-6  # memory that nobody set is often 0, or nearly
-INFO = (("run", "run_number"), ("event", "event_number"))
 LARGEST_HEIGHT_MM = 1515.0  # half of the 3030 mm with which older versions computed
+INFO = {"run": "run_number", "event": "event_number"}
+ADDRESS = ("calo_type", "side", "wall", "column", "row")
+FEWEST_EVENTS = 100  # of a chunk
 
 
 def stream(paths, chunk="10 MB", progress=False, drift_model=None):
@@ -82,8 +109,8 @@ def stream_details(paths, chunk="10 MB", progress=False, drift_model=None):
     """
     if drift_model is not None:
         drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
-    parse = lambda branches, start, stop, source: _events(branches, start, stop, source, drift_model)  # noqa: E731
-    yield from _chunks(paths, parse, "tr_hits", chunk, progress)
+    parse = partial(_events, drift_model=drift_model)
+    yield from _stream(paths, parse, "tr_hits", chunk, progress)
 
 
 def stream_objects(paths, what, progress=False):
@@ -104,57 +131,86 @@ def stream_objects(paths, what, progress=False):
     Raises:
         ValueError: as `stream`.
     """
-    parse = lambda branches, start, stop, _: OBJECTS[what](branches, start, stop)  # noqa: E731
-    yield from _chunks(
-        paths,
-        parse,
-        {"optical_modules": "OM_hits", "hits": "tr_hits"}.get(what, "clusters"),
-        "10 MB",
-        progress,
-    )
+    branch = {"optical_modules": "OM_hits", "hits": "tr_hits"}.get(what, "clusters")
+    yield from _stream(paths, OBJECTS[what], branch, "10 MB", progress)
 
 
 def read_objects(paths, what, progress=False):
     """The same of all chunks as one (arrays, offsets)."""
-    parts = list(stream_objects(paths, what, progress))
-    counts = [np.diff(offsets) for _, offsets in parts]
-    return _join([(members, offsets[-1]) for members, offsets in parts]), np.cumsum(
-        np.concatenate([[0], *counts]), dtype=np.int64
-    )
+    groups = []
+    counts = [np.zeros(0, np.int64)]
+    for members, offsets in stream_objects(paths, what, progress):
+        groups.append((members, offsets[-1]))
+        counts.append(np.diff(offsets))
+    return _join(groups), offsets_of(np.concatenate(counts))
 
 
-def _chunks(paths, parse, name, chunk, progress):
-    """What `parse(branches, start, stop, source)` gives of each chunk of files; branch `name` says how many
-    events are a chunk.
+# ---- files to objects --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Entries:
+    """Some entries of a file.
+
+    Attributes:
+        branches: member of TKEvent -> branch. start, stop: the entries. source: the file's name.
+    """
+
+    branches: dict
+    start: int
+    stop: int
+    source: str
+
+    def __len__(self):
+        return self.stop - self.start
+
+    def objects(self, name, check=None):
+        """Pointers of a vector of TKEvent; empty if the file's version has no such member."""
+        if name in self.branches:
+            return root_objects.read(self.branches[name], self.start, self.stop, check)
+        offsets = np.zeros(len(self) + 1, np.int64)
+        top = np.zeros(0, np.int64)
+        return root_objects.Pointers(offsets, top, numbers={}, links={})
+
+    def numbers(self, name):
+        """(entry,) values of a plain member of TKEvent."""
+        return root_objects.read_numbers(self.branches[name], self.start, self.stop)
+
+    def check_hits(self, counts):
+        """Refuse events of absurdly many hits by their numbers alone."""
+        check_sizes(offsets_of(counts), self.source, self.start)
+
+
+def _stream(paths, parse, name, chunk, progress):
+    """What `parse(entries)` gives of each chunk of files; branch `name` says how many events are a chunk.
 
     It is called while its file is open, so that whatever a damaged file makes it raise becomes an error that
     names the file.
     """
-    paths = files.expand(paths)
-    with files.FileProgress(paths, progress) as bar:
-        for path in paths:
-            with files.open_root(path, custom_classes=_own_classes()) as file:
-                tree, branches = _branches(file)
-                step = chunk
-                if isinstance(chunk, str):
-                    step = max(
-                        100,
-                        tree.num_entries_for(chunk, [f"{BRANCH}/{name if name in branches else 'tr_hits'}"]),
-                    )
-                for start in range(0, tree.num_entries, step):
-                    stop = min(start + step, tree.num_entries)
-                    yield parse(branches, start, stop, str(path))
-                    bar.within_file(stop / tree.num_entries)
-            bar.next_file()
+    chunks = partial(_chunks, parse=parse, name=name, chunk=chunk)
+    yield from files.stream(paths, chunks, progress, classes=_own_classes)
+
+
+def _chunks(file, path, within_file, parse, name, chunk):
+    """What `parse(entries)` gives of each chunk of an open file."""
+    tree, branches = _branches(file)
+    n_entries = tree.num_entries
+    step = chunk
+    if isinstance(chunk, str):
+        sized_by = name if name in branches else "tr_hits"
+        step = max(FEWEST_EVENTS, tree.num_entries_for(chunk, [f"{BRANCH}/{sized_by}"]))
+    for start in range(0, n_entries, step):
+        stop = min(start + step, n_entries)
+        yield parse(Entries(branches, start, stop, str(path)))
+        within_file(stop / n_entries)
 
 
 def _own_classes():
     """uproot's classes but those of TKEvent: from one file to the next they differ under the same name and
     version.
     """
-    return {
-        name: model for name, model in uproot.classes.items() if not name.startswith("TK") or name == "TKey"
-    }
+    classes = uproot.classes.items()
+    return {name: model for name, model in classes if not name.startswith("TK") or name == "TKey"}
 
 
 def _branches(file):
@@ -164,202 +220,254 @@ def _branches(file):
         raise ValueError(f"no tree {TREE} with a branch {BRANCH}, only {file.classnames()}")
     branches = {branch.name.split(".")[-1]: branch for branch in tree[BRANCH].branches}
     if "tr_hits" not in branches:
-        raise ValueError(
-            f"branch {BRANCH} has no branch tr_hits in it, only {list(branches)}: was it written with split level 0?"
-        )
+        said = f"branch {BRANCH} has no branch tr_hits in it, only {list(branches)}"
+        raise ValueError(f"{said}: was it written with split level 0?")
     for name, branch in branches.items():
-        if branch.num_entries != tree.num_entries:
-            raise ValueError(
-                f"branch {name} has {branch.num_entries} entries, tree {TREE} {tree.num_entries}"
-            )
+        n = branch.num_entries
+        if n != tree.num_entries:
+            raise ValueError(f"branch {name} has {n} entries, tree {TREE} {tree.num_entries}")
     return tree, branches
 
 
-def _events(branches, start, stop, source, drift_model):
+def _members(found, name):
+    """Member -> numbers of the vectors' own objects, of class `name`."""
+    return _picked(found.numbers.get(name, {}), found.top)
+
+
+def _picked(members, which):
+    """Member -> values of some objects."""
+    return {name: values[which] for name, values in members.items()}
+
+
+def _within(values, n):
+    """Where a value is one of 0..n - 1."""
+    return (values >= 0) & (values < n)
+
+
+# ---- objects to events -------------------------------------------------------------------------------------
+
+
+def _events(entries, drift_model):
     """(Events, details) of some entries; see `stream_details`."""
-    hits, offsets = _hits(branches, start, stop)
-    radius, z = (
-        _stored(hits)
-        if drift_model is None
-        else _recomputed(hits, offsets, _modules(branches, start, stop), drift_model)
-    )
+    hits, offsets = _hits(entries)
+    modules, module_offsets = _modules(entries)
+    if drift_model is None:
+        radius, z = _stored(hits)
+    else:
+        radius, z = _recomputed(hits, offsets, modules, module_offsets, drift_model)
     usable = (radius > SMALLEST_RADIUS_MM) & (radius <= LARGEST_RADIUS_MM)
     anode, _, _ = _times(hits)
     if "tsp" in hits:
         usable &= anode >= 0
-    table = {name: hits[name] for name in ("side", "layer", "column")}
-    table["drift_radius_mm"] = np.where(usable, radius, np.nan)
-    table["z_mm"] = np.where(np.abs(z) <= LARGEST_HEIGHT_MM, z, np.nan)
-    info = {
-        name: root_objects.read_numbers(branches[branch], start, stop)
-        for name, branch in INFO
-        if branch in branches
+    table = {
+        "side": hits["side"],
+        "layer": hits["layer"],
+        "column": hits["column"],
+        "drift_radius_mm": np.where(usable, radius, np.nan),
+        "z_mm": np.where(np.abs(z) <= LARGEST_HEIGHT_MM, z, np.nan),
     }
-    info.setdefault("event", np.arange(start, stop))
-    info["geometry"] = np.full(stop - start, TKEVENT)
+    details = {"anode_time_ns": np.where(anode >= 0, anode * TRACKER_TICK_NS, np.nan)}
+
     kept = one_a_cell(table, offsets)
-    table, offsets = (
-        {name: values[kept] for name, values in table.items()},
-        np.concatenate([[0], np.cumsum(kept)])[offsets],
+    events = make_events(
+        _picked(table, kept),
+        offsets_of(kept)[offsets],
+        info=_info(entries),
+        source=entries.source,
+        first_entry=entries.start,
+        blocks=_blocks(modules, module_offsets[-1]),
+        block_offsets=module_offsets,
     )
-    details = {"anode_time_ns": np.where(anode >= 0, anode * TRACKER_TICK_NS, np.nan)[kept]}
-    return make_events(table, offsets, info=info, source=source, first_entry=start), details
+    return events, _picked(details, kept)
+
+
+def _info(entries):
+    info = {
+        "event": np.arange(entries.start, entries.stop),
+        "geometry": np.full(len(entries), TKEVENT),
+    }
+    for name, member in INFO.items():
+        if member in entries.branches:
+            info[name] = entries.numbers(member)
+    return info
+
+
+def _blocks(modules, n):
+    """The event table's blocks from the members of the `n` optical modules that fired.
+
+    One whose number is not in the detector has fired somewhere, so its address is -1.
+    """
+    number = modules.get("OM_num", np.full(n, -1))
+    known = _within(number, N_OPTICAL_MODULES)
+    address = optical_module_address(np.where(known, number, 0))
+    blocks = {}
+    for name, part in zip(ADDRESS, address, strict=True):
+        blocks[name] = np.where(known, part, -1)
+    time = CALO_TICK_NS * modules.get("OM_TDC", np.full(n, np.nan))
+    _, _, earliest, latest = BLOCK_FIELDS["time_ns"]
+    possible = (time >= earliest) & (time <= latest)
+    blocks["time_ns"] = np.where(possible, time, np.nan)
+    return blocks
 
 
 def _times(hits):
     """(anode, bottom, top) times of the hits in ticks, negative where missing, as all are in a file without
     timestamps.
     """
-    times = hits.get("tsp", np.full((len(hits["side"]), TOP + 1), -1))
+    missing = np.full((len(hits["side"]), N_TIMESTAMPS), -1)
+    times = hits.get("tsp", missing)
     return times[:, ANODE], times[:, BOTTOM], times[:, TOP]
 
 
 def _stored(hits):
     """(radius, z) of the hits in the file, mm; z is NaN where the file says 0 and means none."""
-    if "r" not in hits and len(hits["side"]):
+    zero = np.zeros(len(hits["side"]))
+    if "r" not in hits and len(zero):
         raise ValueError(f"no radius in {HIT}: choose a drift model")
-    radius = hits.get("r", np.zeros(len(hits["side"]))).astype(float)
-    z = hits.get("h", hits.get("Z", np.zeros(len(radius)))).astype(
-        float
-    )  # one version, of December 2023, called it Z
+    radius = hits.get("r", zero).astype(float)
+    radius = np.where(radius == DEFAULT_RADIUS_MM, np.nan, radius)
+    z = hits.get("Z", zero)  # the name of one version, of December 2023
+    z = hits.get("h", z).astype(float)
     anode, bottom, top = _times(hits)
-    known = (z != 0) | ((anode >= 0) & (bottom >= 0) & (bottom == top))
+    fired_together = (anode >= 0) & (bottom >= 0) & (bottom == top)
+    known = (z != 0) | fired_together
     for cathode in (bottom, top):
-        known &= (cathode < 0) | (cathode >= anode)
-    return np.where(radius == DEFAULT_RADIUS_MM, np.nan, radius), np.where(known, z, np.nan)
+        before_anode = (cathode >= 0) & (cathode < anode)
+        known &= ~before_anode
+    return radius, np.where(known, z, np.nan)
 
 
-def _recomputed(hits, offsets, modules, drift_model):
-    """(radius, z) of the hits from their timestamps, mm; `modules` are (members, offsets) of the optical
-    modules.
-    """
-    needed = (HIT, "tsp", hits, offsets), (MODULE, "xyz", *modules), (MODULE, "OM_TDC", *modules)
-    for owner, name, members, first in needed:
-        if name not in members and first[-1]:
-            raise ValueError(f"no {name} in {owner}: no drift model can be used")
+def _recomputed(hits, offsets, modules, module_offsets, drift_model):
+    """(radius, z) of the hits from their timestamps and the optical modules, mm."""
+    _need(hits, "tsp", HIT, offsets[-1])
+    _need(modules, "xyz", MODULE, module_offsets[-1])
+    _need(modules, "OM_TDC", MODULE, module_offsets[-1])
     anode, bottom, top = _times(hits)
     z = height_mm(anode, bottom, top)
-    place = np.column_stack(
-        [
-            wire_x_mm(hits["side"], hits["layer"], TKEVENT_FIRST_WIRE_MM),
-            wire_y_mm(hits["column"]),
-            np.nan_to_num(z),
-        ]
-    )
-    modules, first = modules
-    fired, ticks = modules.get("OM_TDC", np.zeros(0)), CALO_DELAY_NS / CALO_TICK_NS
-    time = time_since_calorimeter(
-        place, 2 * anode, offsets, modules.get("xyz", np.zeros((0, 3))), fired, first, ticks
-    )
-    return drift_radius_mm(CALO_TICK_NS * time, drift_model), z
+    x = wire_x_mm(hits["side"], hits["layer"], TKEVENT_FIRST_WIRE_MM)
+    y = wire_y_mm(hits["column"])
+    place = np.column_stack([x, y, np.nan_to_num(z)])
+    block = modules.get("xyz", np.zeros((0, 3)))
+    fired = modules.get("OM_TDC", np.zeros(0))
+    anode_ticks = 2 * anode  # of the calorimeter
+    delay = CALO_DELAY_NS / CALO_TICK_NS
+    ticks = time_since_calorimeter(place, anode_ticks, offsets, block, fired, module_offsets, delay)
+    return drift_radius_mm(CALO_TICK_NS * ticks, drift_model), z
 
 
-def _read(branches, branch, start, stop):
-    """Pointers of a vector of TKEvent; empty if the file's version has no such member."""
-    if branch in branches:
-        return root_objects.read(branches[branch], start, stop)
-    return root_objects.Pointers(np.zeros(stop - start + 1, np.int64), np.zeros(0, np.int64), {}, {})
+def _need(members, name, owner, n):
+    if name not in members and n:
+        raise ValueError(f"no {name} in {owner}: no drift model can be used")
 
 
-def _members(found, name):
-    """Member -> numbers of the vectors' own objects, of class `name`."""
-    return {member: values[found.top] for member, values in found.numbers.get(name, {}).items()}
+# ---- what `stream_objects` gives: (members, offsets) of some entries ---------------------------------------
 
 
-def _hits(branches, start, stop):
-    found = _read(branches, "tr_hits", start, stop)
-    return _with_cell(_members(found, HIT), found.offsets, start), found.offsets
-
-
-def _modules(branches, start, stop):
-    found = _read(branches, "OM_hits", start, stop)
-    return _members(found, MODULE), found.offsets
+def _hits(entries):
+    found = entries.objects("tr_hits", entries.check_hits)
+    return _with_cell(_members(found, HIT), found.offsets, entries.start), found.offsets
 
 
 def _with_cell(hits, offsets, start):
-    """The same members and side, layer and column, by the number of the cell or else by its side, row and
-    layer.
-    """
-    number = np.zeros(0, np.int64)
-    if "cell_num" in hits:
-        number = hits["cell_num"].astype(np.int64)
-    elif "SRL" in hits:
-        side, row, layer = hits["SRL"].astype(np.int64).T
-        inside = (side >= 0) & (side < 2) & (row >= 0) & (row < N_COLUMNS) & (layer >= 0) & (layer < N_LAYERS)
-        number = np.where(inside, (side * N_COLUMNS + row) * N_LAYERS + layer, -1)
-    elif offsets[-1]:
-        raise ValueError(f"neither cell_num nor SRL in {HIT}")
-    bad = np.flatnonzero((number < 0) | (number >= N_CELLS))
+    """The same members and side, layer and column."""
+    number = _cell_number(hits, offsets[-1])
+    bad = np.flatnonzero(~_within(number, N_CELLS))
     if len(bad):
-        entry = start + np.searchsorted(offsets, bad[0], side="right") - 1
+        event, _ = rows_and_places(np.diff(offsets))
+        entry = start + event[bad[0]]
         raise ValueError(f"entry {entry}: cell {number[bad[0]]} outside 0..{N_CELLS - 1}")
-    side, rest = np.divmod(number, N_COLUMNS * N_LAYERS)
-    return hits | {"side": side, "layer": rest % N_LAYERS, "column": rest // N_LAYERS}
+    side, in_half = np.divmod(number, N_COLUMNS * N_LAYERS)
+    column, layer = np.divmod(in_half, N_LAYERS)
+    return hits | {"side": side, "layer": layer, "column": column}
 
 
-def _addressed_modules(branches, start, stop):
-    modules, offsets = _modules(branches, start, stop)
+def _cell_number(hits, n):
+    """(hit,) number of the cell of each of `n` hits, by itself or else by its side, row and layer; -1 where
+    there is no such cell.
+    """
+    if "cell_num" in hits:
+        return hits["cell_num"].astype(np.int64)
+    if "SRL" in hits:
+        side, column, layer = hits["SRL"].astype(np.int64).T
+        inside = _within(side, N_SIDES) & _within(column, N_COLUMNS) & _within(layer, N_LAYERS)
+        number = (side * N_COLUMNS + column) * N_LAYERS + layer
+        return np.where(inside, number, -1)
+    if n:
+        raise ValueError(f"neither cell_num nor SRL in {HIT}")
+    return np.zeros(0, np.int64)
+
+
+def _modules(entries):
+    found = entries.objects("OM_hits")
+    return _members(found, MODULE), found.offsets
+
+
+def _addressed_modules(entries):
+    modules, offsets = _modules(entries)
     if "OM_num" not in modules and offsets[-1]:
         raise ValueError(f"no OM_num in {MODULE}")
     address = optical_module_address(modules.get("OM_num", np.zeros(0, np.int64)))
-    return modules | dict(
-        zip(("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row"), address, strict=True)
-    ), offsets
+    names = ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
+    return modules | dict(zip(names, address, strict=True)), offsets
 
 
-def _clusters(branches, start, stop):
-    found = _read(branches, "clusters", start, stop)
+def _clusters(entries):
+    found = entries.objects("clusters")
     return _members(found, CLUSTER), found.offsets
 
 
-def _own_index(offsets):
-    """(event, index in the event) of each object."""
-    event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return event, np.arange(offsets[-1]) - offsets[event]
-
-
-def _tracks(branches, start, stop):
+def _tracks(entries):
     """Tracks as TKEvent::get_tracks lists them: those without a cluster, then each cluster's, with its mirror
     image behind it.
     """
-    free, clustered = _read(branches, "tracks", start, stop), _read(branches, "clusters", start, stop)
-    free_event, _ = _own_index(free.offsets)
-    event, cluster = _own_index(clustered.offsets)
-    track = _link(clustered, CLUSTER, "track")[clustered.top]
-    mirror = np.append(_link(clustered, TRACK, "mirror_image"), -1)[track]
-    has_track, has_mirror = track >= 0, (track >= 0) & (mirror >= 0)
+    free = entries.objects("tracks")
+    free_event, _ = rows_and_places(np.diff(free.offsets))
+    found = entries.objects("clusters")
+    event, cluster = rows_and_places(np.diff(found.offsets))
+    track = _link(found, CLUSTER, "track")[found.top]
+    mirror = np.append(_link(found, TRACK, "mirror_image"), -1)[track]
+    has_track = track >= 0
+    has_mirror = has_track & (mirror >= 0)
 
-    index = np.concatenate([track[has_track], mirror[has_mirror]])
-    inside = {name: values[index] for name, values in clustered.numbers.get(TRACK, {}).items()}
+    # three groups one after the other: free tracks, those of clusters, and mirror images
+    members = found.numbers.get(TRACK, {})
+    sizes = (len(free_event), has_track.sum(), has_mirror.sum())
+    groups = (
+        _members(free, TRACK),
+        _picked(members, track[has_track]),
+        _picked(members, mirror[has_mirror]),
+    )
+    tracks = _join(list(zip(groups, sizes, strict=True)))
+    no_cluster = np.full(len(free_event), -1)
+    tracks["cluster"] = np.concatenate([no_cluster, cluster[has_track], cluster[has_mirror]])
+    tracks["mirror"] = np.repeat([False, False, True], sizes)
     event = np.concatenate([free_event, event[has_track], event[has_mirror]])
-    inside_of = {
-        "cluster": np.concatenate([np.full(len(free_event), -1), cluster[has_track], cluster[has_mirror]])
-    }
-    inside_of["mirror"] = np.arange(len(event)) >= len(event) - has_mirror.sum()
-    tracks = _join([(_members(free, TRACK), len(free_event)), (inside, len(index))]) | inside_of
     order = np.lexsort((tracks["mirror"], tracks["cluster"], event))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=stop - start))])
-    return {name: values[order] for name, values in tracks.items()}, offsets
+    return _picked(tracks, order), offsets_of(np.bincount(event, minlength=len(entries)))
 
 
 def _link(found, name, member):
-    return found.links.get(name, {}).get(
-        member, np.full(len(next(iter(found.numbers.get(name, {}).values()), ())), -1)
-    )
+    """(object,) what a pointer of all objects of class `name` means; -1 where the file's version has none."""
+    numbers = found.numbers.get(name, {})
+    n_objects = len(next(iter(numbers.values()), ()))
+    nothing = np.full(n_objects, -1)
+    return found.links.get(name, {}).get(member, nothing)
 
 
-def _cluster_hits(branches, start, stop):
-    found = _read(branches, "clusters", start, stop)
-    hit, first = found.links.get(CLUSTER, {}).get(
-        "cluster_tr_hits", (np.zeros(0, np.int64), np.zeros(len(found.top) + 1, np.int64))
-    )
-    n = np.diff(first)[found.top]
-    hit = hit[np.arange(n.sum()) + np.repeat(first[found.top] - np.cumsum(n) + n, n)]
-    event, cluster = (np.repeat(values, n) for values in _own_index(found.offsets))
-    event, cluster, hit = event[hit >= 0], cluster[hit >= 0], hit[hit >= 0]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=stop - start))])
-    hits = {name: values[hit] for name, values in found.numbers.get(HIT, {}).items()}
-    return _with_cell(hits, offsets, start) | {"cluster": cluster}, offsets
+def _cluster_hits(entries):
+    found = entries.objects("clusters")
+    no_hits = (np.zeros(0, np.int64), np.zeros(len(found.top) + 1, np.int64))
+    links = found.links.get(CLUSTER, {})
+    hit, first = links.get("cluster_tr_hits", no_hits)
+    index, hit_offsets = entries_of(first, found.top)
+    hit = hit[index]
+    event, cluster = rows_and_places(np.diff(found.offsets))
+    owner, _ = rows_and_places(np.diff(hit_offsets))
+    owner = owner[hit >= 0]
+    hit = hit[hit >= 0]
+    offsets = offsets_of(np.bincount(event[owner], minlength=len(entries)))
+    hits = _picked(found.numbers.get(HIT, {}), hit)
+    return _with_cell(hits, offsets, entries.start) | {"cluster": cluster[owner]}, offsets
 
 
 OBJECTS = {
@@ -371,10 +479,12 @@ OBJECTS = {
 }
 
 
-def _join(parts):
+def _join(groups):
     """Member -> values from (members, number of objects) of several groups of objects: the members that all
     of them have.
     """
-    parts = [members for members, n in parts if n] or [members for members, _ in parts[:1]] or [{}]
-    common = [name for name in parts[0] if all(name in members for members in parts)]
-    return {name: np.concatenate([members[name] for members in parts]) for name in common}
+    filled = [members for members, n in groups if n]
+    if not filled:
+        return groups[0][0] if groups else {}
+    common = [name for name in filled[0] if all(name in members for members in filled)]
+    return {name: np.concatenate([members[name] for members in filled]) for name in common}
