@@ -36,7 +36,7 @@ THREE_VIEWS = ("top", "side", "front")
 IMAGES = 1024  # in a batch of a counter
 BLOCK = 2048  # events whose images are made together, as in a training
 FILE_BLOCK = 20480  # events that are written together
-# runs a command and tells what it used; a process inherits the peak memory of its parent, so this is a small one
+# Runs a command and tells what it used. It is small, as a process inherits the peak memory of its parent.
 MEASURE = """
 import json, os, subprocess, sys
 
