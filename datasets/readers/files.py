@@ -89,7 +89,7 @@ def open_root(path, classes=None):
 
 @contextmanager
 def _reading(path):
-    """Turn whatever a broken file makes a reader raise into one ValueError of one line that names the file."""
+    """Turn whatever a broken file makes a reader raise into a ValueError of one line that names the file."""
     try:
         yield
     except Exception as error:  # damaged bytes surface in ROOT readers as almost any exception
