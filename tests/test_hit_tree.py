@@ -347,9 +347,8 @@ def test_a_file_without_any_label_has_hits_of_unknown_owners(tmp_path):
 
 def test_track_split_gives_owners_and_numbers_of_tracks(tmp_path):
     events = hit_tree.read(write_branches(tmp_path / "a.root", **PLAIN, **SPLIT))
-    assert (
-        events.hits["track"].tolist() == TRACK
-    )  # the last hit of the first event is beyond its tracks: noise
+    # the last hit of the first event is beyond its tracks: noise
+    assert events.hits["track"].tolist() == TRACK
     assert events.info["n_tracks"].tolist() == [2, 0, 1]
     assert events.track_offsets.tolist() == [0, 2, 2, 3]
 

@@ -44,8 +44,7 @@ def test_generated_rntuples_of_both_kinds_are_told_apart(toy_file, haystack_file
         with uproot.recreate(tmp_path / "ntuple.root") as file:
             file["hit_tree"] = branches
         assert open_events.kind_of(tmp_path / "ntuple.root") == kind
-        ours, theirs = open_events.read(tmp_path / "ntuple.root"), open_events.read(path)
-        assert_same(ours, theirs)
+        assert_same(open_events.read(tmp_path / "ntuple.root"), open_events.read(path))
 
 
 def test_a_foreign_file_is_named_before_anything_is_read(toy_file, tmp_path):
@@ -179,10 +178,11 @@ def uproot_classes():
 
 
 def test_a_damaged_file_leaves_no_classes_behind_for_the_next(toy_file, tmp_path):
-    whole, expected, damaged = toy_file.read_bytes(), open_events.read(toy_file), tmp_path / "damaged.root"
-    versions = list(
-        re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL)
-    )  # a byte count and the version 12 or 13 of a branch
+    whole = toy_file.read_bytes()
+    expected = open_events.read(toy_file)
+    damaged = tmp_path / "damaged.root"
+    # a byte count and the version 12 or 13 of a branch
+    versions = list(re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL))
     assert len(versions) > 5
     classes = uproot_classes()
     for version in versions:

@@ -296,15 +296,15 @@ def test_chunks_make_no_difference(sample, chunk):
 def test_anode_times_of_the_sample_fit_its_table(sample):
     tables, known = zip(*tkevent.stream_details(SAMPLE, chunk=100), strict=True)
     assert same(tkevent.concatenate(tables), sample)
-    time = np.concatenate([part["anode_time_ns"] for part in known])
-    np.testing.assert_array_equal(
-        np.isnan(time), np.isnan(sample.hits["drift_radius_mm"])
-    )  # no cell fired twice, no radius was cut
+    anode_time = np.concatenate([part["anode_time_ns"] for part in known])
+    # no cell fired twice, no radius was cut
+    np.testing.assert_array_equal(np.isnan(anode_time), np.isnan(sample.hits["drift_radius_mm"]))
     found, _ = tkevent.read_objects(SAMPLE, "hits")
-    np.testing.assert_array_equal(time[~np.isnan(time)], 12.5 * found["tsp"][found["tsp"][:, 0] >= 0, 0])
-    assert (
-        filters.in_time(time, sample).sum() == 5858 - 313
-    )  # all of them: the last is 3.7 us after the first
+    np.testing.assert_array_equal(
+        anode_time[~np.isnan(anode_time)], 12.5 * found["tsp"][found["tsp"][:, 0] >= 0, 0]
+    )
+    # all of them: the last is 3.7 us after the first
+    assert filters.in_time(anode_time, sample).sum() == 5858 - 313
 
 
 @pytest.mark.real
