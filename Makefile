@@ -1,13 +1,13 @@
-# make run [DATA="file.root ..."]   the main job, on real files or on simulated events
+# make run [DATA="file.root ..."]   the main job, on real files or on simulated events, with the recommended model
 # make test                         the tests
-# make venv                         only the environment
+# make venv                         only the environment; before SLURM jobs once, on the login node
 
 PYTHON ?= python3
 DATA ?=
 
 .PHONY: run test real lint venv clean
 
-run: .venv/ready
+run:
 	bash example_exec.sh scripts/count_tracks.py $(DATA)
 
 test: .venv/ready-dev

@@ -1,17 +1,20 @@
 """Realistic events: an ideal generator, kinks and the detector's response in one reproducible stream.
 
+    from datasets import batches, number_of_tracks
     from my_generator import realistic
 
     events = realistic.generate(10_000, preset="data", seed=3)
-    data = number_of_tracks.load(("top",), generate=realistic.generator("harsh"))
+    data = batches.load(number_of_tracks.task(("top",)), realistic.generator("harsh"))
 
 Ideal events and response come from the random generator of their block, so event i of a seed is always the
 same event. A block of 2048 events is a run of its own: its dead cells are the same in all of its events, in a
-mix in all of one preset. More presets mix the others, for trainings: in `mix` half of the events are ideal,
-in `data_mix` half are like data. In `combined_mix`, for networks with more than one view, one event in seven
-has no height at all; in `noise_mix` half are ideal and one in eight is but for isolated noise, so that a
-network cannot take every hit of an otherwise perfect event for a track's. As many events in a row as MIXES
-names are those of it in a random order.
+mix in all of one preset.
+
+Mixes of presets are for trainings. In `mix` half of the events are ideal, in `data_mix` half are like data.
+`combined_mix` is for networks with more than one view: one event in seven has no height at all. In
+`noise_mix` half are ideal, and one in eight is ideal but for isolated noise: a network that never saw such an
+event would take every hit of an otherwise perfect one for a track's. As many events in a row as MIXES names
+are one of each, in a random order.
 """
 
 from dataclasses import replace
@@ -22,10 +25,11 @@ from datasets.events import concatenate
 from my_generator import blocks, straight_lines, toyhaystack
 from my_generator.response import PRESETS, apply
 
+# name -> the ideal generator, and the tracker sides in use
 KINDS = {
     "my_generator": (straight_lines.make_block, (1,)),
     "toyhaystack": (toyhaystack.make_block, (0, 1)),
-}  # and sides in use
+}
 MIXES = {
     "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
     "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
@@ -50,30 +54,39 @@ def block_maker(preset="data", kind="my_generator", kinks=None):
     """
     if isinstance(preset, str) and preset in MIXES:
         mix = MIXES[preset]
-        return _mixed(mix, {name: block_maker(name, kind, kinks) for name in dict.fromkeys(mix)})
+        makers = {name: block_maker(name, kind, kinks) for name in dict.fromkeys(mix)}
+        return _mixed(mix, makers)
     response = RESPONSES[preset] if isinstance(preset, str) else preset
-    ideal, sides = KINDS[kind]
-    if kind != "my_generator":
-        if kinks:
-            raise ValueError(f"{kind} has no kinks, not {kinks} of its tracks")
-        return lambda n_tracks, rng: apply(ideal(n_tracks, rng), response, rng, sides)
+    make_ideal, sides = KINDS[kind]
+    has_kinks = kind == "my_generator"
+    if kinks and not has_kinks:
+        raise ValueError(f"{kind} has no kinks, not {kinks} of its tracks")
     if kinks is not None:
         response = replace(response, kink_probability=kinks)
-    return lambda n_tracks, rng: apply(ideal(n_tracks, rng, **response.kinks), response, rng, sides)
+    options = response.kinks if has_kinks else {}
+
+    def make_block(n_tracks, rng):
+        ideal = make_ideal(n_tracks, rng, **options)
+        return apply(ideal, response, rng, sides)
+
+    return make_block
 
 
 def _mixed(mix, makers):
     """One block maker out of those of the presets in a mix, name -> function."""
 
     def make_block(n_tracks, rng):
-        preset = rng.permuted(np.tile(mix, (-(-len(n_tracks) // len(mix)), 1)), axis=1).ravel()[
-            : len(n_tracks)
-        ]
-        parts = [np.flatnonzero(preset == name) for name in makers]
-        events = concatenate(
-            make(n_tracks[part], rng) for make, part in zip(makers.values(), parts, strict=True)
-        )
-        return events[np.argsort(np.concatenate(parts))]
+        n_rounds = -(-len(n_tracks) // len(mix))  # rounded up
+        rounds = np.tile(mix, (n_rounds, 1))
+        preset = rng.permuted(rounds, axis=1).ravel()[: len(n_tracks)]
+        made = []
+        places = []
+        for name, make in makers.items():
+            place = np.flatnonzero(preset == name)
+            made.append(make(n_tracks[place], rng))
+            places.append(place)
+        order = np.argsort(np.concatenate(places))
+        return concatenate(made)[order]
 
     return make_block
 
@@ -94,7 +107,7 @@ def generate(
 
 
 def generator(preset="data", tracks=(1, 2, 3, 4), kind="my_generator", kinks=None):
-    """The same as a function (n_events, seed=0, first_event=0) -> Events, for `number_of_tracks.load`;
+    """The same as a function (n_events, seed=0, first_event=0) -> Events, for `datasets.batches.load`;
     arguments as `generate`.
     """
     make_block = block_maker(preset, kind, kinks)

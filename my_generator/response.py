@@ -18,14 +18,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datasets.drift import drift_radius_mm, drift_time_ns, sigma_radius_mm
+from datasets.drift import sigma_radius_mm
 from datasets.events import HIT_FIELDS, merge_cells
 from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, N_SIDES
 
-ONE_CATHODE_SIGMA_MM = 50.0  # of a height from one cathode's time alone (Falaise)
-NEIGHBOURS = np.array(
-    [(-1, 0), (1, 0), (0, -1), (0, 1)]
-)  # (layer, column): cells that share a wall, 44 mm from wire to wire
+# (layer, column): cells that share a wall, 44 mm from wire to wire
+NEIGHBOURS = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])
+SHARES = ("efficiency", "dead_cells", "cross_talk", "heights_missing", "kink_probability")  # 0 to 1
+SIZES = ("noise_hits", "radius_sigma_scale", "radius_sigma_mm", "height_sigma_mm")  # 0 or more
+KINKS = ("kink_probability", "kink_degrees", "kink_layers", "max_kinks")
 _NOISE_LAST = np.iinfo(np.int16).max
 
 
@@ -45,13 +46,9 @@ class Response:
         radius_sigma_scale: error of the radius, in units of Falaise's sigma_r(r), `drift.sigma_radius_mm`.
         radius_sigma_mm: error of the radius that is the same everywhere, mm; both add in quadrature (TKEvent
             takes 2 mm for data).
-        time_jitter_ns: error of the drift time, ns; it widens the radius by the slope of the Manchester model
-            (the clock: 12.5 ns).
         height_sigma_mm: error of the height, mm (10 in Falaise, 17 in TKEvent).
         heights_missing: share of hits without a height, NaN. TKEvent needs both cathodes, so in data this
             counts one missing or two.
-        one_cathode: share of hits whose height comes from one cathode, with 50 mm error. Falaise does that,
-            data does not.
         kink_probability, kink_degrees, kink_layers, max_kinks: of the tracks, for
             `straight_lines.make_block`; `apply` can not bend tracks.
     """
@@ -62,54 +59,36 @@ class Response:
     noise_hits: float = 0.0
     radius_sigma_scale: float = 0.0
     radius_sigma_mm: float = 0.0
-    time_jitter_ns: float = 0.0
     height_sigma_mm: float = 0.0
     heights_missing: float = 0.0
-    one_cathode: float = 0.0
     kink_probability: float = 0.0
     kink_degrees: tuple = (5, 25)
     kink_layers: tuple = (3, 6)
     max_kinks: int = 1
 
     def __post_init__(self):
-        dead = self.dead_cells
-        if np.ndim(dead) and np.shape(dead) != (N_SIDES, N_LAYERS, N_COLUMNS):
-            raise ValueError(
-                f"the map of dead cells must be {(N_SIDES, N_LAYERS, N_COLUMNS)}, not {np.shape(dead)}"
-            )
-        for name in (
-            "efficiency",
-            "dead_cells",
-            "cross_talk",
-            "heights_missing",
-            "one_cathode",
-            "kink_probability",
-        ):
-            if not np.all((np.asarray(getattr(self, name)) >= 0) & (np.asarray(getattr(self, name)) <= 1)):
-                raise ValueError(f"{name} {getattr(self, name)} outside 0..1")
-        if self.heights_missing + self.one_cathode > 1:
-            raise ValueError(
-                f"heights_missing {self.heights_missing} and one_cathode {self.one_cathode} are more than all hits"
-            )
-        for name in (
-            "noise_hits",
-            "radius_sigma_scale",
-            "radius_sigma_mm",
-            "time_jitter_ns",
-            "height_sigma_mm",
-        ):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        tracker = (N_SIDES, N_LAYERS, N_COLUMNS)
+        shape = np.shape(self.dead_cells)
+        if shape and shape != tracker:
+            raise ValueError(f"the map of dead cells must be {tracker}, not {shape}")
+        for name in SHARES:
+            share = np.asarray(getattr(self, name))
+            allowed = (share >= 0) & (share <= 1)
+            if not allowed.all():
+                raise ValueError(f"{name} {share} outside 0..1")
+        for name in SIZES:
+            size = getattr(self, name)
+            if not 0 <= size < np.inf:
+                raise ValueError(f"{name} must be 0 or more, not {size}")
 
     @property
     def kinks(self):
         """Arguments of `straight_lines.make_block`."""
-        return {
-            name: getattr(self, name)
-            for name in ("kink_probability", "kink_degrees", "kink_layers", "max_kinks")
-        }
+        return {name: getattr(self, name) for name in KINKS}
 
 
+_IDEAL = Response()
+_SIMULATION = Response(radius_sigma_scale=1.0, height_sigma_mm=10.0)  # Falaise, both cathodes always seen
 _DATA = Response(
     efficiency=0.92,
     dead_cells=0.02,
@@ -120,22 +99,16 @@ _DATA = Response(
     heights_missing=0.12,
     kink_probability=0.15,
 )
-PRESETS = {
-    "ideal": Response(),
-    "simulation": Response(
-        radius_sigma_scale=1.0, height_sigma_mm=10.0
-    ),  # Falaise, both cathodes always seen
-    "data": _DATA,
-    "harsh": replace(
-        _DATA,
-        efficiency=0.84,
-        noise_hits=4.0,
-        radius_sigma_scale=0.0,
-        radius_sigma_mm=2.0,
-        height_sigma_mm=17.0,
-        heights_missing=0.3,
-    ),
-}
+_HARSH = replace(
+    _DATA,
+    efficiency=0.84,
+    noise_hits=4.0,
+    radius_sigma_scale=0.0,
+    radius_sigma_mm=2.0,
+    height_sigma_mm=17.0,
+    heights_missing=0.3,
+)
+PRESETS = {"ideal": _IDEAL, "simulation": _SIMULATION, "data": _DATA, "harsh": _HARSH}
 
 
 def apply(events, response, rng, sides=(1,)):
@@ -153,11 +126,9 @@ def apply(events, response, rng, sides=(1,)):
     dead = dead_map(response.dead_cells, rng)
     events = _fire(events, response.efficiency, dead, rng)
     if response.cross_talk or response.noise_hits:
-        added = (
-            cross_talk(events, response.cross_talk, rng),
-            noise(len(events), response.noise_hits, sides, rng),
-        )
-        events = _add(events, added, dead)
+        of_neighbours = cross_talk(events, response.cross_talk, rng)
+        alone = noise(len(events), response.noise_hits, sides, rng)
+        events = _add(events, [of_neighbours, alone], dead)
     radius = measured_radius(events.hits["drift_radius_mm"], response, rng)
     z = measured_height(events.hits["z_mm"], response, rng)
     return events.with_hits({"drift_radius_mm": radius, "z_mm": z})
@@ -167,7 +138,10 @@ def dead_map(dead_cells, rng):
     """(2, 9, 113) bool, the cells that never fire, from their share or as given; None without any."""
     if np.ndim(dead_cells):
         return np.asarray(dead_cells, bool)
-    return rng.random((N_SIDES, N_LAYERS, N_COLUMNS)) < dead_cells if dead_cells else None
+    if not dead_cells:
+        return None
+    dice = rng.random((N_SIDES, N_LAYERS, N_COLUMNS))
+    return dice < dead_cells
 
 
 def cross_talk(events, probability, rng):
@@ -177,13 +151,26 @@ def cross_talk(events, probability, rng):
     Returns:
         (event, hits): (hit,) event of each, name -> (hit,) array.
     """
-    source = np.flatnonzero(rng.random(len(events.hits["layer"]), np.float32) < probability)
-    step = NEIGHBOURS[rng.integers(0, len(NEIGHBOURS), len(source))]
-    hits = {name: events.hits[name][source] for name in ("side", "drift_radius_mm", "z_mm")}
-    for name, steps, n in (("layer", step[:, 0], N_LAYERS), ("column", step[:, 1], N_COLUMNS)):
-        there = events.hits[name][source] + steps
-        hits[name] = np.where((there < 0) | (there >= n), there - 2 * steps, there)
-    return np.searchsorted(events.hit_offsets, source, side="right") - 1, hits
+    dice = rng.random(len(events.hits["layer"]), np.float32)
+    source = np.flatnonzero(dice < probability)
+    neighbour = rng.integers(0, len(NEIGHBOURS), len(source))
+    layers_away, columns_away = NEIGHBOURS[neighbour].T
+    fired = {name: values[source] for name, values in events.hits.items()}
+    hits = {
+        "side": fired["side"],
+        "drift_radius_mm": fired["drift_radius_mm"],
+        "z_mm": fired["z_mm"],
+        "layer": _step(fired["layer"], layers_away, N_LAYERS),
+        "column": _step(fired["column"], columns_away, N_COLUMNS),
+    }
+    return events.hit_event[source], hits
+
+
+def _step(place, step, n):
+    """Where steps from places lead; those out of 0..n - 1 are taken the other way."""
+    there = place + step
+    outside = (there < 0) | (there >= n)
+    return np.where(outside, place - step, there)
 
 
 def noise(n_events, mean, sides, rng):
@@ -205,15 +192,15 @@ def measured_radius(radius_mm, response, rng):
 
     A radius below zero is one on the other side of the wire: its size is measured.
     """
-    if response.time_jitter_ns:
-        time = drift_time_ns(radius_mm) + response.time_jitter_ns * rng.standard_normal(len(radius_mm))
-        radius_mm = drift_radius_mm(np.abs(time))
-    if response.radius_sigma_scale or response.radius_sigma_mm:
-        sigma = response.radius_sigma_mm
-        if response.radius_sigma_scale:
-            sigma = np.hypot(response.radius_sigma_scale * sigma_radius_mm(radius_mm), sigma)
-        radius_mm = np.abs(radius_mm + sigma * rng.standard_normal(len(radius_mm), np.float32))
-    return np.minimum(radius_mm, HIT_FIELDS["drift_radius_mm"][3]).astype(np.float32, copy=False)
+    sigma = response.radius_sigma_mm
+    if response.radius_sigma_scale:
+        of_falaise = response.radius_sigma_scale * sigma_radius_mm(radius_mm)
+        sigma = np.hypot(of_falaise, sigma)
+    if np.any(sigma):
+        error = sigma * rng.standard_normal(len(radius_mm), np.float32)
+        radius_mm = np.abs(radius_mm + error)
+    largest = HIT_FIELDS["drift_radius_mm"][3]
+    return np.minimum(radius_mm, largest).astype(np.float32, copy=False)
 
 
 def measured_height(z_mm, response, rng):
@@ -221,25 +208,25 @@ def measured_height(z_mm, response, rng):
 
     They may reach a little beyond the ends of the wire.
     """
-    sigma, missing = response.height_sigma_mm, response.heights_missing
-    if missing or response.one_cathode:
+    if response.heights_missing:
         dice = rng.random(len(z_mm), np.float32)
-        z_mm = np.where(dice < missing, np.float32(np.nan), z_mm)
-        if response.one_cathode:
-            sigma = np.where(
-                dice < missing + response.one_cathode, np.float32(ONE_CATHODE_SIGMA_MM), np.float32(sigma)
-            )
-    if np.any(sigma):
-        z_mm = z_mm + sigma * rng.standard_normal(len(z_mm), np.float32)
-    return np.clip(z_mm, *HIT_FIELDS["z_mm"][2:]).astype(np.float32, copy=False)
+        z_mm = np.where(dice < response.heights_missing, np.float32(np.nan), z_mm)
+    if response.height_sigma_mm:
+        error = response.height_sigma_mm * rng.standard_normal(len(z_mm), np.float32)
+        z_mm = z_mm + error
+    _, _, lowest, highest = HIT_FIELDS["z_mm"]
+    return np.clip(z_mm, lowest, highest).astype(np.float32, copy=False)
 
 
 def _fire(events, efficiency, dead, rng):
     """The hits of cells that fire."""
     if efficiency == 1 and dead is None:
         return events
-    fired = rng.random(len(events.hits["layer"]), np.float32) < efficiency
-    return events.keep_hits(fired if dead is None else fired & ~_in_dead_cell(events.hits, dead))
+    dice = rng.random(len(events.hits["layer"]), np.float32)
+    fired = dice < efficiency
+    if dead is not None:
+        fired &= ~_in_dead_cell(events.hits, dead)
+    return events.keep_hits(fired)
 
 
 def _in_dead_cell(hits, dead):
@@ -249,23 +236,40 @@ def _in_dead_cell(hits, dead):
 def _add(events, added, dead):
     """The same events with more hits, of no track; one hit a cell, in order: by track, noise last, and by
     layer and column.
+
+    Args:
+        added: list of (event, hits), as `cross_talk` gives them. dead: of `dead_map`; no hit is added there.
     """
     parts = [(events.hit_event, events.hits)]
     for event, hits in added:
-        alive = np.ones(len(event), bool) if dead is None else ~_in_dead_cell(hits, dead)
-        unowned = {name: np.full(len(event), default) for name, (_, default, *_) in HIT_FIELDS.items()}
-        parts.append((event[alive], {name: values[alive] for name, values in (unowned | hits).items()}))
+        if dead is not None:
+            alive = ~_in_dead_cell(hits, dead)
+            event = event[alive]
+            hits = {name: values[alive] for name, values in hits.items()}
+        parts.append((event, _of_no_track(hits)))
     event = np.concatenate([event for event, _ in parts])
-    hits = {
-        name: np.concatenate([hits[name] for _, hits in parts]).astype(kind, copy=False)
-        for name, (kind, *_) in HIT_FIELDS.items()
-    }
-    grouped = np.argsort(event, kind="stable")
-    hits = {name: values[grouped] for name, values in hits.items()}
-    hit_offsets = np.searchsorted(event[grouped], np.arange(len(events) + 1))
-    events = merge_cells(events.with_hits(hits, hit_offsets))
+    by_event = np.argsort(event, kind="stable")
+    merged = {}
+    for name, (kind, *_) in HIT_FIELDS.items():
+        values = np.concatenate([hits[name] for _, hits in parts])
+        merged[name] = values[by_event].astype(kind, copy=False)
+    hit_offsets = np.searchsorted(event[by_event], np.arange(len(events) + 1))
+    events = merge_cells(events.with_hits(merged, hit_offsets))
+    return _in_order(events)
 
-    track, layer, column = (events.hits[name] for name in ("track", "layer", "column"))
-    place = events.hit_event * (_NOISE_LAST + 1) + np.where(track < 0, _NOISE_LAST, track)
-    order = np.argsort((place * N_LAYERS + layer) * N_COLUMNS + column, kind="stable")
-    return events.with_hits({name: values[order] for name, values in events.hits.items()})
+
+def _of_no_track(hits):
+    """The same hits, name -> (hit,) array, with the fields that they lack."""
+    n_hits = len(hits["layer"])
+    defaults = {name: np.full(n_hits, default) for name, (_, default, *_) in HIT_FIELDS.items()}
+    return defaults | hits
+
+
+def _in_order(events):
+    """The same events; the hits of each by track, noise last, and those of a track by layer and column."""
+    hits = events.hits
+    track = np.where(hits["track"] < 0, _NOISE_LAST, hits["track"])
+    place = events.hit_event * (_NOISE_LAST + 1) + track
+    place = (place * N_LAYERS + hits["layer"]) * N_COLUMNS + hits["column"]
+    order = np.argsort(place, kind="stable")
+    return events.with_hits({name: values[order] for name, values in hits.items()})

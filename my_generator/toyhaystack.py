@@ -20,7 +20,7 @@ Two differences to the original:
 
 import numpy as np
 
-from datasets.events import make_events, rows_and_places
+from datasets.events import make_events, offsets_of, rows_and_places
 from datasets.geometry import (
     CELL_MM,
     FIRST_WIRE_MM,
@@ -44,11 +44,10 @@ from datasets.geometry import (
 from my_generator import blocks
 
 MAX_ANGLE = np.pi / 2 - 0.1
-FOIL_Y_MM, FOIL_Z_MM = 2000.0, 1300.0  # half ranges of the foil point
+FOIL_Y_MM = 2000.0  # half range of the foil point
+FOIL_Z_MM = 1300.0
 HIT_RADIUS_MM = 0.51 * CELL_MM  # a little more than the cell, as the original allows
-
 TOLERANCE_MM = 0.01  # the original lets a block reach this much further on every edge
-
 LAYER_X_MM = FIRST_WIRE_MM + CELL_MM * np.arange(N_LAYERS)  # |x| of the wires
 
 
@@ -60,33 +59,35 @@ def draw_lines(n, rng):
     Returns:
         name -> (n,) array: `side` 0 or 1, `foil_y_mm`, `foil_z_mm`, `slope_y` and `slope_z` (per |x|).
     """
-    drawn, missing = [], n
-    while (
-        missing or not drawn
-    ):  # 6 % of the lines pass a gap between blocks or miss the walls, and are drawn again
-        m = int(1.1 * missing) + 16
-        slopes = np.tan(rng.uniform(-MAX_ANGLE, MAX_ANGLE, (2, m)))
-        y, z = rng.uniform(-FOIL_Y_MM, FOIL_Y_MM, m), rng.uniform(-FOIL_Z_MM, FOIL_Z_MM, m)
+    drawn = []
+    missing = n
+    while missing or not drawn:
+        # 6 % of the lines pass a gap between blocks or miss the walls, and are drawn again
+        n_drawn = int(1.1 * missing) + 16
+        angles = rng.uniform(-MAX_ANGLE, MAX_ANGLE, (2, n_drawn))
+        slope_y, slope_z = np.tan(angles)
         lines = {
-            "side": rng.integers(0, 2, m),
-            "foil_y_mm": y,
-            "foil_z_mm": z,
-            "slope_y": slopes[0],
-            "slope_z": slopes[1],
+            "foil_y_mm": rng.uniform(-FOIL_Y_MM, FOIL_Y_MM, n_drawn),
+            "foil_z_mm": rng.uniform(-FOIL_Z_MM, FOIL_Z_MM, n_drawn),
+            "side": rng.integers(0, 2, n_drawn),
+            "slope_y": slope_y,
+            "slope_z": slope_z,
         }
-        hit = np.flatnonzero(calo_blocks(lines)["calo_type"] >= 0)[:missing]
-        drawn.append({name: values[hit] for name, values in lines.items()})
-        missing -= len(hit)
+        hits_block = calo_blocks(lines)["calo_type"] >= 0
+        good = np.flatnonzero(hits_block)[:missing]
+        drawn.append({name: values[good] for name, values in lines.items()})
+        missing -= len(good)
     return {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
 
 
-def _block(position, grid):
-    """Index of the block at a position, (n,) int, -1 in a gap or outside the row of blocks."""
-    start, pitch, inset, width, n = grid
-    index = np.floor((position - start) / pitch)
-    within = position - start - pitch * index - inset
-    inside = (index >= 0) & (index < n) & (within >= -TOLERANCE_MM) & (within <= width + TOLERANCE_MM)
-    return np.where(inside, index, -1).astype(int)
+def _block(position_mm, row):
+    """Index of the block at a position in a row of blocks, (n,) int, -1 in a gap or outside the row."""
+    from_edge = position_mm - row.first_edge_mm
+    index = np.floor(from_edge / row.pitch_mm)
+    within = from_edge - row.pitch_mm * index - row.inset_mm
+    on_face = (within >= -TOLERANCE_MM) & (within <= row.width_mm + TOLERANCE_MM)
+    in_row = (index >= 0) & (index < row.n_blocks)
+    return np.where(in_row & on_face, index, -1).astype(int)
 
 
 def calo_blocks(lines, nearest=False):
@@ -99,27 +100,32 @@ def calo_blocks(lines, nearest=False):
     Returns:
         As `blocks_met`.
     """
-    y0, z0, slope_y, slope_z = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # a slope of 0 never gets to the wall: infinity is no block
-        to_x_wall = (X_WALL_Y_MM - np.sign(slope_y) * y0) / np.abs(slope_y)  # |x| where y is +-2505.5
-        to_veto = (VETO_Z_MM - np.sign(slope_z) * z0) / np.abs(slope_z)  # |x| where z is +-1550
+    y0 = lines["foil_y_mm"]
+    z0 = lines["foil_z_mm"]
+    slope_y = lines["slope_y"]
+    slope_z = lines["slope_z"]
+    # a line of slope 0 never gets to the wall: infinity is no block
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_main_wall = np.full(y0.shape, MAIN_WALL_X_MM)  # |x| where the line meets the plane of a wall
+        to_x_wall = (X_WALL_Y_MM - np.sign(slope_y) * y0) / np.abs(slope_y)
+        to_veto = (VETO_Z_MM - np.sign(slope_z) * z0) / np.abs(slope_z)
         main_wall = (y0 + slope_y * MAIN_WALL_X_MM, z0 + slope_z * MAIN_WALL_X_MM)
         x_wall = (to_x_wall, z0 + slope_z * to_x_wall, slope_y > 0)
         veto = (to_veto, y0 + slope_y * to_veto, slope_z > 0)
-        order = np.stack([np.full(y0.shape, MAIN_WALL_X_MM), to_x_wall, to_veto]) if nearest else None
+        order = np.stack([to_main_wall, to_x_wall, to_veto]) if nearest else None
         return blocks_met(lines["side"], main_wall, x_wall, veto, order)
 
 
 def blocks_met(side, main_wall, x_wall, veto, order=None):
     """The calorimeter block of each track, from the points where it meets the planes of the walls.
 
+    Lengths are in mm, NaN or infinite where a track never gets there.
+
     Args:
         side: tracker half of each track, an array of any shape, as all others.
-        main_wall: (y, z) at |x| = 435 mm, x_wall: (|x|, z, whether y > 0) at |y| = 2505.5 mm, veto: (|x|, y,
-            whether z > 0) at
-            |z| = 1550 mm; in mm, NaN or infinite where a track never gets there.
+        main_wall: (y, z) at |x| = 435 mm.
+        x_wall: (|x|, z, whether y > 0) at |y| = 2505.5 mm.
+        veto: (|x|, y, whether z > 0) at |z| = 1550 mm.
         order: (3, ...) of main wall, X-wall, veto: of several blocks the lowest is taken; without it, the
             first of these three.
     Returns:
@@ -127,21 +133,31 @@ def blocks_met(side, main_wall, x_wall, veto, order=None):
         meets no block. The main wall has wall -1; wall 0 of the others is at negative y or z, wall 1 at
         positive; a veto has no row, -1.
     """
-    main_column, main_row = _block(main_wall[0], MAIN_COLUMN_GRID), _block(main_wall[1], MAIN_ROW_GRID)
-    x_column, x_row = _block(x_wall[0], X_COLUMN_GRID), _block(x_wall[1], X_ROW_GRID)
-    veto_x, veto_y = _block(veto[0], VETO_X_GRID), _block(np.abs(veto[1]), VETO_COLUMN_GRID)
-    veto_column = N_VETO_COLUMNS // 2 + np.where(veto[1] > 0, veto_y, -1 - veto_y)
-    hit = [
-        (main_column >= 0) & (main_row >= 0),
-        (x_column >= 0) & (x_row >= 0),
-        (veto_y >= 0) & (veto_x >= 0),
-    ]
+    main_y, main_z = main_wall
+    main_column = _block(main_y, MAIN_COLUMN_GRID)
+    main_row = _block(main_z, MAIN_ROW_GRID)
+    hits_main_wall = (main_column >= 0) & (main_row >= 0)
+
+    x_wall_x, x_wall_z, is_left = x_wall
+    x_column = _block(x_wall_x, X_COLUMN_GRID)
+    x_row = _block(x_wall_z, X_ROW_GRID)
+    hits_x_wall = (x_column >= 0) & (x_row >= 0)
+
+    veto_x, veto_y, is_top = veto
+    from_middle = _block(np.abs(veto_y), VETO_COLUMN_GRID)
+    hits_veto = (from_middle >= 0) & (_block(veto_x, VETO_X_GRID) >= 0)
+    from_first = np.where(veto_y > 0, from_middle, -1 - from_middle)
+    veto_column = N_VETO_COLUMNS // 2 + from_first
+
+    hit = np.stack([hits_main_wall, hits_x_wall, hits_veto])
     if order is not None:
-        hit = list(hit & (order == np.where(hit, order, np.inf).min(0)))
+        lowest = np.where(hit, order, np.inf).min(0)
+        hit &= order == lowest
+    hit = list(hit)
     return {
         "calo_type": np.select(hit, [MAIN_WALL, X_WALL, GAMMA_VETO], -1),
         "calo_side": np.select(hit, [side] * 3, -1),
-        "calo_wall": np.select(hit, [-1, x_wall[2], veto[2]], -1),
+        "calo_wall": np.select(hit, [-1, is_left, is_top], -1),
         "calo_column": np.select(hit, [main_column, x_column, veto_column], -1),
         "calo_row": np.select(hit, [main_row, x_row, -1], -1),
     }
@@ -153,31 +169,35 @@ def cells_near(lines):
     Args:
         lines: name -> (n,) array, as `draw_lines` gives them.
     Returns:
-        line: (hit,) int, the line of each hit, rising; x: (hit,) |x| of the line's point closest to the wire,
-            mm;
+        line: (hit,) int, the line of each hit, rising.
+        x: (hit,) |x| of the line's point closest to the wire, mm.
         hits: side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array.
     """
-    y0, z0, tan_a, tan_b = (lines[name] for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
+    tan_a = lines["slope_y"][:, None]
+    tan_b = lines["slope_z"][:, None]
     cos = 1 / np.sqrt(1 + tan_a**2)
-    y = (
-        y0[:, None] + tan_a[:, None] * LAYER_X_MM
-    ) / CELL_MM + MIDDLE_COLUMN  # of the line at the wires' |x|, in columns
-    reach = (HIT_RADIUS_MM / CELL_MM / cos)[:, None]
-    first = np.maximum(np.ceil(y - reach), 0).astype(np.int64)
-    last = np.minimum(np.floor(y + reach), N_COLUMNS - 1).astype(np.int64)
+    y_mm = lines["foil_y_mm"][:, None] + tan_a * LAYER_X_MM  # of the line at the wires' |x|
+    z_mm = lines["foil_z_mm"][:, None] + tan_b * LAYER_X_MM
+    column_mm = y_mm / CELL_MM + MIDDLE_COLUMN
+    reach = HIT_RADIUS_MM / CELL_MM / cos
+    first = np.maximum(np.ceil(column_mm - reach), 0).astype(np.int64)
+    last = np.minimum(np.floor(column_mm + reach), N_COLUMNS - 1).astype(np.int64)
+    n_columns = np.maximum(last - first + 1, 0)
 
-    row, step = rows_and_places(np.maximum(last - first + 1, 0).ravel())
-    line, layer = np.divmod(row, N_LAYERS)
-    column = first.ravel()[row] + step
-    distance = (column - y.ravel()[row]) * CELL_MM  # D
-    x = LAYER_X_MM[layer] + (tan_a * cos**2)[line] * distance
-    z = (z0[:, None] + tan_b[:, None] * LAYER_X_MM).ravel()[row] + (tan_b * tan_a * cos**2)[line] * distance
-    radius = np.abs(distance) * cos[line]
-    return (
-        line,
-        x,
-        {"side": lines["side"][line], "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z},
-    )
+    crossing, step = rows_and_places(n_columns.ravel())  # a crossing is a line in a layer
+    line, layer = np.divmod(crossing, N_LAYERS)
+    column = first.ravel()[crossing] + step
+    distance = (column - column_mm.ravel()[crossing]) * CELL_MM  # D
+    away = (tan_a * cos**2).ravel()  # way in |x| to the closest point, by D
+    up = (tan_b * tan_a * cos**2).ravel()
+    hits = {
+        "side": lines["side"][line],
+        "layer": layer,
+        "column": column,
+        "drift_radius_mm": np.abs(distance) * cos.ravel()[line],
+        "z_mm": z_mm.ravel()[crossing] + up[line] * distance,
+    }
+    return line, LAYER_X_MM[layer] + away[line] * distance, hits
 
 
 def find_hits(lines, calo_type):
@@ -193,11 +213,11 @@ def find_hits(lines, calo_type):
     line, _, hits = cells_near(lines)
     # Hits beyond the veto a line ends in are dropped. An X-wall needs nothing: its distance is more than that
     # of any wire. Lines that end in another wall keep hits beyond |z| = 1550 mm, as in the original.
-    beyond = (np.abs(hits["z_mm"]) > VETO_Z_MM) & (calo_type == GAMMA_VETO)[line]
+    ends_in_veto = (calo_type == GAMMA_VETO)[line]
+    beyond = ends_in_veto & (np.abs(hits["z_mm"]) > VETO_Z_MM)
     keep = np.flatnonzero(~beyond)
-    return {name: values[keep] for name, values in hits.items()}, np.bincount(
-        line[keep], minlength=len(calo_type)
-    )
+    kept = {name: values[keep] for name, values in hits.items()}
+    return kept, np.bincount(line[keep], minlength=len(calo_type))
 
 
 def events_of_lines(lines, n_tracks):
@@ -223,13 +243,12 @@ def events_of_hits(hits, n_hits, tracks, n_tracks):
     Returns:
         Events.
     """
-    track_offsets = np.concatenate([[0], np.cumsum(n_tracks)])
-    hit_offsets = np.concatenate([[0], np.cumsum(n_hits)])[track_offsets]
+    track_offsets = offsets_of(n_tracks)
+    hit_offsets = offsets_of(n_hits)[track_offsets]
     _, track = rows_and_places(n_tracks)
     hits = {**hits, "track": np.repeat(track, n_hits)}
-    return make_events(
-        hits, hit_offsets, tracks, track_offsets, {"n_tracks": n_tracks}, source="my_generator"
-    )
+    info = {"n_tracks": n_tracks}
+    return make_events(hits, hit_offsets, tracks, track_offsets, info, source="my_generator")
 
 
 def make_block(n_tracks, rng):

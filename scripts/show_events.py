@@ -8,6 +8,7 @@ to `OUT/<file>.pdf`.
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,104 +17,109 @@ import lib
 import plotting
 from datasets import filters
 from datasets.events import concatenate
-from datasets.readers import brio, open_events, tkevent
+from datasets.readers import open_events
 from datasets.readers.files import expand
 
-GENERATED = ("my_generator", "toyhaystack")  # kinds whose tracks are in the table
-CALORIMETER_HITS = {  # of the other kinds: function of a path
-    "tkevent": lambda path: sum(
-        int(offsets[-1]) for _, offsets in tkevent.stream_objects(path, "optical_modules")
-    ),
-    "brio": lambda path: sum(
-        len(brio.calo_hits(banks)["calo_type"]) for banks in brio.iter_events(path, ("CD", "UDD", "SD"))
-    ),
-}
-
-SHARES = (
-    "hits on side 0",
-    "hits without radius",
-    "hits without z",
-    "isolated hits",
-    "hits of two tracks",
-)  # told of all hits too
+# these are told as a share of all hits too
+SHARES = ("hits on side 0", "hits without radius", "hits without z", "isolated hits", "hits of two tracks")
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", help="files or globs")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/events"), metavar="FOLDER", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--displays",
-        type=lib.at_least(0),
-        default=10,
-        help="events drawn of each file (default: %(default)s)",
-    )
-    parser.add_argument("--format", choices=("pdf", "png"), default="pdf", help="(default: %(default)s)")
+    add = parser.add_argument
+    add("files", nargs="+", help="files or globs")
+    default_out = Path("runs/events")
+    add("--out", type=lib.folder, default=default_out, metavar="FOLDER", help="(default: %(default)s)")
+    displays_help = "events drawn of each file (default: %(default)s)"
+    add("--displays", type=lib.at_least(0), default=10, metavar="N", help=displays_help)
+    add("--format", choices=("pdf", "png"), default="pdf", help="(default: %(default)s)")
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)
 
 
-def summarise(path, kind, displays, drift_model):
-    """(what a file of a kind holds, its first events), streaming."""
-    total, examples = {}, []
-    n_tracks = np.zeros(0, int)
-    for events in open_events.stream(path, drift_model=drift_model):
-        hits = events.hits
-        counts = {
-            "events": len(events),
-            "events without hits": int((events.n_hits == 0).sum()),
-            "hits": len(hits["layer"]),
-            "hits on side 0": int((hits["side"] == 0).sum()),
-            "hits without radius": int((~np.isfinite(hits["drift_radius_mm"])).sum()),
-            "hits without z": int((~np.isfinite(hits["z_mm"])).sum()),
-            "isolated hits": int(filters.isolated(events).sum()),
-            "hits of two tracks": int((hits["second_track"] >= 0).sum()),
-        }
-        if kind in GENERATED:
-            counts["calorimeter hits"] = int((events.tracks["calo_column"] >= 0).sum())
-        total = {name: total.get(name, 0) + n for name, n in counts.items()}
-        n_tracks = np.union1d(n_tracks, events.info["n_tracks"])
-        if sum(map(len, examples)) < displays:
-            examples.append(events[: displays - sum(map(len, examples))])
-    if kind in CALORIMETER_HITS:
-        total["calorimeter hits"] = CALORIMETER_HITS[kind](path)
-    total["hits an event"] = f"{total['hits'] / total['events']:.1f}" if total["events"] else "none"
-    total["tracks an event"] = (
-        "unknown" if (n_tracks < 0).any() or not len(n_tracks) else f"{n_tracks.min()} to {n_tracks.max()}"
-    )
-    return total, concatenate(examples)
+def main(argv=None):
+    args = parse_args(argv)
+    paths = expand(args.files)
+    kinds = [open_events.kind_of(path) for path in paths]
+    names = names_of(paths)
+    summaries = {}
+    for path, kind, name, picture in zip(paths, kinds, names, pictures_of(names), strict=True):
+        summary, examples = summarise(path, args.displays, args.drift_model)
+        summaries[name] = {"kind": kind, **summary}
+        print(f"{path}: {kind}")
+        for line in lines_of(summary):
+            print(f"    {line}")
+        if len(examples):
+            drawn = args.out / f"{picture}.{args.format}"
+            draw(examples, path, drawn)
+            print(f"    {'drawn in':<22} {drawn}")
+    return summaries
 
 
 def names_of(paths):
     """A name for each file: its own, with its folders' before it where others have the same."""
-    names = [path.name for path in paths]
-    return [
-        path.as_posix().strip("/").replace("/", "_") if names.count(path.name) > 1 else path.name
-        for path in paths
-    ]
+    own = [path.name for path in paths]
+    whole = [path.as_posix().strip("/").replace("/", "_") for path in paths]
+    return [whole[i] if own.count(own[i]) > 1 else own[i] for i in range(len(paths))]
 
 
-def main(argv=None):
-    args = parse_args(argv)
-    summaries, paths = {}, expand(args.files)
-    for path, name in zip(paths, names_of(paths), strict=True):
-        kind = open_events.kind_of(path)
-        total, examples = summarise(path, kind, args.displays, args.drift_model)
-        summaries[name] = {"kind": kind, **total}
-        print(f"{path}: {kind}")
-        for what, value in total.items():
-            share = f" ({100 * value / total['hits']:.1f} %)" if what in SHARES and total["hits"] else ""
-            print(f"    {what:<22} {value}{share}")
-        if len(examples):
-            titles = [plotting.title_of(examples, i, path) for i in range(len(examples))]
-            picture = args.out / f"{Path(name).stem}.{args.format}"
-            plotting.page_of_events(
-                examples, range(len(examples)), picture, titles, first_wire_mm=open_events.FIRST_WIRE_MM[kind]
-            )
-            print(f"    drawn in               {picture}")
-    return summaries
+def pictures_of(names):
+    """A name for the picture of each file: without the file's suffix, but with it where others are alike."""
+    stems = [Path(name).stem for name in names]
+    return [name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)]
+
+
+def summarise(path, displays, drift_model):
+    """What a file holds, name -> number or text, and a table of its first events; read a chunk at a time."""
+    total = Counter(counts_of(concatenate([])))
+    numbers = set()  # of tracks
+    examples = []
+    n_missing = displays
+    for _, events in open_events.stream(path, drift_model=drift_model):
+        total.update(counts_of(events))
+        numbers.update(events.info["n_tracks"].tolist())
+        examples.append(events[:n_missing])
+        n_missing -= len(examples[-1])
+    summary = dict(total)
+    n_events = total["events"]
+    summary["hits an event"] = f"{total['hits'] / n_events:.1f}" if n_events else "none"
+    is_known = numbers and min(numbers) >= 0
+    summary["tracks an event"] = f"{min(numbers)} to {max(numbers)}" if is_known else "unknown"
+    return summary, concatenate(examples)
+
+
+def counts_of(events):
+    """What is added up over the events of a file: name -> number."""
+    hits = events.hits
+    return {
+        "events": len(events),
+        "events without hits": int(np.count_nonzero(events.n_hits == 0)),
+        "hits": len(hits["layer"]),
+        "hits on side 0": int(np.count_nonzero(hits["side"] == 0)),
+        "hits without radius": int(np.count_nonzero(np.isnan(hits["drift_radius_mm"]))),
+        "hits without z": int(np.count_nonzero(np.isnan(hits["z_mm"]))),
+        "isolated hits": int(np.count_nonzero(filters.isolated(events))),
+        "hits of two tracks": int(np.count_nonzero(hits["second_track"] >= 0)),
+        "calorimeter hits": int(events.block_offsets[-1]),
+    }
+
+
+def lines_of(summary):
+    """A summary as lines of text."""
+    lines = []
+    for name, value in summary.items():
+        line = f"{name:<22} {value}"
+        if name in SHARES and summary["hits"]:
+            line += f" ({100 * value / summary['hits']:.1f} %)"
+        lines.append(line)
+    return lines
+
+
+def draw(events, path, picture):
+    """Draw all events of a table from a file."""
+    which = range(len(events))
+    titles = [plotting.title_of(events, i, path) for i in which]
+    plotting.page_of_events(events, which, picture, titles)
 
 
 if __name__ == "__main__":

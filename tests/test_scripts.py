@@ -11,7 +11,6 @@ from datasets.readers import hit_tree
 from my_generator import __main__ as my_generator_cli
 from my_generator import straight_lines, toyhaystack
 from scripts import (
-    benchmark,
     combined,
     count_tracks,
     evaluate,
@@ -53,12 +52,6 @@ def towers(tmp_path_factory):
             ["--view", view, "--size", "small", "--out", str(folder / view), *QUICK]
         )
     return folder
-
-
-def test_generator_writes_the_files_it_was_asked_for(files):
-    assert sorted(path.name for path in files.iterdir()) == [
-        f"my_generator_t{n}_{i}.root" for n in (1, 2) for i in range(3)
-    ]
 
 
 def test_single_view_run_leaves_a_model_a_card_and_figures(towers):
@@ -334,38 +327,3 @@ def test_impossible_numbers_are_refused_at_once(script, flags, capsys):
     with pytest.raises(SystemExit):
         script.main(flags)
     assert " is less than " in capsys.readouterr().err
-
-
-def test_benchmark_measures_every_section(towers, tmp_path):
-    out = tmp_path / "out.json"
-    benchmark.main(
-        ["--events", "200", "--memory-events", "300", "--models", str(towers / "top"), "--json", str(out)]
-    )
-    results = json.loads(out.read_text())
-    assert set(results) == {"device", "events", *benchmark.SECTIONS}
-    assert all(value > 0 for section in benchmark.SECTIONS for value in results[section].values())
-
-
-def test_events_of_a_file_are_summed_up_and_drawn(files, tmp_path):
-    path = files / "my_generator_t2_0.root"
-    summary = show_events.main([str(path), "--out", str(tmp_path), "--displays", "2", "--format", "png"])[
-        path.name
-    ]
-    assert (summary["kind"], summary["events"], summary["tracks an event"]) == ("my_generator", 20, "2 to 2")
-    assert (tmp_path / "my_generator_t2_0.png").exists()
-
-
-def test_ceilings_are_shares_of_events_and_the_upper_is_the_higher():
-    ceilings = view_ceiling.main(["--events", "500"])
-    assert set(ceilings) == {"top", "side", "front", "voxels"}
-    assert all(0.8 < ceiling["lower"] <= ceiling["upper"] <= 1 for ceiling in ceilings.values())
-
-
-@pytest.mark.real
-def test_every_real_file_is_summed_up_and_drawn(real_data, tmp_path):
-    summaries = show_events.main(
-        [f"{real_data}/root/*.root", f"{real_data}/brio/*.brio", "--out", str(tmp_path), "--displays", "1"]
-    )
-    assert len(summaries) == len(list(tmp_path.iterdir())) == 12
-    run_724 = summaries["snemo_run-724_udd-10events.brio"]
-    assert (run_724["events"], run_724["hits"], run_724["hits without z"]) == (10, 161, 63)
