@@ -290,10 +290,9 @@ def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=1
 
 def tracks_of(events, seen, refit_lines=True, foil=False):
     """(hit,) labels from what a track finder said, `Seen`; arguments as `find_tracks`."""
+    labels = refit.labels_of(events, seen.track)
     if refit_lines:
         labels = refit.find(events, seen.track, seen.n_tracks)
-    else:
-        labels = refit.labels_of(events, seen.track)
     return foil_rule(events, labels) if foil else labels
 
 

@@ -139,23 +139,13 @@ def test_a_tkevent_file_of_timestamps_alone_opens_with_a_drift_model(real_data, 
 
 
 @pytest.mark.real
-def test_a_file_of_times_without_radii_lacks_them(real_data, tmp_path, toy_file):
+def test_a_file_of_times_without_radii_says_how_they_are_computed(real_data, toy_file):
     digitized = real_data / "brio" / "snemo_run-724_udd-10events.brio"
-    assert open_events.lacks_radii(open_events.read(digitized), digitized)
-    assert not open_events.lacks_radii(open_events.read(digitized, drift_model="betsy"), digitized)
+    assert "--drift-model" in open_events.radii_note(open_events.read(digitized))
+    assert open_events.radii_note(open_events.read(digitized, drift_model="manchester")) == ""
     for name in ("root/tkevent_sample.root", "brio/flsim2.brio", "brio/flsim_flrec_cd_tcd.brio"):
-        assert not open_events.lacks_radii(open_events.read(real_data / name), real_data / name)
-
-    sample = real_data / "root" / "tkevent_sample.root"
-    for path, lacks in (
-        (sample, True),
-        (real_data / "brio" / "flsim_flrec_cd_tcd.brio", False),
-        (toy_file, False),
-    ):
-        events = open_events.read(path)
-        unknown = np.full_like(events.hits["drift_radius_mm"], np.nan)
-        assert open_events.lacks_radii(events.with_hits({"drift_radius_mm": unknown}), path) == lacks
-        assert not open_events.lacks_radii(events[:0], path)
+        assert open_events.radii_note(open_events.read(real_data / name)) == ""
+    assert open_events.radii_note(open_events.read(toy_file)) == ""
 
 
 @pytest.mark.real
