@@ -83,6 +83,9 @@ def run_onnx(path, name, target="tracks", threads=None):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # waiting threads leave the processor
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own exceptions have no common kind
@@ -149,8 +152,8 @@ def answers(network, inputs_of, events, batch_size=128):
 def kind_note(network, events):
     """A sentence where a counter was trained on another kind of simulated events than these, else "".
 
-    Counters of one tracker side learn the straight-line toy, those of two the detector's haystack. Either gives plausible
-    numbers on the other's events.
+    Counters of one tracker side learn the straight-line toy, those of two the detector's haystack. Either
+    gives plausible numbers on the other's events.
     """
     if not len(events) or (events.info["n_tracks"] < 0).any():  # real events are no generator's
         return ""
@@ -287,10 +290,9 @@ def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=1
 
 def tracks_of(events, seen, refit_lines=True, foil=False):
     """(hit,) labels from what a track finder said, `Seen`; arguments as `find_tracks`."""
+    labels = refit.labels_of(events, seen.track)
     if refit_lines:
         labels = refit.find(events, seen.track, seen.n_tracks)
-    else:
-        labels = refit.labels_of(events, seen.track)
     return foil_rule(events, labels) if foil else labels
 
 

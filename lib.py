@@ -60,10 +60,12 @@ def run(main):
 
 
 def once_a_file(tables, *notes):
-    """The same (path, events), saying on the error stream what is to be noted of a file's events, once a file.
+    """The same (path, events), saying on the error stream what is to be noted of a file's events, once a
+    file.
 
     Args:
-        tables: iterable of (path, Events). notes: functions Events -> a sentence, or "" where there is nothing to say.
+        tables: iterable of (path, Events). notes: functions Events -> a sentence, or "" where there is
+            nothing to say.
     """
     said = set()
     for path, events in tables:

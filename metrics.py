@@ -1,7 +1,7 @@
 """Figures of merit of a classification and of a finder of tracks, pure NumPy and SciPy.
 
-Class k stands for k + 1 tracks where tracks are counted. SciPy is imported where it is needed: that takes longer than
-all the rest of a script's start.
+Class k stands for k + 1 tracks where tracks are counted. SciPy is imported where it is needed: that takes
+longer than all the rest of a script's start.
 """
 
 import numpy as np

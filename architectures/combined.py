@@ -1,5 +1,7 @@
 """Three trained counters, one a view, joined by transfer learning."""
 
+from functools import partial
+
 import keras
 
 
@@ -15,13 +17,13 @@ def combined_cnn(towers, n_classes=4, n_hidden=96):
         + 1 tracks. Every layer taken from a tower has its view's name as prefix; `set_towers_trainable`
         freezes and unfreezes them.
     """
-    inputs, features = {}, []
+    inputs = {}
+    features = []
     for view, tower in towers.items():
         part = keras.Model(tower.inputs[0], tower.get_layer("features").output)
         inputs[view] = keras.Input(tower.inputs[0].shape[1:], name=view)
-        copy = keras.models.clone_model(
-            part, inputs[view], clone_function=lambda layer, view=view: _prefixed(layer, f"{view}_")
-        )
+        named = partial(_prefixed, prefix=f"{view}_")
+        copy = keras.models.clone_model(part, inputs[view], clone_function=named)
         copy.set_weights(part.get_weights())
         features.append(copy.output)
     x = keras.layers.Concatenate(name="features")(features)

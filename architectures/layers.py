@@ -17,7 +17,8 @@ class ToCells(keras.layers.Layer):
 
     def __init__(self, n_layers, n_columns, **kwargs):
         super().__init__(**kwargs)
-        self.n_layers, self.n_columns = n_layers, n_columns
+        self.n_layers = n_layers
+        self.n_columns = n_columns
 
     def call(self, inputs):
         features, cell, mask = inputs
@@ -26,11 +27,12 @@ class ToCells(keras.layers.Layer):
         n_cells = self.n_layers * self.n_columns
         n_all = n_events * n_cells
         event = ops.arange(n_events, dtype="int32")[:, None]
-        # what is no token goes to a cell beyond the last: exported to ONNX, the last one written to a cell stays
+        # what is no token goes to a cell beyond the last: exported to ONNX, the last one written to a cell
+        # stays
         index = ops.where(mask, cell + n_cells * event, n_all)
         values = features * ops.cast(mask, features.dtype)[..., None]
-        index = ops.reshape(index, (-1, 1))
-        cells = ops.scatter(index, ops.reshape(values, (-1, n_features)), (n_all + 1, n_features))
+        values = ops.reshape(values, (-1, n_features))
+        cells = ops.scatter(ops.reshape(index, (-1, 1)), values, (n_all + 1, n_features))
         return ops.reshape(cells[:n_all], (-1, 1, self.n_columns, self.n_layers * n_features))
 
     def compute_output_shape(self, shapes):
@@ -52,14 +54,13 @@ class TrackTokens(keras.layers.Layer):
         self.n_tokens = n_tokens
 
     def build(self, shape):
-        self.tokens = self.add_weight(
-            (1, self.n_tokens, shape[-1]), keras.initializers.RandomNormal(stddev=1.0), name="tokens"
-        )
+        at_random = keras.initializers.RandomNormal(stddev=1.0)
+        self.tokens = self.add_weight((1, self.n_tokens, shape[-1]), at_random, name="tokens")
 
     def call(self, hits):
-        return ops.broadcast_to(
-            ops.cast(self.tokens, hits.dtype), (ops.shape(hits)[0], self.n_tokens, hits.shape[-1])
-        )
+        n_events = ops.shape(hits)[0]
+        tokens = ops.cast(self.tokens, hits.dtype)
+        return ops.broadcast_to(tokens, (n_events, self.n_tokens, hits.shape[-1]))
 
     def compute_output_shape(self, shape):
         return (shape[0], self.n_tokens, shape[-1])
@@ -79,21 +80,22 @@ class Phases(keras.layers.Layer):
 
     def __init__(self, n_heads, n_waves, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.n_heads, self.n_waves = n_heads, n_waves
+        self.n_heads = n_heads
+        self.n_waves = n_waves
         wave = (
             np.arange(n_waves)[None, :] * n_heads + np.arange(n_heads)[:, None]
-        )  # every head has long and short ones
-        direction = math.pi * (wave * (math.sqrt(5) - 1) / 2 % 1)
+        )  # a head has long and short ones
+        golden_ratio = (math.sqrt(5) - 1) / 2
+        direction = math.pi * (wave * golden_ratio % 1)
         number = math.pi * 2 ** (4.5 * (wave + 0.5) / wave.size)
-        self.waves = (
-            (number * np.stack([np.cos(direction), np.sin(direction)])).reshape(2, -1).astype("float32")
-        )
+        waves = number * np.stack([np.cos(direction), np.sin(direction)])
+        self.waves = waves.reshape(2, -1).astype("float32")
 
     def call(self, position):
+        n_events, n_tokens = ops.shape(position)[:2]
         phases = ops.matmul(position, self.waves)
-        return ops.transpose(
-            ops.reshape(phases, (*ops.shape(position)[:2], self.n_heads, self.n_waves)), (0, 2, 1, 3)
-        )
+        phases = ops.reshape(phases, (n_events, n_tokens, self.n_heads, self.n_waves))
+        return ops.transpose(phases, (0, 2, 1, 3))
 
     def compute_output_shape(self, shape):
         return (shape[0], self.n_heads, shape[1], self.n_waves)
@@ -132,14 +134,15 @@ class RotaryAttention(keras.layers.Layer):
         head_width = x.shape[-1] // self.n_heads
         heads = ops.reshape(self.queries_keys_values(x), (n_events, n_tokens, 3, self.n_heads, head_width))
         queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)
-        cos, sin = ops.cast(ops.cos(phases), x.dtype), ops.cast(ops.sin(phases), x.dtype)
-        match = ops.matmul(
-            _turned(queries, cos, sin), ops.swapaxes(_turned(keys, cos, sin), -1, -2)
-        ) / math.sqrt(head_width)
+        cos = ops.cast(ops.cos(phases), x.dtype)
+        sin = ops.cast(ops.sin(phases), x.dtype)
+        turned_keys = ops.swapaxes(_turned(keys, cos, sin), -1, -2)
+        match = ops.matmul(_turned(queries, cos, sin), turned_keys) / math.sqrt(head_width)
         hidden = 1e9 * (1 - ops.cast(mask, "float32"))[:, None, None]
         share = ops.cast(ops.softmax(ops.cast(match, "float32") - hidden), x.dtype)
-        seen = ops.transpose(ops.matmul(share, values), (0, 2, 1, 3))
-        return self.out(ops.reshape(seen, (n_events, n_tokens, x.shape[-1])))
+        seen = ops.matmul(share, values)  # (event, head, token, head_width)
+        seen = ops.reshape(ops.transpose(seen, (0, 2, 1, 3)), (n_events, n_tokens, x.shape[-1]))
+        return self.out(seen)
 
     def compute_output_shape(self, shapes):
         return shapes[0]
@@ -150,7 +153,9 @@ class RotaryAttention(keras.layers.Layer):
 
 def _turned(vectors, cos, sin):
     a, b = ops.split(vectors, 2, axis=-1)
-    return ops.concatenate([a * cos - b * sin, a * sin + b * cos], -1)
+    turned_a = a * cos - b * sin
+    turned_b = a * sin + b * cos
+    return ops.concatenate([turned_a, turned_b], -1)
 
 
 def attend(x, to, mask, n_heads, name):
@@ -160,7 +165,8 @@ def attend(x, to, mask, n_heads, name):
     y = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
     to = y if to is x else to
     attention = keras.layers.MultiHeadAttention(n_heads, x.shape[-1] // n_heads, name=f"{name}_attention")
-    y = attention(y, to, attention_mask=None if mask is None else keras.ops.expand_dims(mask, 1))
+    of_all_tokens = None if mask is None else ops.expand_dims(mask, 1)
+    y = attention(y, to, attention_mask=of_all_tokens)
     return keras.layers.Add(name=f"{name}_add1")([x, y])
 
 
@@ -174,5 +180,7 @@ def attend_by_place(x, phases, mask, n_heads, name):
 def feed_forward(x, expansion, name):
     """Two dense layers beside a shortcut, the hidden one `expansion` times as wide."""
     y = keras.layers.LayerNormalization(name=f"{name}_norm2")(x)
-    y = keras.layers.Dense(expansion * x.shape[-1], activation="relu", name=f"{name}_hidden")(y)
-    return keras.layers.Add(name=f"{name}_add2")([x, keras.layers.Dense(x.shape[-1], name=f"{name}_out")(y)])
+    width = x.shape[-1]
+    y = keras.layers.Dense(expansion * width, activation="relu", name=f"{name}_hidden")(y)
+    y = keras.layers.Dense(width, name=f"{name}_out")(y)
+    return keras.layers.Add(name=f"{name}_add2")([x, y])

@@ -1,4 +1,4 @@
-"""The small residual tower that the shipped counters are made of, one for each view."""
+"""Small residual networks: the side and front towers of the combined counters, and blocks for other networks."""
 
 import keras
 
@@ -18,12 +18,15 @@ def residual_tower(x, stem_filters, stem_kernel, stem_strides, stages, kernel=3)
         (event, 2 x filters of the last stage): the mean and the largest value of each feature. The mean
             counts, the largest finds.
     """
-    conv = keras.layers.Conv2D
-    x = conv(stem_filters, stem_kernel, stem_strides, padding="same", activation="relu", name="stem")(x)
+    stem = keras.layers.Conv2D(
+        stem_filters, stem_kernel, stem_strides, padding="same", activation="relu", name="stem"
+    )
+    x = stem(x)
     for stage, (filters, strides, n_blocks) in enumerate(stages):
         for block in range(n_blocks):
             name = f"stage{stage}_block{block}"
-            x = residual_block(x, filters, strides if block == 0 else (1, 1), name, kernel)
+            own_strides = strides if block == 0 else (1, 1)
+            x = residual_block(x, filters, own_strides, name, kernel)
     mean = keras.layers.GlobalAveragePooling2D(name="mean")(x)
     largest = keras.layers.GlobalMaxPooling2D(name="largest")(x)
     return keras.layers.Concatenate(name="features")([mean, largest])
@@ -33,17 +36,19 @@ def residual_block(x, filters, strides, name, kernel=3):
     """Two convolutions beside a shortcut; averaged and projected where the size or the number of filters
     changes.
     """
-    y = keras.layers.Conv2D(
+    conv1 = keras.layers.Conv2D(
         filters, kernel, strides, padding="same", activation="relu", name=f"{name}_conv1"
-    )(x)
-    y = keras.layers.Conv2D(
+    )
+    conv2 = keras.layers.Conv2D(
         filters, kernel, padding="same", kernel_initializer="zeros", name=f"{name}_conv2"
-    )(y)
+    )
+    y = conv2(conv1(x))
     if tuple(strides) != (1, 1):
         x = keras.layers.AveragePooling2D(strides, padding="same", name=f"{name}_pool")(x)
     if x.shape[-1] != filters:
         x = keras.layers.Conv2D(filters, 1, name=f"{name}_project")(x)
-    return keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([x, y]))
+    x = keras.layers.Add(name=f"{name}_add")([x, y])
+    return keras.layers.ReLU(name=f"{name}_out")(x)
 
 
 def counter(

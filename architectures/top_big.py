@@ -18,6 +18,7 @@ def top_big_cnn(input_shape=(9, 113, 1), n_classes=4, filters=(32, 64, 128), n_h
         x = keras.layers.MaxPooling2D((1, 2))(x)
     x = keras.layers.Flatten()(x)
     for n in n_hidden:
-        x = keras.layers.Dropout(dropout)(keras.layers.Dense(n, activation="relu")(x))
+        x = keras.layers.Dense(n, activation="relu")(x)
+        x = keras.layers.Dropout(dropout)(x)
     outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
     return keras.Model(inputs, outputs, name="top_big_cnn")

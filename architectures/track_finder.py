@@ -14,7 +14,7 @@ from keras import ops
 from architectures.layers import ToCells, TrackTokens, attend, feed_forward
 from architectures.residual import residual_block
 
-N_FEATURES = 6  # layer, column, drift radius, z, radius measured, z measured: datasets.views.SEQUENCE_FEATURES without the side
+N_FEATURES = 6  # of a hit, those of datasets.views.SEQUENCE_FEATURES but the side
 _WAVES = (3.0, 12.0)  # of the height, in radians a half height of the tracker
 
 
@@ -27,9 +27,11 @@ class HitFeatures(keras.layers.Layer):
     """
 
     def call(self, hits):
-        z, z_measured = hits[..., 3:4], hits[..., 5:6]
+        z = hits[..., 3:4]
+        z_measured = hits[..., 5:6]
         phase = z * ops.convert_to_tensor(_WAVES, z.dtype)
-        return ops.concatenate([hits, ops.sin(phase), ops.cos(phase) * z_measured, ops.ones_like(z)], -1)
+        waves = [ops.sin(phase), ops.cos(phase) * z_measured]
+        return ops.concatenate([hits, *waves, ops.ones_like(z)], -1)
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], shape[-1] + 2 * len(_WAVES) + 1)
@@ -48,11 +50,12 @@ class FromCells(keras.layers.Layer):
 
     def call(self, inputs):
         cells, cell = inputs
-        n_columns, n_features = cells.shape[2], cells.shape[3] // self.n_layers
-        n_cells = self.n_layers * n_columns
-        n_events, n_hits = ops.shape(cell)[0], ops.shape(cell)[1]
-        index = cell + n_cells * ops.arange(n_events, dtype="int32")[:, None]
-        values = ops.take(ops.reshape(cells, (-1, n_features)), ops.reshape(index, (-1,)), axis=0)
+        n_features = cells.shape[3] // self.n_layers
+        n_cells = self.n_layers * cells.shape[2]
+        n_events, n_hits = ops.shape(cell)
+        event = ops.arange(n_events, dtype="int32")[:, None]
+        index = ops.reshape(cell + n_cells * event, (-1,))
+        values = ops.take(ops.reshape(cells, (-1, n_features)), index, axis=0)
         return ops.reshape(values, (-1, n_hits, n_features))
 
     def compute_output_shape(self, shapes):
@@ -81,10 +84,10 @@ class MatchTokens(keras.layers.Layer):
 
     def call(self, inputs):
         hits, tokens = inputs
-        match = ops.matmul(self.of_hit(hits), ops.swapaxes(self.of_track(tokens), -1, -2)) / math.sqrt(
-            hits.shape[-1]
-        )
-        return ops.softmax(ops.cast(ops.concatenate([match, self.none(hits)], -1), "float32"))
+        of_track = ops.swapaxes(self.of_track(tokens), -1, -2)
+        match = ops.matmul(self.of_hit(hits), of_track) / math.sqrt(hits.shape[-1])
+        logits = ops.concatenate([match, self.none(hits)], -1)
+        return ops.softmax(ops.cast(logits, "float32"))
 
     def compute_output_shape(self, shapes):
         return (*shapes[0][:2], shapes[1][1] + 1)
@@ -138,25 +141,24 @@ def track_finder(
     event = keras.layers.Dense(width, activation="relu", name="event_hidden")(tokens[:, n_tracks])
     outputs = {
         "track": MatchTokens(name="track")([x, tokens[:, :n_tracks]]),
-        "n_tracks": keras.layers.Dense(n_tracks + 1, activation="softmax", dtype="float32", name="n_tracks")(
-            event
-        ),
-        "n_segments": keras.layers.Dense(
-            n_segments + 1, activation="softmax", dtype="float32", name="n_segments"
-        )(event),
+        "n_tracks": _probabilities(event, n_tracks + 1, "n_tracks"),
+        "n_segments": _probabilities(event, n_segments + 1, "n_segments"),
     }
     return keras.Model({"hits": hits, "cell": cell, "mask": mask}, outputs, name="track_finder")
 
 
+def _probabilities(x, n_classes, name):
+    return keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name=name)(x)
+
+
 def _surroundings(features, cell, mask, n_layers, n_columns, filters, width):
     """What the U-net sees around each hit, (event, hit, width)."""
-    x = ToCells(n_layers, n_columns, name="to_cells")(
-        [features[..., 2:], cell, mask]
-    )  # a cell need not say where it is
+    but_place = features[..., 2:]  # a cell need not say where it is
+    x = ToCells(n_layers, n_columns, name="to_cells")([but_place, cell, mask])
     x = keras.layers.Conv2D(filters, (1, 7), padding="same", activation="relu", name="stem")(x)
-    x = fine = residual_block(x, filters, (1, 1), "fine", (1, 3))
-    x = middle = residual_block(x, filters, (1, 2), "middle", (1, 5))
-    x = residual_block(x, filters, (1, 2), "coarse", (1, 5))
+    fine = residual_block(x, filters, (1, 1), "fine", (1, 3))
+    middle = residual_block(fine, filters, (1, 2), "middle", (1, 5))
+    x = residual_block(middle, filters, (1, 2), "coarse", (1, 5))
     x = residual_block(x, filters, (1, 1), "coarsest", (1, 5))
     for name, skip, kernel in (("middle", middle, (1, 5)), ("fine", fine, (1, 3))):
         x = keras.layers.UpSampling2D((1, 2), name=f"{name}_up")(x)

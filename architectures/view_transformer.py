@@ -29,10 +29,11 @@ class LitPieces(keras.layers.Layer):
 
     def call(self, image):
         n_rows, n_columns = image.shape[1:3]
-        lit = ops.pad(ops.any(image > 0, -1), ((0, 0), (0, 0), (0, -n_columns % self.length)))
-        lit = ops.cast(
-            ops.any(ops.reshape(lit, (-1, n_rows * -(-n_columns // self.length), self.length)), -1), "int32"
-        )
+        n_pieces = -(-n_columns // self.length)  # of a row
+        n_beyond = n_pieces * self.length - n_columns
+        lit = ops.pad(ops.any(image > 0, -1), ((0, 0), (0, 0), (0, n_beyond)))
+        lit = ops.any(ops.reshape(lit, (-1, n_rows * n_pieces, self.length)), -1)
+        lit = ops.cast(lit, "int32")
         n_tokens = ops.maximum(ops.max(ops.sum(lit, 1)), 1)
         lit, piece = ops.top_k(lit, n_tokens)  # of equal ones the first comes first
         return piece, lit > 0
@@ -54,29 +55,38 @@ class PieceFeatures(keras.layers.Layer):
 
     def __init__(self, length, reach, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})  # positions need more than 8 bits
-        self.length, self.reach = length, tuple(reach)
+        self.length = length
+        self.reach = tuple(reach)
 
     def call(self, inputs):
         image, piece = inputs
         n_rows, n_columns, n_channels = image.shape[1:]
         n_pieces = -(-n_columns // self.length)
-        row, column = piece // n_pieces, piece % n_pieces * self.length
-        position = ops.stack([ops.cast(row, "float32") / n_rows, ops.cast(column, "float32") / n_columns], -1)
+        row = piece // n_pieces
+        column = piece % n_pieces * self.length
+        across_rows = ops.cast(row, "float32") / n_rows
+        along_row = ops.cast(column, "float32") / n_columns
+        position = ops.stack([across_rows, along_row], -1)
         features = [2 * position - 1]
         for axis, size in enumerate((n_rows, n_columns)):
-            phases = position[..., axis : axis + 1] * (
-                math.pi * 2.0 ** np.arange(math.ceil(math.log2(size)))
-            ).astype("float32")
+            n_waves = math.ceil(math.log2(size))
+            waves = (math.pi * 2.0 ** np.arange(n_waves)).astype("float32")
+            phases = position[..., axis : axis + 1] * waves
             features += [ops.sin(phases), ops.cos(phases)]
+        n_beyond = n_pieces * self.length - n_columns
+        features.append(self._pixels_around(image, row, column, n_beyond))
+        return ops.concatenate(features, -1), position
+
+    def _pixels_around(self, image, row, column, n_beyond):
+        """(event, token, value) pixels in and around each piece; n_beyond: columns that the last piece lacks."""
         up, left = self.reach
-        padded = ops.pad(image, ((0, 0), (up, up), (left, left + n_pieces * self.length - n_columns), (0, 0)))
-        width = padded.shape[2]
+        padded = ops.pad(image, ((0, 0), (up, up), (left, left + n_beyond), (0, 0)))
+        height, width, n_channels = padded.shape[1:]
         around = np.arange(2 * up + 1)[:, None] * width + np.arange(2 * left + self.length)
         pixel = (row * width + column)[..., None] + around.ravel().astype("int32")
-        event = ops.arange(ops.shape(image)[0], dtype="int32")[:, None, None] * (padded.shape[1] * width)
-        pixels = ops.take(ops.reshape(padded, (-1, n_channels)), pixel + event, axis=0)
-        features.append(ops.reshape(pixels, (*ops.shape(piece), around.size * n_channels)))
-        return ops.concatenate(features, -1), position
+        event = ops.arange(ops.shape(image)[0], dtype="int32")[:, None, None]
+        pixels = ops.take(ops.reshape(padded, (-1, n_channels)), pixel + event * (height * width), axis=0)
+        return ops.reshape(pixels, (*ops.shape(row), around.size * n_channels))
 
     def get_config(self):
         return {**super().get_config(), "length": self.length, "reach": self.reach}
@@ -101,7 +111,8 @@ def view_transformer(
         noise is in a piece; 0 where nothing is lit. To learn from; `counter_of` leaves it out.
     """
     image = keras.Input(input_shape, name=view)
-    n_rows, n_pieces = input_shape[0], -(-input_shape[1] // length)
+    n_rows = input_shape[0]
+    n_pieces = -(-input_shape[1] // length)
     piece, mask = LitPieces(length, name="lit_pieces")(image)
     features, position = PieceFeatures(length, reach, name="piece_features")([image, piece])
     phases = Phases(n_heads, width // n_heads // 2, name="phases")(position)
@@ -121,9 +132,8 @@ def view_transformer(
     of_piece = keras.layers.Dense(width, use_bias=False, name="of_piece")(x)
     of_track = keras.layers.Dense(width, use_bias=False, name="of_track")(tokens[:, :n_owners])
     match = keras.layers.Dot(2, name="match")([of_piece, of_track])
-    owners = keras.layers.Concatenate(name="owners_of_pieces")(
-        [match, keras.layers.Dense(1, name="noise")(x)]
-    )
+    noise = keras.layers.Dense(1, name="noise")(x)
+    owners = keras.layers.Concatenate(name="owners_of_pieces")([match, noise])
     owners = ToCells(1, n_rows * n_pieces, dtype="float32", name="to_image")([owners, piece, mask])
     owners = keras.layers.Reshape((n_rows, n_pieces, n_owners + 1), dtype="float32", name="owners")(owners)
     return keras.Model(image, {"n_tracks": counted, "owners": owners}, name=f"{view}_view_transformer")

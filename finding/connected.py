@@ -29,11 +29,11 @@ def find(events, gap=1, z_step_mm=300.0, min_hits=3):
     order = np.argsort(cell)
     one, other = _neighbours(cell[order], reach, n_columns)
     z = events.hits["z_mm"][order]
-    far_in_height = np.abs(z[one] - z[other]) > z_step_mm
-    one = one[~far_in_height]
-    other = other[~far_in_height]
+    step = np.abs(z[one] - z[other])
+    joined = ~(step > z_step_mm)  # also where a height is missing
+    pairs = one[joined], other[joined]
     n_hits = len(cell)
-    graph = coo_matrix((np.ones(len(one)), (one, other)), shape=(n_hits, n_hits))
+    graph = coo_matrix((joined[joined], pairs), shape=(n_hits, n_hits))
     _, number = connected_components(graph, directed=False)
     component = np.empty(n_hits, int)
     component[order] = number
@@ -58,8 +58,8 @@ def _neighbours(cell, reach, n_columns):
 
 def _pairs(cell, step):
     """(2, pair) indices of hits whose cells, rising, are `step` apart."""
-    place = np.searchsorted(cell, cell + step)
-    inside = np.flatnonzero(place < len(cell))
-    place = place[inside]
-    same = cell[place] == cell[inside] + step
-    return np.stack([inside[same], place[same]])
+    wanted = cell + step
+    first = np.searchsorted(cell, wanted)
+    stop = np.searchsorted(cell, wanted, side="right")
+    one = np.flatnonzero(stop > first)
+    return np.stack([one, first[one]])

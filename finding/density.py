@@ -26,14 +26,15 @@ def scaled_points(hits, mm_per_z):
     z = np.where(known, hits.z, 0.0)
     if known.any() and not known.all():
         apart = np.column_stack([x, y, hits.group * _FAR])
-        distance, nearest = cKDTree(apart[known]).query(apart[~known], k=_MOST_TIES)
+        tree = cKDTree(apart[known])
+        distance, nearest = tree.query(apart[~known], k=_MOST_TIES)
         as_near = distance < distance[:, :1] + _SAME_DISTANCE
         of_same_half = distance < _FAR / 2
         tied = as_near & of_same_half
         # the tree gives one beyond the last where there are fewer
-        heights = np.append(hits.z[known], 0.0)[nearest]
-        n_tied = np.maximum(tied.sum(1), 1)
-        z[~known] = (tied * heights).sum(1) / n_tied
+        heights = np.append(hits.z[known], 0.0)
+        sum_of_tied = (tied * heights[nearest]).sum(1)
+        z[~known] = sum_of_tied / np.maximum(tied.sum(1), 1)
     return np.column_stack([x, y, z / mm_per_z])
 
 
@@ -50,9 +51,10 @@ def find(events, eps=3.7, mm_per_z=90.0, min_samples=3, min_hits=2):
     hits, order = finder_hits(events)
     cluster = np.full(len(order), -1)
     if len(order):
-        points = np.column_stack([scaled_points(hits, mm_per_z), hits.group * _FAR])
+        points = scaled_points(hits, mm_per_z)
+        apart = np.column_stack([points, hits.group * _FAR])
         finder = DBSCAN(eps=eps, min_samples=min_samples)
-        cluster[order] = finder.fit_predict(points)
+        cluster[order] = finder.fit_predict(apart)
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
@@ -95,5 +97,6 @@ def _has_company(points, cluster, reach):
     if len(points) < 2:
         return np.ones(len(points), bool)
     apart = np.column_stack([points, cluster * _FAR])
-    distance, _ = cKDTree(apart).query(apart, k=2)
+    tree = cKDTree(apart)
+    distance, _ = tree.query(apart, k=2)  # the first is the hit itself
     return distance[:, 1] <= reach

@@ -32,19 +32,19 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, **limits):
     """
     hits, order = finder_hits(events)
     owner, n_lines = one_line_a_track(labels[order], hits.group)
-    owned = np.flatnonzero(owner >= 0)
-    lines = seg.fit_clusters(owner[owned], hits[owned], n_lines)
+    line, owned = seg.owned_hits(owner, hits)
+    lines = seg.fit_clusters(line, owned, n_lines)
     group = peeling.group_of_lines(hits, owner, n_lines)
-    layer = np.full(n_lines, N_LAYERS)  # of the first hit
-    np.minimum.at(layer, owner[owned], events.hits["layer"][order[owned]])
+    layer = seg.first_layer(line, owned, n_lines)
     at_foil = silent_cells(lines, layer, group, events) <= max_silent
 
     before, after, badness = peeling.continuations(hits, lines, owner, **limits)
-    useful = at_foil[before] & (layer[after] >= first_layers)
-    track = peeling.least_bad(n_lines, after[useful], before[useful], badness[useful])
-    joined = track >= 0
-    alone = np.where(at_foil, np.arange(n_lines), -1)
-    track = np.where(joined, track, alone)
+    starts_later = layer[after] >= first_layers
+    useful = at_foil[before] & starts_later
+    continued = peeling.least_bad(n_lines, after[useful], before[useful], badness[useful])
+    alone = np.arange(n_lines)
+    alone[~at_foil] = -1
+    track = np.where(continued >= 0, continued, alone)
     track = np.where(track >= 0, track[track], -1)  # to a track that was itself joined to another
     return peeling.label_hits(events, order, owner, track)
 
@@ -59,7 +59,7 @@ def one_line_a_track(labels, group):
     """
     most_tracks = np.iinfo(np.int16).max + 1
     track = group * most_tracks + labels
-    owned = np.flatnonzero(labels >= 0)
+    owned = labels >= 0
     found, number = np.unique(track[owned], return_inverse=True)
     owner = np.full(len(labels), -1)
     owner[owned] = number
@@ -77,31 +77,46 @@ def silent_cells(lines, layer, group, events):
         line leaves the tracker before the foil. An unknown height may be any.
     """
     layers = np.arange(N_LAYERS)
-    line = np.arange(len(lines))[:, None]
     before = layers < layer[:, None]
     x = CELL_MM * (layers + 0.5)
-    cos, sin = lines.normal(line)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = (lines.d_mm[line] - cos * x) / sin
-        z = lines.z_at(line, x, y)
+    y, z = _crossings(lines, x)
     column = MIDDLE_COLUMN + np.rint(np.nan_to_num(y) / CELL_MM)
-    column = column.clip(-_MARGIN, N_COLUMNS + _MARGIN - 1).astype(int)
-    in_columns = (column >= -1) & (column <= N_COLUMNS)
+    too_far = (column < -1) | (column > N_COLUMNS)
     too_high = np.abs(z) > HALF_HEIGHT_MM + HEIGHT_MARGIN_MM
-    leaves = (before & (~in_columns | too_high)).any(1)
+    leaves = before & (too_far | too_high)
     fired = _fired_with_neighbours(events)
-    silent = ~fired[group[:, None], layers, column + _MARGIN]
-    n_silent = np.count_nonzero(before & silent, axis=1)
-    return np.where(leaves, N_LAYERS + 1, n_silent)
+    place = np.clip(column + _MARGIN, 0, fired.shape[2] - 1).astype(int)
+    fired_on_the_way = fired[group[:, None], layers, place]
+    n_silent = np.count_nonzero(before & ~fired_on_the_way, axis=1)
+    n_silent[leaves.any(1)] = N_LAYERS + 1
+    return n_silent
+
+
+def _crossings(lines, x_mm):
+    """(y, z) in mm where lines cross planes along the foil, each (line, plane); infinite or NaN for lines
+    along it.
+
+    Args:
+        x_mm: (plane,).
+    """
+    line = np.arange(len(lines))[:, None]
+    cos, sin = lines.normal(line)
+    to_go = lines.d_mm[line] - cos * x_mm
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = to_go / sin
+        z = lines.z_at(line, x_mm, y)
+    return y, z
 
 
 def _fired_with_neighbours(events):
     """(half event, layer, column) bool, whether a cell fired or one beside it in its layer; _MARGIN columns
     more on each side.
     """
-    image = np.zeros((2 * len(events), N_LAYERS, N_COLUMNS + 2 * _MARGIN), bool)
+    shape = (2 * len(events), N_LAYERS, N_COLUMNS + 2 * _MARGIN)
+    image = np.zeros(shape, bool)
     group = group_of_hits(events)
+    layer = events.hits["layer"]
     column = events.hits["column"].astype(int) + _MARGIN
     for beside in (-1, 0, 1):
-        image[group, events.hits["layer"], column + beside] = True
+        image[group, layer, column + beside] = True
     return image

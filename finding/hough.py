@@ -15,7 +15,8 @@ from finding.peeling import Tolerances
 from fitting.lines import unknown
 
 _CHUNK_BINS = 4_000_000
-_LARGEST_MM = np.hypot(N_COLUMNS / 2, N_LAYERS + 1) * CELL_MM + 50  # an offset, with its radius
+_FARTHEST_WIRE_MM = np.hypot(N_COLUMNS / 2, N_LAYERS + 1) * CELL_MM
+_LARGEST_MM = _FARTHEST_WIRE_MM + 50  # an offset, with its radius
 _HEIGHT_LIMITS = (np.inf, 8.0, 4.0, 2.0)  # of hits that heights are fitted to, in tolerances, step by step
 
 
@@ -44,22 +45,24 @@ def peaks(hits, n_angles, bin_mm):
         hits: Hits, in the order of their groups. A hit without a radius counts at its wire.
         n_angles, bin_mm: as `find`.
     """
-    angle = (np.arange(n_angles) + 0.5) * np.pi / n_angles
+    angle_width = np.pi / n_angles
+    angle = (np.arange(n_angles) + 0.5) * angle_width
     n_offsets = int(2 * _LARGEST_MM / bin_mm) + 2
     lines = unknown(hits.n_groups)
-    lines.tan_dip[:] = 0
     groups, first = np.unique(hits.group, return_index=True)
     bounds = np.append(first, len(hits))
     n_together = max(1, _CHUNK_BINS // (n_angles * n_offsets))
     for start in range(0, len(groups), n_together):
         now = groups[start : start + n_together]
-        here = hits[bounds[start] : bounds[start + len(now)]]
+        stop = start + len(now)
+        here = hits[bounds[start] : bounds[stop]]
         row = np.searchsorted(now, here.group)
         votes = _votes(here, row, len(now), angle, n_offsets, bin_mm)
         best_angle, best_offset = np.divmod(votes.argmax(1), n_offsets)
+        offset = (best_offset + 0.5) * bin_mm - _LARGEST_MM
         # Lines have angles below 0: the normal is turned round
         lines.phi_rad[now] = angle[best_angle] - np.pi
-        lines.d_mm[now] = _LARGEST_MM - (best_offset + 0.5) * bin_mm
+        lines.d_mm[now] = -offset
     return lines
 
 
@@ -72,15 +75,20 @@ def _votes(hits, row, n_rows, angle, n_offsets, bin_mm):
     Args:
         hits: Hits. row: (hit,) row each belongs to. angle: (angle,) middle of the bins.
     """
-    wire = np.cos(angle) * hits.x[:, None] + np.sin(angle) * hits.y[:, None]
+    x = hits.x[:, None]
+    y = hits.y[:, None]
     radius = np.nan_to_num(hits.radius)[:, None]
-    place = (np.stack([wire + radius, wire - radius]) + _LARGEST_MM) / bin_mm
-    first_bin = (row[:, None] * len(angle) + np.arange(len(angle))) * n_offsets
-    index = first_bin + place.astype(np.int64)
-    beside = index + np.where(place % 1 < 0.5, -1, 1)
-    both = np.stack([index, beside]).ravel()
+    wire = np.cos(angle) * x + np.sin(angle) * y
+    offset = np.stack([wire + radius, wire - radius])
+    place = (offset + _LARGEST_MM) / bin_mm
+    angle_bin = np.arange(len(angle))
+    first_bin = (row[:, None] * len(angle) + angle_bin) * n_offsets
+    index = first_bin + place.astype(int)
+    nearer_side = np.where(place % 1 < 0.5, -1, 1)
+    both = np.stack([index, index + nearer_side])
     n_bins = len(angle) * n_offsets
-    return np.bincount(both, minlength=n_rows * n_bins).reshape(n_rows, n_bins)
+    votes = np.bincount(both.ravel(), minlength=n_rows * n_bins)
+    return votes.reshape(n_rows, n_bins)
 
 
 def with_heights(lines, hits, tolerances, bin_mm):
@@ -88,9 +96,10 @@ def with_heights(lines, hits, tolerances, bin_mm):
     step.
     """
     off = seg.off_mm(lines, hits.group, hits)
-    near = np.flatnonzero(off < tolerances.off_mm + bin_mm)
+    near = off < tolerances.off_mm + bin_mm
+    hits = hits[near]
     for limit in _HEIGHT_LIMITS:
-        height_off = seg.height_off_mm(lines, hits.group[near], hits[near])
-        near = near[height_off < limit * tolerances.height_mm]
-        lines = seg.fit(lines, hits.group[near], hits[near])
+        height_off = seg.height_off_mm(lines, hits.group, hits)
+        hits = hits[height_off < limit * tolerances.height_mm]
+        lines = seg.fit(lines, hits.group, hits)
     return lines

@@ -34,35 +34,50 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0):
     """
     radius = events.hits["drift_radius_mm"]
     z = events.hits["z_mm"]
-    true_track = events.hits["track"]
     sigma_radius = np.broadcast_to(sigma_radius_mm, radius.shape)
     sigma_z = np.broadcast_to(sigma_z_mm, z.shape)
     x, y = wires_mm(events)
     true_line, group, track = _true_lines(events)
-    lines = lines_of.fit(true_line, len(group), x, y, radius, z, sigma_radius, sigma_z, clip_sigma=n_sigma)
+    lines = lines_of.fit(
+        true_line,
+        len(group),
+        x_mm=x,
+        y_mm=y,
+        radius_mm=radius,
+        z_mm=z,
+        sigma_radius_mm=sigma_radius,
+        sigma_z_mm=sigma_z,
+        clip_sigma=n_sigma,
+    )
 
+    # every pair of a hit and a line of its half event: how far off they are, in errors
     hit, line = peeling.pairs_in_group(group_of_hits(events), group, 2 * len(events))
     radius = radius[hit]
     distance = np.abs(lines.distance_mm(line, x[hit], y[hit]))
-    place = distance / seg.reach_mm(lines)[line]  # of the line in the cell's square, 1 at its edge
+    reach = seg.reach_mm(lines)
+    place = distance / reach[line]  # of the line in the cell's square, 1 at its edge
     from_circle = np.abs(distance - radius) / sigma_radius[hit]
-    off = np.where(np.isfinite(radius), from_circle, n_sigma * place)
-    height_off = np.abs(lines.z_at(line, x[hit], y[hit]) - z[hit]) / sigma_z[hit]
+    known = np.isfinite(radius)
+    off = np.where(known, from_circle, n_sigma * place)
+    height = lines.z_at(line, x[hit], y[hit])
+    height_off = np.abs(height - z[hit]) / sigma_z[hit]
     height_off[np.isnan(height_off)] = 1.0  # an unknown height is as good as an average one
+
     explained = (off < n_sigma) & (height_off < n_sigma)
     badness = off**2 + height_off**2
     if covered:
         covers = ~explained & (place < 1) & (radius < distance)
         badness[covers] = 2 * n_sigma**2 + off[covers]  # worse than what any line explains
         explained |= covers
-    found_line = peeling.least_bad(len(x), hit[explained], line[explained], badness[explained])
-
-    found = np.where(found_line >= 0, np.append(track, -1)[found_line], -1)
-    owned = np.flatnonzero(true_track >= 0)
+    owner = peeling.least_bad(len(x), hit[explained], line[explained], badness[explained])
+    # a line without an angle is that of a single hit, or of several of one wire: it keeps them
+    owned = np.flatnonzero(true_line >= 0)
     alone = owned[np.isnan(lines.phi_rad[true_line[owned]])]
-    found[alone] = true_track[alone]
-    cluster = events.hit_event * _MANY + found
-    return number_tracks(np.where(found >= 0, cluster, -1), events.hit_event)
+    owner[alone] = true_line[alone]
+    cluster = np.full(len(x), -1)
+    found = np.flatnonzero(owner >= 0)
+    cluster[found] = track[owner[found]]
+    return number_tracks(cluster, events.hit_event)
 
 
 def _true_lines(events):
@@ -70,13 +85,17 @@ def _true_lines(events):
 
     Returns:
         true_line: (hit,) index of the line each hit belongs to, -1 for none. group, track: (line,) half event
-            and track of each line.
+            of each line, and a number for its track that no other event has.
     """
-    track = events.hits["track"].astype(int)
-    track_of_group = group_of_hits(events) * _MANY + track
-    segment = track_of_group * _MANY + events.hits["segment"]
-    owned = np.flatnonzero(track >= 0)
-    segments, number = np.unique(segment[owned], return_inverse=True)
-    true_line = np.full(len(track), -1)
+    owned = np.flatnonzero(events.hits["track"] >= 0)
+    group = group_of_hits(events)[owned]
+    track = group // 2 * _MANY + events.hits["track"][owned]
+    segment = events.hits["segment"][owned]
+    _, first, number = np.unique(
+        (track * 2 + group % 2) * _MANY + segment,
+        return_index=True,
+        return_inverse=True,
+    )
+    true_line = np.full(len(events.hits["track"]), -1)
     true_line[owned] = number
-    return true_line, segments // _MANY**2, segments // _MANY % _MANY
+    return true_line, group[first], track[first]

@@ -70,9 +70,10 @@ def label_hits(events, order, owner, track, min_hits=1):
     Returns:
         (hit,) int16, in the order of the events, -1 for hits left out.
     """
+    owned = owner >= 0
+    hit = order[owned]
     cluster = np.full(len(order), -1)
-    owned = np.flatnonzero(owner >= 0)
-    cluster[order[owned]] = track[owner[owned]]
+    cluster[hit] = track[owner[owned]]
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
@@ -90,15 +91,16 @@ def peel(hits, propose, tolerances):
     active = np.ones(hits.n_groups, bool)
     for number in range(tolerances.rounds):
         free = owner < 0
-        active &= np.bincount(hits.group[free], minlength=hits.n_groups) >= tolerances.min_hits
+        n_free = np.bincount(hits.group[free], minlength=hits.n_groups)
+        active &= n_free >= tolerances.min_hits
         left = np.flatnonzero(free & active[hits.group])
         if not len(left):
             break
         lines, taken = _one_line_each(hits[left], propose, tolerances, number)
-        taken = left[taken]
-        active = np.bincount(hits.group[taken], minlength=hits.n_groups) > 0
+        group = hits.group[left[taken]]
+        active = np.bincount(group, minlength=hits.n_groups) > 0
         line_of_group = n_found + np.cumsum(active) - 1
-        owner[taken] = line_of_group[hits.group[taken]]
+        owner[left[taken]] = line_of_group[group]
         found.append(lines[active])
         n_found += np.count_nonzero(active)
     return concatenate(found), owner
@@ -109,18 +111,21 @@ def _one_line_each(hits, propose, tolerances, number):
     lines = propose(hits, tolerances, number)
     near = inliers(lines, hits, tolerances)
     for _ in range(tolerances.refits):
-        lines = seg.fit(lines, hits.group[near], hits[near], tolerances.use_radii)
+        near_hits = hits[near]
+        lines = seg.fit(lines, near_hits.group, near_hits, tolerances.use_radii)
         near = inliers(lines, hits, tolerances)
     group = hits.group[near]
     path = lines.path_mm(group, hits.x[near], hits.y[near])
-    return lines, near[seg.in_runs(group, path, tolerances.max_gap_mm, tolerances.min_hits)]
+    in_run = seg.in_runs(group, path, tolerances.max_gap_mm, tolerances.min_hits)
+    return lines, near[in_run]
 
 
 def inliers(lines, hits, tolerances):
     """Indices of the hits within the tolerances of the line of their half event, Lines, (group,)."""
     off = seg.off_mm(lines, hits.group, hits, tolerances.use_radii)
     near = np.flatnonzero(off < tolerances.off_mm)
-    height_off = seg.height_off_mm(lines, hits.group[near], hits[near])
+    near_hits = hits[near]
+    height_off = seg.height_off_mm(lines, near_hits.group, near_hits)
     return near[height_off < tolerances.height_mm]
 
 
@@ -134,24 +139,37 @@ def reassign(hits, lines, owner, tolerances, repeats=2):
         lines, owner: the same; lines that are left with too few hits have none.
     """
     for _ in range(repeats):
-        owned = np.flatnonzero(owner >= 0)
-        lines = seg.fit(lines, owner[owned], hits[owned], tolerances.use_radii)
-        first, last = seg.extents(lines, owner[owned], hits[owned])
-        hit, line = pairs_in_group(hits.group, group_of_lines(hits, owner, len(lines)), hits.n_groups)
-        off = seg.off_mm(lines, line, hits[hit], tolerances.use_radii)
-        near = np.flatnonzero(off < tolerances.reach_mm)
-        hit = hit[near]
-        line = line[near]
-        off = off[near]
-        height_off = seg.height_off_mm(lines, line, hits[hit])
-        path = lines.path_mm(line, hits.x[hit], hits.y[hit])
-        after_first = path > first[line] - tolerances.max_gap_mm
-        before_last = path < last[line] + tolerances.max_gap_mm
-        possible = after_first & before_last & (height_off < tolerances.height_mm)
-        badness = (off / tolerances.reach_mm) ** 2 + (height_off / tolerances.height_mm) ** 2
-        owner = least_bad(len(hits), hit[possible], line[possible], badness[possible])
+        line, owned = seg.owned_hits(owner, hits)
+        lines = seg.fit(lines, line, owned, tolerances.use_radii)
+        extent = seg.extents(lines, line, owned)
+        group = group_of_lines(hits, owner, len(lines))
+        owner = nearest_line(hits, lines, group, extent, tolerances)
         owner = without_few(owner, len(lines), tolerances.min_hits)
     return lines, owner
+
+
+def nearest_line(hits, lines, group, extent, tolerances):
+    """(hit,) index of the nearest line of each hit among those of its half event, -1 for none within reach.
+
+    Args:
+        hits: Hits. lines: Lines. group: (line,) half event, -1 for lines left out. extent: of lines, as
+            `segments.extents` gives it; they take hits up to a gap beyond.
+    """
+    first, last = extent
+    hit, line = pairs_in_group(hits.group, group, hits.n_groups)
+    off = seg.off_mm(lines, line, hits[hit], tolerances.use_radii)
+    near = off < tolerances.reach_mm
+    hit = hit[near]
+    line = line[near]
+    pair_hits = hits[hit]
+    off = off[near] / tolerances.reach_mm
+    height_off = seg.height_off_mm(lines, line, pair_hits) / tolerances.height_mm
+    path = lines.path_mm(line, pair_hits.x, pair_hits.y)
+    begun = path > first[line] - tolerances.max_gap_mm
+    ended = path >= last[line] + tolerances.max_gap_mm
+    possible = begun & ~ended & (height_off < 1)
+    badness = off**2 + height_off**2
+    return least_bad(len(hits), hit[possible], line[possible], badness[possible])
 
 
 def least_bad(n_hits, hit, line, badness):
@@ -168,17 +186,17 @@ def least_bad(n_hits, hit, line, badness):
 
 def without_few(owner, n_lines, min_hits):
     """The same owners without lines that own fewer hits than `min_hits`."""
-    n = np.bincount(owner[owner >= 0], minlength=n_lines)
-    enough = np.append(n >= min_hits, False)  # the last is that of no line, index -1
-    return np.where(enough[owner], owner, -1)
+    n_hits = np.bincount(owner + 1, minlength=n_lines + 1)  # the first of those without a line
+    few = n_hits[owner + 1] < min_hits
+    return np.where(few, -1, owner)
 
 
 def group_of_lines(hits, owner, n_lines):
     """(line,) half event of each line, -1 for a line without hits."""
-    group = np.full(n_lines, -1)
-    owned = np.flatnonzero(owner >= 0)
-    group[owner[owned]] = hits.group[owned]
-    return group
+    group = np.full(n_lines + 1, -1)
+    group[owner] = hits.group
+    group[-1] = -1  # where hits without a line, -1, have written
+    return group[:-1]
 
 
 def pairs_in_group(one_group, other_group, n_groups):
@@ -194,7 +212,8 @@ def pairs_in_group(one_group, other_group, n_groups):
     n = np.bincount(other_group[others], minlength=n_groups)
     first = np.cumsum(n) - n
     one, place = places(n[one_group])
-    return one, others[first[one_group[one]] + place]
+    other = first[one_group[one]] + place
+    return one, others[other]
 
 
 def join(hits, lines, owner, **limits):
@@ -238,15 +257,12 @@ def continuations(hits, lines, owner, **limits):
     Args:
         hits, lines, owner: as `peel` gives them. limits: of `segments.continuation`.
     """
-    owned = np.flatnonzero(owner >= 0)
-    extent = seg.extents(lines, owner[owned], hits[owned])
+    line, owned = seg.owned_hits(owner, hits)
+    extent = seg.extents(lines, line, owned)
     group = group_of_lines(hits, owner, len(lines))
     used = np.flatnonzero(group >= 0)
     after, before = pairs_in_group(group[used], group, hits.n_groups)
     after = used[after]
-    other = before != after
-    before = before[other]
-    after = after[other]
     badness = seg.continuation(lines, before, after, extent, **limits)
-    good = np.flatnonzero(np.isfinite(badness))
+    good = (before != after) & np.isfinite(badness)
     return before[good], after[good], badness[good]

@@ -17,7 +17,9 @@ from fitting.lines import Lines, normal_angle, unknown
 
 _CHUNK = 600_000  # hypotheses times hits in memory at once: fits into the processor's cache
 _NEIGHBOURS_MM = 1.5 * CELL_MM  # wires nearer to each other say little about a direction
+_VERY_FAR_MM = 1e4
 _ENOUGH_HEIGHTS = 3
+_NO_HIT = np.float32(1e3)  # distance, in tolerances, of hits that are not there
 # sides of the two circles that the four common tangents pass, (tangent,) each
 _SIDE_OF_ONE = np.array([1, 1, -1, -1], np.float32)
 _SIDE_OF_OTHER = np.array([1, -1, 1, -1], np.float32)
@@ -66,10 +68,10 @@ def proposer(n_pairs, seed):
 
 @dataclass
 class _Padded:
-    """Hits in rows, float32; NaN where there is none, or a value is unknown.
+    """Hits in rows, a half event each, float32; NaN where there is none, or a value is unknown.
 
     Attributes:
-        x, y, radius, z: (group, hit) where a row is a half event, (group, pair) for hits drawn from it.
+        x, y, radius, z: (group, hit), or (group, pair, 1) for hits drawn from each row.
     """
 
     x: np.ndarray
@@ -78,9 +80,15 @@ class _Padded:
     z: np.ndarray
 
     def pick(self, place):
-        """The hits at these places of their rows, (group, pair)."""
-        row = np.arange(len(place))[:, None]
-        return _Padded(self.x[row, place], self.y[row, place], self.radius[row, place], self.z[row, place])
+        """The hits at these places of their rows, (group, pair); the last axis is for hypotheses."""
+        row = np.arange(len(place))[:, None, None]
+        place = place[..., None]
+        return _Padded(
+            x=self.x[row, place],
+            y=self.y[row, place],
+            radius=self.radius[row, place],
+            z=self.z[row, place],
+        )
 
 
 def _chunks(hits, n_hypotheses):
@@ -89,8 +97,9 @@ def _chunks(hits, n_hypotheses):
     Yields:
         groups (group,); their hits as _Padded, hits with a height first.
     """
-    order = np.argsort(2 * hits.group + np.isnan(hits.z), kind="stable")
-    columns = np.stack([hits.x, hits.y, hits.radius, hits.z]).astype(np.float32)[:, order]
+    no_height = np.isnan(hits.z)
+    hits = hits[np.argsort(2 * hits.group + no_height, kind="stable")]
+    values = np.stack([hits.x, hits.y, hits.radius, hits.z]).astype(np.float32)
     count = np.bincount(hits.group, minlength=hits.n_groups)
     first = np.cumsum(count) - count
     groups = np.flatnonzero(count)
@@ -102,9 +111,10 @@ def _chunks(hits, n_hypotheses):
         now = by_count[max(0, stop - n_together) : stop]
         stop -= len(now)
         place = np.arange(width)
-        exists = place < count[now, None]
-        index = np.minimum(first[now, None] + place, len(order) - 1)
-        padded = np.where(exists, columns[:, index], np.float32(np.nan))
+        missing = place >= count[now, None]
+        index = np.minimum(first[now, None] + place, len(hits) - 1)
+        padded = values[:, index]
+        padded[:, missing] = np.nan
         yield now, _Padded(*padded)
 
 
@@ -122,7 +132,7 @@ def _best(padded, dice, tolerances):
 
 
 def _pairs(padded, dice):
-    """Pairs of different hits, two _Padded, (group, pair).
+    """Pairs of different hits, two _Padded, (group, pair, 1).
 
     Hits without a height are drawn only where there are not three with one.
 
@@ -131,17 +141,19 @@ def _pairs(padded, dice):
     """
     n_hits = np.isfinite(padded.x).sum(1)
     n_heights = np.isfinite(padded.z).sum(1)
-    n = np.where(n_heights >= _ENOUGH_HEIGHTS, n_heights, n_hits)[:, None]
+    n = np.where(n_heights >= _ENOUGH_HEIGHTS, n_heights, n_hits)
+    n = n[:, None]
     first = (dice[0] * n).astype(int)
-    steps = 1 + (dice[1:, None] * (n - 1)).astype(int)
-    candidates = (first + steps) % n  # (candidate, group, pair), each another hit than the first
-    one = padded.pick(first)
+    step = (dice[1:, None] * (n - 1)).astype(int)
+    candidates = (first + 1 + step) % n  # (candidate, group, pair), each another hit than the first
     row = np.arange(len(n))[:, None]
-    apart = np.hypot(padded.x[row, candidates] - one.x, padded.y[row, candidates] - one.y)
-    apart = np.where(apart < _NEIGHBOURS_MM, np.float32(1e4) - apart, apart)
-    nearest = apart.argmin(0)
-    other = np.take_along_axis(candidates, nearest[None], axis=0)[0]
-    return one, padded.pick(other)
+    dx = padded.x[row, candidates] - padded.x[row, first]
+    dy = padded.y[row, candidates] - padded.y[row, first]
+    apart = np.hypot(dx, dy)
+    apart = np.where(apart < _NEIGHBOURS_MM, _VERY_FAR_MM - apart, apart)
+    nearest = apart.argmin(0)[None]
+    other = np.take_along_axis(candidates, nearest, axis=0)[0]
+    return padded.pick(first), padded.pick(other)
 
 
 @dataclass
@@ -174,28 +186,29 @@ class _Hypotheses:
 
 
 def _hypotheses(one, other, use_radii):
-    """_Hypotheses of pairs of hits, _Padded, (group, pair)."""
-    step_x = other.x - one.x
-    step_y = other.y - one.y
-    length = np.hypot(step_x, step_y)
-    along_x = (step_x / length)[..., None]
-    along_y = (step_y / length)[..., None]
+    """_Hypotheses of pairs of hits, two _Padded, (group, pair, 1)."""
+    dx = other.x - one.x
+    dy = other.y - one.y
+    length = np.hypot(dx, dy)
+    along_x = dx / length
+    along_y = dy / length
     if use_radii:
-        signed_one = _SIDE_OF_ONE * np.nan_to_num(one.radius)[..., None]  # unknown radii count as 0
-        signed_other = _SIDE_OF_OTHER * np.nan_to_num(other.radius)[..., None]
+        signed_one = _SIDE_OF_ONE * np.nan_to_num(one.radius)  # unknown radii count as 0
+        signed_other = _SIDE_OF_OTHER * np.nan_to_num(other.radius)
     else:
-        signed_one = signed_other = np.zeros((*length.shape, 1), np.float32)
+        signed_one = np.zeros_like(length)
+        signed_other = signed_one
     # n p = d + signed radius at both wires: the component of n along the pair follows
-    part = (signed_other - signed_one) / length[..., None]
+    part = (signed_other - signed_one) / length
     part = np.clip(part, -_MOST_OF_STEP, _MOST_OF_STEP)
     rest = np.sqrt(1 - part**2)
     cos = along_x * part - along_y * rest
     sin = along_y * part + along_x * rest
-    d = cos * one.x[..., None] + sin * one.y[..., None] - signed_one
-    path_one = cos * one.y[..., None] - sin * one.x[..., None]
-    path_other = cos * other.y[..., None] - sin * other.x[..., None]
-    tan_dip = (other.z - one.z)[..., None] / (path_other - path_one)
-    z0 = one.z[..., None] - tan_dip * path_one
+    d = cos * one.x + sin * one.y - signed_one
+    path_one = cos * one.y - sin * one.x
+    path_other = cos * other.y - sin * other.x
+    tan_dip = (other.z - one.z) / (path_other - path_one)
+    z0 = one.z - tan_dip * path_one
     every = (len(length), -1)
     return _Hypotheses(
         cos=cos.reshape(every),
@@ -210,8 +223,8 @@ def _score(padded, hypotheses, tolerances):
     """(group, hypothesis) sum over hits of 1 - (off / tolerance)^2 - (height / tolerance)^2 where that is
     positive.
     """
-    # in place, and distances of all hits from all hypotheses as a product of matrices: most of the time goes
-    # here
+    # most of the time goes here: in place, and distances of all hits from all hypotheses as products of
+    # matrices
     off = _off(padded, hypotheses, tolerances)
     off *= off
     if not tolerances.use_radii:  # the distance is uniform in a cell: nearly a box
@@ -236,17 +249,21 @@ def _off(padded, hypotheses, tolerances):
     if tolerances.use_radii:
         known = np.isfinite(padded.radius)
         # without a radius anything within the cell is as good as a distance of half a cell
-        radius = np.where(known, padded.radius, np.float32(CELL_RADIUS_MM / 2))
-        tolerance = np.where(known, tolerances.off_mm, CELL_RADIUS_MM / 2 + tolerances.off_mm)
+        half_a_cell = np.float32(CELL_RADIUS_MM / 2)
+        radius = np.where(known, padded.radius, half_a_cell)
+        tolerance = tolerances.off_mm + np.where(known, 0.0, CELL_RADIUS_MM / 2)
     else:
         radius = np.zeros_like(x)
-        tolerance = np.full_like(x, CELL_RADIUS_MM + tolerances.off_mm)
+        tolerance = np.full(x.shape, CELL_RADIUS_MM + tolerances.off_mm)
         # a cell fires if the nearest point lies in its square
-        lines *= np.maximum(np.abs(hypotheses.cos), np.abs(hypotheses.sin))[..., None]
+        larger = np.maximum(np.abs(hypotheses.cos), np.abs(hypotheses.sin))
+        lines *= larger[..., None]
     scale = (1 / tolerance).astype(np.float32)
-    off = lines @ np.stack([x * scale, y * scale, scale], axis=1)
+    wires = np.stack([x * scale, y * scale, scale], axis=1)
+    off = lines @ wires
     np.abs(off, out=off)
-    off -= np.where(exists, radius * scale, np.float32(1e3))[:, None]
+    radius_or_far = np.where(exists, radius * scale, _NO_HIT)
+    off -= radius_or_far[:, None]
     return off
 
 
@@ -255,7 +272,8 @@ def _height_off(padded, hypotheses, tolerances):
     x = np.nan_to_num(padded.x)
     y = np.nan_to_num(padded.y)
     z = np.nan_to_num(padded.z)
-    measured = np.isfinite(padded.z) / np.float32(tolerances.height_mm)
+    known = np.isfinite(padded.z)
+    scale = known / np.float32(tolerances.height_mm)
     lines = np.stack(
         [
             -hypotheses.tan_dip * hypotheses.sin,
@@ -266,4 +284,5 @@ def _height_off(padded, hypotheses, tolerances):
         axis=-1,
     )
     lines[~np.isfinite(hypotheses.z0)] = 0
-    return lines @ np.stack([x * measured, y * measured, measured, z * measured], axis=1)
+    points = np.stack([x * scale, y * scale, scale, z * scale], axis=1)
+    return lines @ points

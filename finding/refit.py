@@ -46,9 +46,9 @@ class Constants:
         far_mm, far_share: how far it may take a hit, so many mm and so much of its length: other tracks may
             hide the hits between.
         same: probability from which on lines that meet are one track, with a kink.
-        first_layers: but a line with a hit in that many layers starts a track of its own. Both hold unless
-            the network finds the number of tracks that one of SAME, or none of this, gives `doubt` times more
-            probable.
+        first_layers: but a line with a hit in that many layers starts a track of its own.
+        doubt: lines are joined by `same` and `first_layers` unless the network finds another number of tracks
+            so many times more probable: that of `same` without `first_layers`, or of a probability of SAME.
     """
 
     sure: float = 0.95
@@ -76,7 +76,8 @@ def labels_of(events, track):
     n_slots = track.shape[1] - 1
     best = track.argmax(1)
     cluster = group_of_hits(events) * n_slots + best
-    return number_tracks(np.where(best == n_slots, -1, cluster), events.hit_event)
+    cluster[best == n_slots] = -1
+    return number_tracks(cluster, events.hit_event)
 
 
 def find(events, track, n_tracks, seed=0, constants=Constants()):
@@ -100,7 +101,8 @@ def find(events, track, n_tracks, seed=0, constants=Constants()):
     pairs = score_pairs(lines, owner, hits, track, constants)
     # Near its own hits a line has them for sure: they tell which lines meet. Farther out it may have more.
     near = most_probable_line(pairs, constants.near_mm, track)
-    far = most_probable_line(pairs, constants.far_mm + constants.far_share * pairs.length_mm, track)
+    far_mm = constants.far_mm + constants.far_share * pairs.length_mm
+    far = most_probable_line(pairs, far_mm, track)
     ways = ways_to_join(lines, near, hits, track, constants)
     track_of_line = most_probable_way(ways, near, hits, n_tracks, constants)
     return peeling.label_hits(events, order, far, track_of_line, LINES.min_track_hits)
@@ -112,8 +114,10 @@ def find_lines(hits, track, seed, constants):
     Returns:
         lines: Lines. owner: (hit,) line that took each hit, -1 for none.
     """
-    maybe = np.flatnonzero(track[:, -1] < constants.sure)
-    lines, owner_of_maybe = peeling.peel(hits[maybe], ransac.proposer(N_PAIRS, seed), LINES)
+    noise = track[:, -1]
+    maybe = np.flatnonzero(noise < constants.sure)
+    propose = ransac.proposer(N_PAIRS, seed)
+    lines, owner_of_maybe = peeling.peel(hits[maybe], propose, LINES)
     owner = np.full(len(hits), -1)
     owner[maybe] = owner_of_maybe
     return lines, owner
@@ -121,8 +125,8 @@ def find_lines(hits, track, seed, constants):
 
 def refit_lines(lines, owner, hits):
     """The lines fitted again to the hits they own."""
-    owned = np.flatnonzero(owner >= 0)
-    return seg.fit(lines, owner[owned], hits[owned])
+    line, owned = seg.owned_hits(owner, hits)
+    return seg.fit(lines, line, owned)
 
 
 @dataclass
@@ -154,66 +158,73 @@ def score_pairs(lines, owner, hits, track, constants):
     """
     group = peeling.group_of_lines(hits, owner, len(lines))
     hit, line = peeling.pairs_in_group(hits.group, group, hits.n_groups)
-    distance = np.abs(lines.distance_mm(line, hits.x[hit], hits.y[hit]))
-    passes = distance < CELL_MM
+    distance = lines.distance_mm(line, hits.x[hit], hits.y[hit])
+    passes = np.flatnonzero(np.abs(distance) < CELL_MM)
     hit = hit[passes]
     line = line[passes]
-    hits_of_pairs = hits[hit]
-    likelihood = _likelihood(lines, line, hits_of_pairs, distance[passes], constants)
+    pair_hits = hits[hit]
+    likelihood = _likelihood(lines, line, pair_hits, constants)
     opinion = _opinion(owner, track, len(lines))
-    agreement = (track[hit, :-1] * opinion[line]).sum(1)
+    agreement = track[hit, :-1] * opinion[line]
 
-    owned = np.flatnonzero(owner >= 0)
-    first, last = seg.extents(lines, owner[owned], hits[owned])
-    path = lines.path_mm(line, hits_of_pairs.x, hits_of_pairs.y)
+    first, last = seg.extents(lines, *seg.owned_hits(owner, hits))
+    path = lines.path_mm(line, pair_hits.x, pair_hits.y)
+    before_first = first[line] - path
+    after_last = path - last[line]
+    length = last - first
     return Pairs(
         hit=hit,
         line=line,
-        score=agreement * likelihood,
-        beyond_mm=np.maximum(first[line] - path, path - last[line]),
-        length_mm=(last - first)[line],
+        score=agreement.sum(1) * likelihood,
+        beyond_mm=np.maximum(before_first, after_last),
+        length_mm=length[line],
     )
 
 
-def _likelihood(lines, line, hits, distance, constants):
+def _likelihood(lines, line, hits, constants):
     """How much more probable the radius and height of hits are on a line than those of noise; 0 where the
     line misses the cell.
 
     Args:
         lines: Lines. line: (hit,) index of the line each hit is compared with. hits: Hits of the same length.
-        distance: (hit,) of the wire from that line, mm.
     Returns:
         (hit,) ratio of densities.
     """
     odd = constants.odd
-    sigma_of_radius = sigma_radius_mm(np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2))
-    sigma = constants.radius_scale * sigma_of_radius + SIGMA_MORE_MM
-    normal_radius = CELL_RADIUS_MM * _normal_density(distance - hits.radius, sigma)
-    by_radius = (1 - odd) * normal_radius + odd
-    by_radius[np.isnan(by_radius)] = 1.0
-    height_off = lines.z_at(line, hits.x, hits.y) - hits.z
-    normal_height = 2 * HALF_HEIGHT_MM * _normal_density(height_off, constants.sigma_z_mm)
-    by_height = (1 - odd) * normal_height + odd / 10
+    distance = np.abs(lines.distance_mm(line, hits.x, hits.y))
+    radius_or_some = np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2)
+    sigma = constants.radius_scale * sigma_radius_mm(radius_or_some) + SIGMA_MORE_MM
+    normal = _density(distance - hits.radius, sigma) * CELL_RADIUS_MM
+    by_radius = (1 - odd) * normal + odd
+    by_radius[np.isnan(by_radius)] = 1.0  # an unknown radius speaks for nobody
+    height = lines.z_at(line, hits.x, hits.y)
+    normal = _density(height - hits.z, constants.sigma_z_mm) * 2 * HALF_HEIGHT_MM
+    by_height = (1 - odd) * normal + odd / 10
     by_height[np.isnan(by_height)] = 1.0
     hidden = constants.covered * CELL_RADIUS_MM / np.maximum(distance, 2.0)
-    hidden[~(hits.radius < distance)] = 0.0
-    crosses = distance < seg.reach_mm(lines)[line] + 2 * sigma
-    return np.where(crosses, by_radius * by_height + hidden, 0.0)
+    may_hide = hits.radius < distance
+    likelihood = by_radius * by_height + hidden * may_hide
+    reach = seg.reach_mm(lines)
+    crosses = distance < reach[line] + 2 * sigma
+    return likelihood * crosses
 
 
-def _normal_density(value, sigma):
-    """Density of the normal distribution of width sigma."""
-    return np.exp(-0.5 * (value / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+def _density(value, sigma):
+    """Density of the normal distribution of width sigma about 0."""
+    pull = value / sigma
+    norm = np.sqrt(2 * np.pi) * sigma
+    return np.exp(-0.5 * pull**2) / norm
 
 
 def _opinion(owner, track, n_lines):
     """(line, n_tracks): which of the tracks it found the network takes each line for; rows sum to 1."""
     owned = np.flatnonzero(owner >= 0)
+    line = owner[owned]
     n_slots = track.shape[1] - 1
     total = np.empty((n_lines, n_slots))
     for slot in range(n_slots):
-        total[:, slot] = np.bincount(owner[owned], track[owned, slot], n_lines)
-    total += 1e-9
+        total[:, slot] = np.bincount(line, track[owned, slot], n_lines)
+    total += 1e-9  # a line without hits may be of any track
     return total / total.sum(1, keepdims=True)
 
 
@@ -228,15 +239,16 @@ def most_probable_line(pairs, reach_mm, track):
     """
     noise = track[:, -1]
     owner = np.full(len(noise), -1)
-    possible = (pairs.beyond_mm < reach_mm) & (pairs.score > noise[pairs.hit])
+    more_probable = pairs.score > noise[pairs.hit]
+    possible = more_probable & (pairs.beyond_mm < reach_mm)
     hit = pairs.hit[possible]
+    line = pairs.line[possible]
     score = pairs.score[possible]
-    first = np.flatnonzero(np.diff(hit, prepend=-1))
-    if len(first):
-        best = np.zeros(len(noise))
-        best[hit[first]] = np.maximum.reduceat(score, first)
-        chosen = score == best[hit]
-        owner[hit[chosen]] = pairs.line[possible][chosen]
+    first = np.flatnonzero(np.diff(hit, prepend=-1))  # of the pairs of each hit
+    best = np.zeros(len(noise))
+    best[hit[first]] = np.maximum.reduceat(score, first)
+    chosen = score == best[hit]
+    owner[hit[chosen]] = line[chosen]
     return owner
 
 
@@ -254,13 +266,13 @@ def ways_to_join(lines, owner, hits, track, constants):
     after = after[best_first]
     opinion = _opinion(owner, track, len(lines))
     agreement = (opinion[before] * opinion[after]).sum(1)
-    owned = np.flatnonzero(owner >= 0)
-    nearest_x = np.full(len(lines), np.inf)
-    np.minimum.at(nearest_x, owner[owned], hits.x[owned])
-    starts_later = nearest_x[after] > CELL_MM * constants.first_layers
-    joined = [(agreement > constants.same) & starts_later]
-    joined += [agreement > same for same in (constants.same, *SAME)]
-    return np.stack([peeling.chain(before[pair], after[pair], len(lines)) for pair in joined])
+    line, owned = seg.owned_hits(owner, hits)
+    starts_later = seg.first_layer(line, owned, len(lines))[after] >= constants.first_layers
+    joins = [(agreement > constants.same) & starts_later]
+    for same in (constants.same, *SAME):
+        joins.append(agreement > same)
+    ways = [peeling.chain(before[join], after[join], len(lines)) for join in joins]
+    return np.stack(ways)
 
 
 def most_probable_way(ways, owner, hits, n_tracks, constants):
@@ -276,15 +288,17 @@ def most_probable_way(ways, owner, hits, n_tracks, constants):
     group = peeling.group_of_lines(hits, owner, ways.shape[1])
     of_count = n_tracks.reshape(hits.n_groups, n_tracks.shape[-1])
     of_count = np.pad(of_count, ((0, 0), (0, 1)))  # a larger number has no probability
-    probability = np.empty((len(ways), hits.n_groups))
-    for way, track_of_line in enumerate(ways):
-        n_found = _count_tracks(track_of_line, owner, group, hits.n_groups)
+    half_event = np.arange(hits.n_groups)
+    probability = []
+    for way in ways:
+        n_found = _count_tracks(way, owner, group, hits.n_groups)
         n_found = np.minimum(n_found, of_count.shape[1] - 1)
-        probability[way] = of_count[np.arange(hits.n_groups), n_found]
+        probability.append(of_count[half_event, n_found])
     probability[0] *= constants.doubt
-    best = probability.argmax(0)  # (half event,); of equal ones the first
+    best = np.argmax(probability, axis=0)  # (half event,); of equal ones the first
+    line = np.arange(len(group))
     # a line without hits has no half event here, but is a track of its own in every way
-    return ways[best[group], np.arange(ways.shape[1])]
+    return ways[best[group], line]
 
 
 def _count_tracks(track_of_line, owner, group, n_groups):

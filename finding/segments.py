@@ -2,13 +2,13 @@
 begins and ends, and which segments continue which.
 
 Lines are `fitting.lines.Lines` in the frame of this room. `owner`, (hit,) int, is the index of the line that
-owns each hit, where a function takes hits without a line -1 for none.
+owns each hit, -1 for none; functions that take `line`, (hit,) int, take only hits with a line.
 """
 
 import numpy as np
 
-from datasets.geometry import CELL_RADIUS_MM
-from fitting.lines import Lines, normal_angle
+from datasets.geometry import CELL_MM, CELL_RADIUS_MM, N_LAYERS
+from fitting.lines import normal_angle, unknown
 
 # of a hit without a radius: the wire is 22 / sqrt(3) mm from the line, against about 1.3 mm
 _UNKNOWN_WEIGHT = 0.01
@@ -18,12 +18,23 @@ _MOST_TURN_RAD = 0.5  # in a step of a fit
 _ROUNDING_RAD = 1e-9  # more than angles are rounded, and less than matters
 
 
+def owned_hits(owner, hits):
+    """The hits that a line owns.
+
+    Returns:
+        line: (owned hit,) index of the line of each. hits: Hits, these only.
+    """
+    owned = np.flatnonzero(owner >= 0)
+    return owner[owned], hits[owned]
+
+
 def reach_mm(lines):
     """(line,) how far from a line in mm a wire can be whose cell fires: the nearest point of the line lies in
     the cell's square.
     """
     cos, sin = lines.normal(slice(None))
-    return CELL_RADIUS_MM / np.maximum(np.abs(cos), np.abs(sin))
+    larger = np.maximum(np.abs(cos), np.abs(sin))
+    return CELL_RADIUS_MM / larger
 
 
 def off_mm(lines, line, hits, use_radii=True):
@@ -35,71 +46,77 @@ def off_mm(lines, line, hits, use_radii=True):
         use_radii: False treats the drift radii as unknown.
     """
     distance = np.abs(lines.distance_mm(line, hits.x, hits.y))
-    beyond = np.maximum(distance - reach_mm(lines)[line], 0)
+    reach = reach_mm(lines)
+    beyond = np.maximum(distance - reach[line], 0)
     if not use_radii:
         return beyond
     from_circle = np.abs(distance - hits.radius)
-    return np.where(np.isfinite(hits.radius), from_circle, beyond)
+    known = np.isfinite(hits.radius)
+    return np.where(known, from_circle, beyond)
 
 
 def height_off_mm(lines, line, hits):
     """(hit,) difference of the heights of lines and hits in mm, 0 where either is unknown; arguments as
     `off_mm`.
     """
-    difference = np.abs(lines.z_at(line, hits.x, hits.y) - hits.z)
-    return np.where(np.isfinite(difference), difference, 0.0)
+    height = lines.z_at(line, hits.x, hits.y)
+    difference = np.abs(height - hits.z)
+    difference[np.isnan(difference)] = 0.0
+    return difference
 
 
-def fit(lines, owner, hits, use_radii=True, steps=_FIT_STEPS):
+def fit(lines, line, hits, use_radii=True, steps=_FIT_STEPS):
     """Least squares fit of all lines to their hits at once, near where they are; each hit stays on the side
     of the line it is on.
 
     Args:
-        lines: Lines, the start. owner: (hit,) line of each hit. hits: Hits.
+        lines: Lines, the start. line: (hit,) line of each hit. hits: Hits.
         use_radii: False fits to the wires. steps: Gauss-Newton steps.
     Returns:
         Lines; those without hits stay as they are.
     """
-    phi, d = _fit_top_view(lines, owner, hits, use_radii, steps)
+    phi, d = _fit_top_view(lines, line, hits, use_radii, steps)
     # a line along the foil has no way away from it: its path grows with y, however its angle is rounded
     phi, sign = normal_angle(phi - _ROUNDING_RAD)
-    phi += _ROUNDING_RAD
-    fitted = Lines(phi, sign * d, np.full(len(lines), np.nan), np.zeros(len(lines)))
-    fitted.z0_mm, fitted.tan_dip = _fit_heights(fitted, owner, hits)
-    idle = np.bincount(owner, minlength=len(lines)) == 0
+    fitted = unknown(len(lines))
+    fitted.phi_rad = phi + _ROUNDING_RAD
+    fitted.d_mm = sign * d
+    fitted.z0_mm, fitted.tan_dip = _fit_heights(fitted, line, hits)
+    idle = np.bincount(line, minlength=len(lines)) == 0
     fitted[idle] = lines[idle]
     return fitted
 
 
-def _fit_top_view(lines, owner, hits, use_radii, steps):
+def _fit_top_view(lines, line, hits, use_radii, steps):
     """(phi, d), each (line,), as `fit`; of lines without hits they mean nothing."""
-    radius = hits.radius if use_radii else np.full(len(hits), np.nan)
-    known = np.isfinite(radius)
-    radius = np.where(known, radius, 0.0)
+    known = np.isfinite(hits.radius) & use_radii
+    radius = np.where(known, hits.radius, 0.0)
     weight = np.where(known, 1.0, _UNKNOWN_WEIGHT)
-    total = np.bincount(owner, weight, len(lines))
-    total = np.where(total > 0, total, 1.0)
+    total = np.bincount(line, weight, len(lines))
+    total[total == 0] = 1.0
 
     def mean(values):
         """Weighted mean of values of hits, (hit,) to (line,); 0 without hits."""
-        return np.bincount(owner, weight * values, len(lines)) / total
+        return np.bincount(line, weight * values, len(lines)) / total
 
     x0 = mean(hits.x)
     y0 = mean(hits.y)
-    x = hits.x - x0[owner]
-    y = hits.y - y0[owner]
+    x = hits.x - x0[line]
+    y = hits.y - y0[line]
     phi = lines.phi_rad
     cos = np.cos(phi)
     sin = np.sin(phi)
     d = lines.d_mm - cos * x0 - sin * y0  # from the middle of the hits
     for _ in range(steps):
-        cos_of_hit = cos[owner]
-        sin_of_hit = sin[owner]
-        distance = cos_of_hit * x + sin_of_hit * y - d[owner]
+        cos_of_hit = cos[line]
+        sin_of_hit = sin[line]
+        distance = cos_of_hit * x + sin_of_hit * y - d[line]
         path = cos_of_hit * y - sin_of_hit * x  # its mean is 0
         signed_radius = np.copysign(radius, distance)
+        residual = distance - signed_radius
         spread = mean(path * path)
-        turn = mean(path * (distance - signed_radius)) / np.where(spread > 0, spread, 1.0)
+        spread[spread == 0] = 1.0
+        turn = mean(path * residual) / spread
         phi = phi - np.clip(turn, -_MOST_TURN_RAD, _MOST_TURN_RAD)
         d = -mean(signed_radius)
         cos = np.cos(phi)
@@ -107,63 +124,91 @@ def _fit_top_view(lines, owner, hits, use_radii, steps):
     return phi, d + cos * x0 + sin * y0
 
 
-def _fit_heights(lines, owner, hits):
+def _fit_heights(lines, line, hits):
     """(z0, tan_dip), each (line,), of straight lines through the heights of the hits; NaN and 0 without a
     height, flat with one.
     """
-    known = np.flatnonzero(np.isfinite(hits.z))
-    line = owner[known]
+    path = lines.path_mm(line, hits.x, hits.y)
+    known = np.isfinite(hits.z)
+    line = line[known]
+    path = path[known]
     z = hits.z[known]
-    path = lines.path_mm(line, hits.x[known], hits.y[known])
-    n = np.bincount(line, minlength=len(lines)).astype(float)
-    n[n == 0] = np.nan
-    mean_path = np.bincount(line, path, len(lines)) / n
-    mean_z = np.bincount(line, z, len(lines)) / n
+
+    def total(values):
+        """Sum of values of hits for each line."""
+        return np.bincount(line, values, len(lines))
+
+    n = np.bincount(line, minlength=len(lines))
+    n = np.where(n > 0, n, np.nan)
+    mean_path = total(path) / n
+    mean_z = total(z) / n
     from_mean = path - mean_path[line]
-    spread = np.bincount(line, from_mean**2, len(lines))
-    tan_dip = np.bincount(line, from_mean * z, len(lines)) / np.where(spread > 0, spread, 1.0)
-    return mean_z - tan_dip * mean_path, tan_dip
+    spread = total(from_mean**2)
+    spread[spread == 0] = 1.0
+    tan_dip = total(from_mean * z) / spread
+    z0 = mean_z - tan_dip * mean_path
+    return z0, tan_dip
 
 
-def through_wires(owner, hits, n_lines):
+def through_wires(line, hits, n_lines):
     """Lines through the wires of their hits: the main axis of each cloud of points, and its heights.
 
     Args:
-        owner: (hit,) line of each hit. hits: Hits. n_lines: how many lines there are.
+        line: (hit,) line of each hit. hits: Hits. n_lines: how many lines there are.
     """
-    n = np.maximum(np.bincount(owner, minlength=n_lines), 1)
-    x0 = np.bincount(owner, hits.x, n_lines) / n
-    y0 = np.bincount(owner, hits.y, n_lines) / n
-    x = hits.x - x0[owner]
-    y = hits.y - y0[owner]
-    xx = np.bincount(owner, x * x, n_lines)
-    xy = np.bincount(owner, x * y, n_lines)
-    yy = np.bincount(owner, y * y, n_lines)
-    direction = 0.5 * np.arctan2(2 * xy, xx - yy)
+
+    def total(values):
+        """Sum of values of hits for each line."""
+        return np.bincount(line, values, n_lines)
+
+    n = np.maximum(np.bincount(line, minlength=n_lines), 1)
+    x0 = total(hits.x) / n
+    y0 = total(hits.y) / n
+    x = hits.x - x0[line]
+    y = hits.y - y0[line]
+    xx = total(x * x)
+    xy = total(x * y)
+    yy = total(y * y)
+    direction = np.arctan2(2 * xy, xx - yy) / 2
     # turned a little, so that rounding does not decide on which side wires are that lie on the line
     phi = direction - np.pi / 2 - _ROUNDING_RAD
-    d = np.cos(phi) * x0 + np.sin(phi) * y0
-    start = Lines(phi, d, np.full(n_lines, np.nan), np.zeros(n_lines))
-    return fit(start, owner, hits, use_radii=False, steps=0)
+    start = unknown(n_lines)
+    start.phi_rad = phi
+    start.d_mm = np.cos(phi) * x0 + np.sin(phi) * y0
+    return fit(start, line, hits, use_radii=False, steps=0)
 
 
-def fit_clusters(owner, hits, n_lines):
+def fit_clusters(line, hits, n_lines):
     """Lines of clusters of hits of which nothing is known yet: through the wires first, then tangent to the
     circles; arguments as `through_wires`.
     """
-    return fit(through_wires(owner, hits, n_lines), owner, hits, steps=3)
+    start = through_wires(line, hits, n_lines)
+    return fit(start, line, hits, steps=3)
 
 
-def extents(lines, owner, hits):
-    """(first, last), each (line,): paths in mm at which the hits of each line begin and end; (inf, -inf)
-    without hits.
+def extents(lines, line, hits):
+    """Paths in mm at which the hits of each line begin and end.
+
+    Args:
+        lines: Lines. line: (hit,) line of each hit. hits: Hits.
+    Returns:
+        (first, last), each (line,); (inf, -inf) without hits.
     """
-    path = lines.path_mm(owner, hits.x, hits.y)
+    path = lines.path_mm(line, hits.x, hits.y)
     first = np.full(len(lines), np.inf)
     last = np.full(len(lines), -np.inf)
-    np.minimum.at(first, owner, path)
-    np.maximum.at(last, owner, path)
+    np.minimum.at(first, line, path)
+    np.maximum.at(last, line, path)
     return first, last
+
+
+def first_layer(line, hits, n_lines):
+    """(line,) int, the layer nearest to the foil in which each line has a hit, one more
+    than there are without hits; arguments as `through_wires`."""
+    layer_of_hit = (hits.x // CELL_MM).astype(int)
+    layer = np.full(n_lines, N_LAYERS)
+    np.minimum.at(layer, line, layer_of_hit)
+    return layer
 
 
 def in_runs(group, path, max_gap_mm, min_hits):
@@ -213,33 +258,46 @@ def continuation(
             together.
     """
     first, last = extent
-    # both ends of `after`, in the frame of `before`: way along it and distance from it
-    x, y = lines.point_mm(after, first[after])
-    along = lines.path_mm(before, x, y)
-    across = lines.distance_mm(before, x, y)
-    x, y = lines.point_mm(after, last[after])
-    end_along = lines.path_mm(before, x, y)
-    end_across = lines.distance_mm(before, x, y)
-    length = np.where(end_along > along, end_along - along, np.inf)
-    slope = (end_across - across) / length
-
-    # where they meet: where the lines cross, but not far from the gap
     end = last[before]
+    start = first[after]
+    length = last[after] - start
+    # all in the frame of `before`: the paths along it, and how far from it `after` begins and ends
+    along, across = _in_frame_of(lines, before, after, start)
+    last_along, last_across = _in_frame_of(lines, before, after, last[after])
+    step = np.where(last_along > along, last_along - along, np.inf)
+    slope = (last_across - across) / step
+
+    # they meet where they cross, but not far from the gap
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = along - across / slope
-    crossing = np.where(np.isfinite(crossing), crossing, (end + along) / 2)
+    middle = (end + along) / 2
+    meet = np.where(np.isfinite(crossing), crossing, middle)
     low = np.minimum(end, along) - margin_mm
     high = np.maximum(end, along) + margin_mm
-    meet = np.clip(crossing, low, high)
+    meet = np.clip(meet, low, high)
     off = np.abs(across + slope * (meet - along))
-    length_of_after = last[after] - first[after]
-    meet_of_after = first[after] + (meet - along) * length_of_after / length
-    height = np.abs(lines.z_along(before, meet) - lines.z_along(after, meet_of_after))
-    height = np.where(np.isfinite(height), height, 0.0)
+    meet_of_after = start + (meet - along) * length / step
+    height_off = np.abs(lines.z_along(before, meet) - lines.z_along(after, meet_of_after))
+    height_off[np.isnan(height_off)] = 0.0
 
-    one_ends_where_the_other_begins = (along > end - margin_mm) & (along < end + gap_mm) & (end_along > end)
-    turn = (lines.phi_rad[after] - lines.phi_rad[before] + np.pi / 2) % np.pi - np.pi / 2
+    follows = (along > end - margin_mm) & (along < end + gap_mm)
+    reaches_farther = last_along > end
+    turn = lines.phi_rad[after] - lines.phi_rad[before]
+    turn = (turn + np.pi / 2) % np.pi - np.pi / 2
     straight = np.abs(turn) < np.radians(kink_degrees)
-    close = (off < off_mm) & (height < height_mm)
-    fits = one_ends_where_the_other_begins & straight & close
-    return np.where(fits, off / off_mm + height / height_mm, np.inf)
+    meets = (off < off_mm) & (height_off < height_mm)
+    fits = follows & reaches_farther & straight & meets
+    badness = off / off_mm + height_off / height_mm
+    return np.where(fits, badness, np.inf)
+
+
+def _in_frame_of(lines, frame, line, path):
+    """Points of lines, at paths along them, in the frame of other lines.
+
+    Args:
+        lines: Lines. frame, line: (pair,) indices. path: (pair,) mm along `line`.
+    Returns:
+        (path along `frame`, distance from it), each (pair,).
+    """
+    x, y = lines.point_mm(line, path)
+    return lines.path_mm(frame, x, y), lines.distance_mm(frame, x, y)

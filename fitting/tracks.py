@@ -1,4 +1,5 @@
-"""Fits of all tracks of an event table at once: each found or true track as one straight line, or as two with a kink.
+"""Fits of all tracks of an event table at once: each found or true track as one straight line, or as two with
+a kink.
 
 Coordinates are those of the events' own geometry, by |x|: x is the distance from the foil on either side.
 """
@@ -38,8 +39,8 @@ class FittedTracks:
         """The lines to draw.
 
         Returns:
-            name -> array, one entry a straight piece: `event`, `track` (its label), and `x_mm`, `y_mm`, `z_mm`, each
-            (piece, 2), its two ends, x negative on side 0; z is NaN where no height is known.
+            name -> array, one entry a straight piece: `event`, `track` (its label), and `x_mm`, `y_mm`,
+            `z_mm`, each (piece, 2), its two ends, x negative on side 0; z is NaN where no height is known.
         """
         lines = self.fitted.segments
         path = np.stack([self.first_s_mm, self.last_s_mm], axis=1)
@@ -78,8 +79,8 @@ def fit(events, labels):
     """Fit each track of a table.
 
     Args:
-        events: Events. labels: (hit,) track of each hit in its event, as finders give them; below 0 is none. The hits
-            of a track are on one tracker side.
+        events: Events. labels: (hit,) track of each hit in its event, as finders give them; below 0 is none.
+            The hits of a track are on one tracker side.
     Returns:
         FittedTracks, in the order of events and labels.
     """

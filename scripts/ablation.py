@@ -1,10 +1,13 @@
-"""What does each part of the track finder bring? Short trainings that lack one, on the same events.
+r"""What does each part of the track finder bring? Short trainings that lack one, on the same events.
 
     python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --out runs/ablation/full
-    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --filters 0 --hit-layers 3 --out runs/ablation/no_u_net
-    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --hit-layers 0 --out runs/ablation/no_attention_among_hits
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --filters 0 --hit-layers 3 \
+        --out runs/ablation/no_u_net
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --hit-layers 0 \
+        --out runs/ablation/no_attention_among_hits
     python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --loss matched --out runs/ablation/matched_loss
-    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --generator my_generator --out runs/ablation/ideal_events_only
+    python scripts/track_finder.py --precision mixed_bfloat16 --epochs 4 --generator my_generator \
+        --out runs/ablation/ideal_events_only
     python scripts/ablation.py runs/ablation/* --card models/track_finder
 
 Prints a Markdown table: perfect events of 1/2/3/4 tracks, of the network alone, with the refit, and with the
@@ -18,11 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+import inference
 import lib
 import metrics
-from architectures import track_finder  # noqa: F401  a saved model needs its layers
-from datasets import clustering
-from finding import refit
 from finding.foil import foil_rule
 from my_generator import realistic
 
@@ -51,8 +52,7 @@ def main(argv=None):
         card = lib.load_card(run)
         n_events = card["arguments"]["epochs"] * card["arguments"]["epoch_events"]
         scores = {
-            step: figures(events, labels)
-            for step, labels in zip(STEPS, steps(lib.load_model(run), events), strict=True)
+            step: figures(events, labels) for step, labels in zip(STEPS, steps(run, events), strict=True)
         }
         results[run.name] = {"command": card["command"], "n_events_trained": n_events, "perfect": scores}
         shown = [
@@ -74,9 +74,9 @@ def main(argv=None):
 
 def steps(model, events):
     """Labels of the network, of network and refit, and with the foil rule."""
-    found = clustering.predict(model, events)
-    labels = refit.find(events, found["track"], found["n_tracks"])
-    return refit.labels_of(events, found["track"]), labels, foil_rule(events, labels)
+    seen = inference.look(events, model)
+    labels = inference.tracks_of(events, seen)
+    return inference.tracks_of(events, seen, refit_lines=False), labels, foil_rule(events, labels)
 
 
 def figures(events, labels):

@@ -21,22 +21,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from threadpoolctl import threadpool_limits
 
+import inference
 import lib
 import metrics
 import plotting
-from architectures import track_finder  # noqa: F401  a saved model needs its layers
 from datasets import clustering
 from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
-from datasets.geometry import TOY_FIRST_WIRE_MM
 from datasets.readers import brio, open_events
 from datasets.readers.files import expand
-from finding import connected, density, hough, oracle, ransac, refit
+from finding import connected, density, hough, oracle, ransac
 from finding.foil import foil_rule
 from my_generator import realistic
 from my_generator.response import PRESETS, Response
@@ -75,14 +73,12 @@ WARM_UP = (
 
 @dataclass
 class Sample:
-    """Events to compare on, the distance of their first wires from the foil, and the response whose errors
-    the oracle knows.
+    """Events to compare on, and the response whose errors the oracle knows.
 
     `clusters`, (hit,) int, are those that files hold beside the truth: the cellular automaton's of Falaise.
     """
 
     events: Events
-    first_wire_mm: float
     response: Response
     clusters: np.ndarray | None = None
 
@@ -127,6 +123,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--format", choices=("png", "pdf"), default="png", help="of the figures (default: %(default)s)"
     )
+    inference.add_engine(parser)
     return parser.parse_args(argv)
 
 
@@ -136,9 +133,7 @@ def samples_of(args):
         fresh = {
             preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets
         }
-        return {
-            preset: Sample(events, TOY_FIRST_WIRE_MM, PRESETS[preset]) for preset, events in fresh.items()
-        }
+        return {preset: Sample(events, PRESETS[preset]) for preset, events in fresh.items()}
     of_kind = {}
     for path in expand(args.files):
         of_kind.setdefault(open_events.kind_of(path), []).append(path)
@@ -150,10 +145,8 @@ def samples_of(args):
             if kind == "brio"
             else np.array([-1])
         )
-        first_wire = open_events.FIRST_WIRE_MM[kind]
-        samples[f"{kind} files"] = Sample(
-            events, first_wire, PRESETS[args.errors], clusters if (clusters >= 0).any() else None
-        )
+        known = clusters if (clusters >= 0).any() else None
+        samples[f"{kind} files"] = Sample(events, PRESETS[args.errors], known)
     return samples
 
 
@@ -162,31 +155,10 @@ def load_finder(args):
     if not set(args.finders) & set(OF_MODEL):
         return None
     if args.model is None and DEFAULT_MODEL not in lib.shipped_models():
-        print(
-            f"no model {DEFAULT_MODEL} is shipped, so the rows of the track finder are left out; --model names another\n"
-        )
+        left_out = "the rows of the track finder are left out"
+        print(f"no model {DEFAULT_MODEL} is shipped, so {left_out}; --model names another\n")
         return None
-    return lib.load_model(args.model or DEFAULT_MODEL)
-
-
-def one_thread():
-    """Let TensorFlow compute on one thread, if it has not started yet; process time counts all threads in any
-    case.
-    """
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        print("TensorFlow runs already, on as many threads as it has\n")
-
-
-def network(events, model):
-    return refit.labels_of(events, clustering.predict(model, events)["track"])
-
-
-def network_and_refit(events, model, first_wire_mm):
-    found = clustering.predict(model, events)
-    return refit.find(events, found["track"], found["n_tracks"], first_wire_mm=first_wire_mm)
+    return inference.load(args.model or DEFAULT_MODEL, args.engine, threads=1)
 
 
 def of_known_lines(events, sample, covered):
@@ -196,7 +168,7 @@ def of_known_lines(events, sample, covered):
         errors.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"]), errors.radius_sigma_mm
     )
     radius = np.fmax(radius, least_radius)
-    return oracle.find(events, radius, max(errors.height_sigma_mm, least_z), covered, sample.first_wire_mm)
+    return oracle.find(events, radius, max(errors.height_sigma_mm, least_z), covered)
 
 
 def finders_of(args, model, sample):
@@ -208,8 +180,8 @@ def finders_of(args, model, sample):
         "hough": hough.find,
         "ransac_cells": ransac.find_cells,
         "ransac": ransac.find,
-        "network": partial(network, model=model),
-        "refit": partial(network_and_refit, model=model, first_wire_mm=sample.first_wire_mm),
+        "network": partial(inference.find_tracks, model=model, refit_lines=False),
+        "refit": partial(inference.find_tracks, model=model),
         "oracle": partial(of_known_lines, sample=sample, covered=False),
         "oracle_covered": partial(of_known_lines, sample=sample, covered=True),
     }
@@ -225,11 +197,10 @@ def finders_of(args, model, sample):
 
 def without(events, field):
     """The same events with a field of the hits unknown."""
-    hits = {**events.hits, field: np.full_like(events.hits[field], np.nan)}
-    return Events(hits, events.hit_offsets, events.tracks, events.track_offsets, events.info)
+    return events.with_hits({field: np.full_like(events.hits[field], np.nan)})
 
 
-def run(find, events, first_wire_mm):
+def run(find, events):
     """Let a finder look at the events, one true number of tracks after the other.
 
     Returns:
@@ -245,7 +216,7 @@ def run(find, events, first_wire_mm):
         start = time.process_time()
         labels[0, of_part] = find(part)
         found = time.process_time()
-        labels[1, of_part] = foil_rule(part, labels[0, of_part], first_wire_mm=first_wire_mm)
+        labels[1, of_part] = foil_rule(part, labels[0, of_part])
         for speed, end in zip(speeds, (found, time.process_time()), strict=True):
             speed[str(n)] = float(f"{len(part) / max(end - start, 1e-6):.3g}")
     return dict(zip(("", WITH_FOIL), zip(labels, speeds, strict=True), strict=True))
@@ -258,7 +229,7 @@ def compare(sample, finders):
     results, labels = {}, {}
     for name, (find, hidden) in finders.items():
         seen = without(sample.events, hidden) if hidden else sample.events
-        for rule, (found, speed) in run(find, seen, sample.first_wire_mm).items():
+        for rule, (found, speed) in run(find, seen).items():
             labels[name + rule] = found
             results[name + rule] = {
                 "scores": metrics.clustering_of(sample.events, found),
@@ -270,7 +241,6 @@ def compare(sample, finders):
 def main(argv=None):
     args = parse_args(argv)
     samples = samples_of(args)
-    one_thread()
     model = load_finder(args)
     content = {
         "command": shlex.join(
@@ -366,8 +336,7 @@ def draw_events(sample, row, labels, args):
             for event in failed
         ]
         path = args.figures / f"tracks_{n}.{args.format}"
-        of = {"first_wire_mm": sample.first_wire_mm, "found": labels, "finder": row}
-        plotting.page_of_events(events, [*good, *failed], path, titles, **of)
+        plotting.page_of_events(events, [*good, *failed], path, titles, found=labels, finder=row)
 
 
 def draw_comparison(samples, path):

@@ -1,6 +1,7 @@
-"""Count the tracks (1 to 4) of an event in three views: trained counters joined by transfer learning.
+r"""Count the tracks (1 to 4) of an event in three views: trained counters joined by transfer learning.
 
-    python scripts/combined.py --top top_my_generator --side runs/small/side --front runs/small/front --out runs/combined
+    python scripts/combined.py --top top_my_generator --side runs/small/side \
+        --front runs/small/front --out runs/combined
 
 The towers are counters trained by `number_of_tracks_classification.py`. Three of them have to run in little
 more than the time of one, so that most are of `--size small`. They are frozen while the new layers learn,

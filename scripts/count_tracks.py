@@ -3,9 +3,9 @@
     python scripts/count_tracks.py                     simulated events
     python scripts/count_tracks.py FILES... --out runs/my_files      any kind of file, real ones too
 
-Writes `counts.csv` (a line an event: its file, run and number, true number of tracks, each -1 where unknown, predicted
-one and its probability) and `events.pdf` with event displays to the output folder; where all events carry labels, also
-`confusion.pdf` and `scores.json`. Those of an earlier run stay until there are new ones.
+Writes `counts.csv` (a line an event: its file, run and number, true number of tracks, each -1 where unknown,
+predicted one and its probability) and `events.pdf` with event displays to the output folder; where all events
+carry labels, also `confusion.pdf` and `scores.json`. Those of an earlier run stay until there are new ones.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python scripts/evaluate.py top_my_generator FILES... --json out.json
 
-Takes a shipped model's name or the path of a run. What the model counts, tracks or straight segments, stands in its card;
-of segments the highest label is that number or more. Prints the confusion matrix and writes the figures of merit as JSON:
-`target`, `n_events`, `accuracy` (0 to 1), `interval` (68 %, binomial), `confusion` (rows true, columns predicted),
-`labels` of its rows and columns.
+Takes a shipped model's name or the path of a run. What the model counts, tracks or straight segments, stands
+in its card; of segments the highest label is that number or more. Prints the confusion matrix and writes the
+figures of merit as JSON: `target`, `n_events`, `accuracy` (0 to 1), `interval` (68 %, binomial), `confusion`
+(rows true, columns predicted), `labels` of its rows and columns.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python scripts/export.py                          all shipped models
     python scripts/export.py runs/top track_finder    these
 
-Images go in as uint8, hits as `datasets.clustering.inputs` gives them; outputs have the names of the model's. What comes
-out of the exported model is compared with what Keras gives on simulated events; where they differ by more than 1e-5
-nothing is written. Needs `requirements-dev.txt`.
+Images go in as uint8, hits as `datasets.clustering.inputs` gives them; outputs have the names of the model's.
+What comes out of the exported model is compared with what Keras gives on simulated events; where they differ
+by more than 1e-5 nothing is written. Needs `requirements-dev.txt`.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
     python scripts/plot_confusion.py top_my_generator FILES... --out runs/confusion
 
-Draws the confusion matrix, and for every wrong cell of it a page of events, the most confident mistakes first.
+Draws the confusion matrix, and for every wrong cell of it a page of events, the most confident mistakes
+first.
 """
 
 import argparse
@@ -69,7 +70,8 @@ def draw(events, truth, probabilities, names, target, args):
     """A page for each wrong cell of the confusion matrix.
 
     Args:
-        events: the wrongly counted ones. truth: (event,). probabilities: (event, n). names: (event,) for the titles.
+        events: the wrongly counted ones. truth: (event,). probabilities: (event, n). names: (event,) for the
+            titles.
     Returns:
         paths of the pages.
     """

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+import inference
 import lib
 import metrics
-from architectures import track_finder  # noqa: F401  a saved model needs its layers
-from datasets import clustering
 from finding import connected, density, hough, ransac, refit
 from finding.foil import foil_rule
 from my_generator import realistic
@@ -46,11 +45,11 @@ def refit_of_network(model="track_finder"):
 
     def find(events, **constants):
         if not seen:
-            seen["model"] = lib.load_model(model)
+            seen["model"] = inference.load(model)
         if id(events) not in seen:
-            seen[id(events)] = events, clustering.predict(seen["model"], events)
+            seen[id(events)] = events, inference.look(events, seen["model"])
         _, said = seen[id(events)]
-        return refit.find(events, said["track"], said["n_tracks"], constants=refit.Constants(**constants))
+        return refit.find(events, said.track, said.n_tracks, constants=refit.Constants(**constants))
 
     return find
 
@@ -201,10 +200,8 @@ def main(argv=None):
         for preset, result in results.items():
             for kind in ("plain", "foil"):
                 count, right = ("/".join(f"{100 * share:.1f}" for share in row) for row in result[kind])
-                print(
-                    f"  {preset:>10} {kind:>5}: count {count}, perfect {right}, {result['events_per_cpu_second']:.0f} events/s",
-                    flush=True,
-                )
+                speed = f"{result['events_per_cpu_second']:.0f} events/s"
+                print(f"  {preset:>10} {kind:>5}: count {count}, perfect {right}, {speed}", flush=True)
     if args.json:
         lib.write_json(args.json, {"events": args.events, "seed": args.seed, "baselines": found})
     return found

@@ -12,21 +12,61 @@ import numpy as np
 import uproot
 
 VERSIONS = {
-    "things": 1, "properties": 2, "data": 2, "geom_id": 1, "base_hit": 1, "event_header": 2, "event_id": 1, "timestamp": 1,
-    "simulated_data": 3, "primary_event": 5, "primary_particle": 4, "base_step_hit": 2, "calibrated_data": 1,
-    "calibrated_tracker_hit": 1, "tracker_cluster": 1, "line_3d": 2, "blur_spot": 1,
-}  # fmt: skip
+    "things": 1,
+    "properties": 2,
+    "data": 2,
+    "geom_id": 1,
+    "base_hit": 1,
+    "event_header": 2,
+    "event_id": 1,
+    "timestamp": 1,
+    "simulated_data": 3,
+    "primary_event": 5,
+    "primary_particle": 4,
+    "base_step_hit": 2,
+    "calibrated_data": 1,
+    "calibrated_tracker_hit": 1,
+    "tracker_cluster": 1,
+    "line_3d": 2,
+    "blur_spot": 1,
+}
 TRACKED = {
-    "things", "properties", "geom_id", "base_hit", "event_header", "simulated_data", "primary_event", "base_step_hit",
-    "unified_digitized_data", "calorimeter_digitized_hit", "tracker_digitized_hit", "calibrated_data", "calibrated_calorimeter_hit",
-    "calibrated_tracker_hit", "tracker_cluster", "tracker_clustering_solution", "tracker_clustering_data", "tracker_trajectory",
-    "line_trajectory_pattern", "line_3d", "tracker_trajectory_solution", "tracker_trajectory_data", "particle_track", "blur_spot",
-    "placement", "particle_track_data",
-}  # fmt: skip
+    "things",
+    "properties",
+    "geom_id",
+    "base_hit",
+    "event_header",
+    "simulated_data",
+    "primary_event",
+    "base_step_hit",
+    "unified_digitized_data",
+    "calorimeter_digitized_hit",
+    "tracker_digitized_hit",
+    "calibrated_data",
+    "calibrated_calorimeter_hit",
+    "calibrated_tracker_hit",
+    "tracker_cluster",
+    "tracker_clustering_solution",
+    "tracker_clustering_data",
+    "tracker_trajectory",
+    "line_trajectory_pattern",
+    "line_3d",
+    "tracker_trajectory_solution",
+    "tracker_trajectory_data",
+    "particle_track",
+    "blur_spot",
+    "placement",
+    "particle_track_data",
+}
 BANKS = {
-    "CD": "calibrated_data", "EH": "event_header", "PTD": "particle_track_data", "SD": "simulated_data",
-    "TCD": "tracker_clustering_data", "TTD": "tracker_trajectory_data", "UDD": "unified_digitized_data",
-}  # fmt: skip
+    "CD": "calibrated_data",
+    "EH": "event_header",
+    "PTD": "particle_track_data",
+    "SD": "simulated_data",
+    "TCD": "tracker_clustering_data",
+    "TTD": "tracker_trajectory_data",
+    "UDD": "unified_digitized_data",
+}
 
 
 def integer(value):
@@ -318,16 +358,36 @@ class Encoder:
     def base_step_hit(self, step):
         self.hit(step)
         writers = {
-            "position_start": self.point, "position_stop": self.point, "time_start": double, "time_stop": double,
-            "momentum_start": self.point, "momentum_stop": self.point, "energy_deposit": double, "particle": string,
-            "biasing_weight": double, "kinetic_energy_start": double, "kinetic_energy_stop": double, "step_length": double,
-            "entering": boolean, "leaving": boolean, "process": string, "flag_18": boolean, "flag_19": boolean, "flag_20": boolean,
-            "track_id": integer, "parent_id": integer, "string_23": string, "string_24": string, "string_25": string,
-            "copy_number": integer, "string_27": string, "flag_28": boolean,
-        }  # fmt: skip
+            "position_start": self.point,
+            "position_stop": self.point,
+            "time_start": double,
+            "time_stop": double,
+            "momentum_start": self.point,
+            "momentum_stop": self.point,
+            "energy_deposit": double,
+            "particle": string,
+            "biasing_weight": double,
+            "kinetic_energy_start": double,
+            "kinetic_energy_stop": double,
+            "step_length": double,
+            "entering": boolean,
+            "leaving": boolean,
+            "process": string,
+            "flag_18": boolean,
+            "flag_19": boolean,
+            "flag_20": boolean,
+            "track_id": integer,
+            "parent_id": integer,
+            "string_23": string,
+            "string_24": string,
+            "string_25": string,
+            "copy_number": integer,
+            "string_27": string,
+            "flag_28": boolean,
+        }
         for i, (name, write) in enumerate(writers.items(), 3):
-            known = self.version("base_step_hit") >= (0 if i < 11 else 1 if i == 11 else 2)
-            if step["store"] >> i & 1 and known:
+            since = 0 if i < 11 else 1 if i == 11 else 2
+            if step["store"] >> i & 1 and self.version("base_step_hit") >= since:
                 self.put(write(step[name]) or b"")
 
     def simulated_data(self, bank):

@@ -196,8 +196,8 @@ def test_a_kinked_track_is_one_track_unless_segments_are_asked_for(find):
 
 
 def test_hypotheses_touch_both_circles_on_all_four_ways():
-    one = ransac._Padded(*np.array([22.0, 0.0, 5.0, 100.0], np.float32).reshape(4, 1, 1))
-    other = ransac._Padded(*np.array([22 + 3 * 44.0, 88.0, 15.0, 300.0], np.float32).reshape(4, 1, 1))
+    one = ransac._Padded(*np.array([22.0, 0.0, 5.0, 100.0], np.float32).reshape(4, 1, 1, 1))
+    other = ransac._Padded(*np.array([22 + 3 * 44.0, 88.0, 15.0, 300.0], np.float32).reshape(4, 1, 1, 1))
     hypotheses = ransac._hypotheses(one, other, use_radii=True)
     assert hypotheses.d.shape == (1, 4)
     np.testing.assert_allclose(np.hypot(hypotheses.cos, hypotheses.sin), 1, rtol=1e-5)
@@ -205,10 +205,10 @@ def test_hypotheses_touch_both_circles_on_all_four_ways():
     assert ((lines.phi_rad >= -np.pi) & (lines.phi_rad <= 0)).all()
     sides = []
     for hit in (one, other):
-        x, y = hit.x[0, 0], hit.y[0, 0]
+        x, y = hit.x.item(), hit.y.item()
         distance = lines.distance_mm(np.arange(4), x, y)
-        np.testing.assert_allclose(np.abs(distance), hit.radius[0, 0], atol=1e-3)
-        np.testing.assert_allclose(lines.z_at(np.arange(4), x, y), hit.z[0, 0], atol=1e-2)
+        np.testing.assert_allclose(np.abs(distance), hit.radius.item(), atol=1e-3)
+        np.testing.assert_allclose(lines.z_at(np.arange(4), x, y), hit.z.item(), atol=1e-2)
         before = hypotheses.cos * x + hypotheses.sin * y - hypotheses.d
         sides.append(tuple(np.sign(before[0])))
     assert len(set(zip(*sides, strict=True))) == 4

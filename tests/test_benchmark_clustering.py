@@ -126,9 +126,9 @@ def test_a_table_shows_percent_by_number_of_tracks():
 def test_files_of_both_generators_have_a_table_each_and_their_own_geometry(toy_file, haystack_file, capsys):
     args = benchmark_clustering.parse_args([str(toy_file), str(haystack_file)])
     samples = benchmark_clustering.samples_of(args)
-    assert {name: sample.first_wire_mm for name, sample in samples.items()} == {
-        "my_generator files": 22.0,
-        "toyhaystack files": 53.0,
+    assert {name: set(sample.events.first_wire_mm) for name, sample in samples.items()} == {
+        "my_generator files": {22.0},
+        "toyhaystack files": {53.0},
     }
     content = benchmark_clustering.main(
         [str(toy_file), str(haystack_file), "--finders", "oracle", "connected"]
@@ -163,7 +163,7 @@ def test_a_finder_that_is_not_shipped_is_left_out_with_a_word(monkeypatch, capsy
 def test_the_network_has_rows_and_what_is_hidden_from_it_is_unknown(model, monkeypatch):
     seen = []
 
-    def find(events, track, n_tracks, first_wire_mm):
+    def find(events, track, n_tracks):
         seen.append([np.isnan(events.hits[name]).all() for name in ("drift_radius_mm", "z_mm")])
         return refit.labels_of(events, track)
 
@@ -194,13 +194,6 @@ def test_the_network_has_rows_and_what_is_hidden_from_it_is_unknown(model, monke
             finders[FINDERS["network"]]["scores"]["all"][figure]
             == finders[FINDERS["refit"]]["scores"]["all"][figure]
         )
-
-
-def test_the_network_and_the_fit_after_it_go_together(model):
-    """Also on both tracker sides."""
-    events = realistic.generate(12, preset="data", kind="toyhaystack", seed=1)
-    labels = benchmark_clustering.network_and_refit(events, lib.load_model(model), first_wire_mm=53.0)
-    assert labels.shape == events.hits["layer"].shape and labels.min() >= -1
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from datasets import drift
 from datasets.drift import EFFECTIVE_LENGTH_MM, height_mm
+from datasets.events import concatenate
 from datasets.geometry import CELL_MM, DETECTOR, GAMMA_VETO, MAIN_WALL, X_WALL
-from datasets.readers import boost_archive, brio
+from datasets.readers import boost_archive, brio, files
 from datasets.readers.boost_archive import Archive
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "brio"
@@ -295,8 +297,10 @@ def test_integers_worked_by_hand(value, encoded):
 
 @given(st.integers(0, 2**64 - 1))
 def test_a_double_comes_back_bit_by_bit(pattern):
-    (value,) = struct.unpack("<d", struct.pack("<Q", pattern))
-    assert struct.pack("<d", read_back(double(value), boost_archive.double)) == struct.pack("<d", value)
+    written = struct.pack("<Q", pattern)
+    (value,) = struct.unpack("<d", written)
+    read = read_back(double(value), boost_archive.double)
+    assert struct.pack("<d", read) == struct.pack("<d", value)
 
 
 @given(st.text())
@@ -393,12 +397,33 @@ def test_null_handles_are_none_and_no_hits():
 
 
 STEP_VALUES = {
-    "position_start": (1.0, 2.0, 3.0), "position_stop": (4.0, 5.0, 6.0), "time_start": 0.5, "time_stop": 0.75,
-    "momentum_start": (7.0, 8.0, 9.0), "momentum_stop": (0.0, -1.0, -2.0), "energy_deposit": 0.125, "particle": "e-",
-    "biasing_weight": 1.5, "kinetic_energy_start": 2.5, "kinetic_energy_stop": 2.25, "step_length": 3.5, "entering": False,
-    "leaving": True, "process": "eIoni", "flag_18": True, "flag_19": False, "flag_20": True, "track_id": 21, "parent_id": 22,
-    "string_23": "a", "string_24": "b", "string_25": "c", "copy_number": 26, "string_27": "d", "flag_28": True,
-}  # fmt: skip
+    "position_start": (1.0, 2.0, 3.0),
+    "position_stop": (4.0, 5.0, 6.0),
+    "time_start": 0.5,
+    "time_stop": 0.75,
+    "momentum_start": (7.0, 8.0, 9.0),
+    "momentum_stop": (0.0, -1.0, -2.0),
+    "energy_deposit": 0.125,
+    "particle": "e-",
+    "biasing_weight": 1.5,
+    "kinetic_energy_start": 2.5,
+    "kinetic_energy_stop": 2.25,
+    "step_length": 3.5,
+    "entering": False,
+    "leaving": True,
+    "process": "eIoni",
+    "flag_18": True,
+    "flag_19": False,
+    "flag_20": True,
+    "track_id": 21,
+    "parent_id": 22,
+    "string_23": "a",
+    "string_24": "b",
+    "string_25": "c",
+    "copy_number": 26,
+    "string_27": "d",
+    "flag_28": True,
+}
 STEP_FIELDS = list(STEP_VALUES)
 
 
@@ -672,6 +697,30 @@ def test_a_count_beyond_the_bytes_is_refused_at_once(n):
         brio.decode(record(few[:at] + b"\0\0" + integer(n) + few[at + 3 :]))
 
 
+def test_an_event_of_too_many_hits_is_refused_before_they_are_read(tmp_path):
+    few = event({"CD": calibrated_bank([])})
+    empty_list = bytes.fromhex("0000 00 00")  # class information, no hits, their version
+    first = few.index(empty_list, few.index(b"calibrated_data"))
+    at = few.index(bytes.fromhex("0000 00 00"), first + 4)  # after that of the calorimeter hits
+    n = 2_000_000
+    path = write_file(
+        tmp_path / "a.brio", [record(few), record(few[:at] + b"\0\0" + integer(n) + bytes(3 * n))]
+    )
+    start = time.perf_counter()
+    with pytest.raises(
+        ValueError, match=r"a\.brio: entry 1: .*: 2000000 hits, but the tracker has 2034 cells"
+    ):
+        brio.read(path)
+    assert time.perf_counter() - start < 2
+
+
+def test_true_steps_are_refused_by_their_number_too(make_file):
+    steps = [make_step(0, 1, 2, 3)] * 20_341
+    path = make_file({"SD": simulated(gg=steps)})
+    with pytest.raises(ValueError, match=r"brio: entry 0: 20341 hits, but the tracker has 2034 cells$"):
+        brio.read(path)
+
+
 @pytest.mark.parametrize(
     ("number", "error"), [(-2, "is no calibrated_tracker_hit"), (0, "is no"), (2**40, "after .* objects")]
 )
@@ -696,7 +745,7 @@ def test_files_that_are_no_brio_files(tmp_path):
     text.write_text("a text archive")
     with uproot.recreate(tree) as file:
         file["hit_tree"] = {"x": [1, 2]}
-    with pytest.raises(ValueError, match=r"text\.brio: not a readable ROOT file"):
+    with pytest.raises(ValueError, match=r"text\.brio: not a ROOT file"):
         list(brio.iter_events(text))
     with pytest.raises(ValueError, match=r"tree\.brio: no tree ER"):
         brio.read(tree)
@@ -978,6 +1027,48 @@ def test_calorimeter_hits_of_each_bank():
     assert len(brio.calo_hits({})["row"]) == 0
 
 
+def test_a_calorimeter_hit_at_no_block_of_the_detector_has_fired_somewhere():
+    places = [
+        (1302, (0, 1, 20, 5, 0)),
+        (1302, (0, 1, 3, 0xFFFFFFFE, 0)),
+        (1302, (0, 1)),
+        (1999, (0, 1, 2, 3)),
+        (1252, (0, 1, 1, 16)),
+        (1302, (0, 1, 19, 12, 0)),
+    ]
+    hits = [calibrated_calo(i, *place) for i, place in enumerate(places)]
+    found = brio.calo_hits({"CD": calibrated_bank([], hits)})
+    assert found["calo_type"].tolist() == [-1] * 5 + [MAIN_WALL]
+    assert found["side"].tolist() == [-1] * 5 + [1] and found["row"].tolist() == [-1] * 5 + [12]
+    assert found["energy_mev"].tolist() == [1.25] * 6
+
+
+def test_blocks_of_the_table_are_the_calorimeter_hits_of_the_event(make_file):
+    good = calibrated_calo(0, 1232, (0, 1, 0, 1, 15))
+    bad = {**calibrated_calo(1, 1252, (0, 1, 1, 13)), "E": math.inf, "t": NAN}
+    veto = calo_step(1, 1252, 0, 1, 1, 13)
+    never = {**digitized_calo(0), "timestamp": NEVER}
+    events = brio.read(
+        make_file(
+            {"CD": calibrated_bank([calibrated(0, 1, 2, 3)], [good, bad])},
+            {"UDD": digitized([fired(0, 1, 2, 3)], [digitized_calo(0), never])},
+            {"EH": header()},
+            {
+                "SD": simulated(
+                    calo=[calo_step(0, 1302, 0, 1, 3, 5, 0)], gveto=[veto], gg=[make_step(0, 1, 2, 3)]
+                )
+            },
+        )
+    )
+    blocks = events.blocks
+    assert events.block_offsets.tolist() == [0, 2, 4, 4, 6]
+    assert blocks["calo_type"].tolist() == [X_WALL, GAMMA_VETO, MAIN_WALL, MAIN_WALL, MAIN_WALL, GAMMA_VETO]
+    assert blocks["wall"].tolist() == [0, 1, -1, -1, -1, 1]
+    np.testing.assert_array_equal(blocks["energy_mev"], np.float32([1.25, NAN, NAN, NAN, 0.5, 0.5]))
+    np.testing.assert_array_equal(blocks["time_ns"], [3.0, NAN, 12500.0, NAN, 2.0, 2.0])
+    assert set(blocks["track"]) == {-1}
+
+
 def test_settings_of_the_programs_that_wrote_a_file(tmp_path):
     lists = [{"application": "flsimulate", "values": (1.0, 2.0)}, {}]
     records = [record(property_list(values), "datatools::properties") for values in lists]
@@ -1020,10 +1111,9 @@ def test_drift_times_of_run_724_are_those_of_cells(real, model):
     radius = brio.read(RUN_724, drift_model=model).hits["drift_radius_mm"]
     known = radius[np.isfinite(radius)]
     assert len(known) > 130 and (known < 22).mean() > 0.8
-    shares = np.histogram(known, [0, 11, 22])[0] / len(
-        known
-    )  # a track passes a wire at any distance: as many near as far
-    assert (shares > 0.3).all()
+    # a track passes a wire at any distance: as many near as far
+    counts, _ = np.histogram(known, [0, 11, 22])
+    assert (counts > 0.3 * len(known)).all()
 
 
 @pytest.mark.real
@@ -1035,9 +1125,21 @@ def test_run_724_has_161_hits_98_of_them_with_both_cathodes():
     assert set(events.info["run"]) == {724} and events.info["event"].tolist() == list(range(10))
     assert np.isfinite(details["anode_time_ns"]).sum() == 159
     crossing = (details["bottom_time_ns"] + details["top_time_ns"])[np.isfinite(events.hits["z_mm"])]
-    assert (
-        crossing.min() > 3e4 and crossing.max() < 1e5
-    )  # the plasma runs along the whole wire in about 50 us
+    # the plasma runs along the whole wire in about 50 us
+    assert crossing.min() > 3e4 and crossing.max() < 1e5
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", [RUN_724, SIMULATED, RECONSTRUCTED], ids=lambda path: path.name)
+@pytest.mark.parametrize("chunk", [3, 1000])
+def test_blocks_of_a_real_file_are_its_calorimeter_hits(real, path, chunk):
+    events = concatenate(brio.stream(path, chunk))
+    found = [brio.calo_hits(banks) for banks in real[path]]
+    assert np.diff(events.block_offsets).tolist() == [len(hits["row"]) for hits in found]
+    for name in ("calo_type", "side", "wall", "column", "row", "energy_mev", "time_ns"):
+        values = np.concatenate([hits[name] for hits in found])
+        np.testing.assert_array_equal(events.blocks[name], values.astype(events.blocks[name].dtype))
+    assert len(events.blocks["row"]) > 5 and (events.blocks["calo_type"] >= 0).all()
 
 
 @pytest.mark.real
@@ -1160,7 +1262,8 @@ def n_refused(whole, damage, broken):
 @pytest.mark.parametrize("damage", [flip, overwrite])
 @pytest.mark.parametrize("path", [RUN_724, SIMULATED, RECONSTRUCTED], ids=lambda path: path.name)
 def test_a_real_event_in_a_damaged_file_is_read_or_a_value_error(path, damage, tmp_path):
-    smallest = min(brio._each_entry(path, lambda entry, raw: raw), key=len)
+    with files.open_root(path) as file:
+        smallest = min(brio._each_entry(file, "ER", lambda entry, raw: raw), key=len)
     whole = write_file(tmp_path / "whole.brio", [smallest]).read_bytes()
     assert 0 < n_refused(whole, damage, tmp_path / "broken.brio") <= 200
 

@@ -2,8 +2,11 @@
 originals.
 """
 
+import gzip
 import random
 import struct
+import subprocess
+import sys
 
 import awkward as ak
 import numpy as np
@@ -30,18 +33,51 @@ PLAIN = {
 }
 SPLIT = {"track_split": [[2, 4], [], [2]]}
 TRACK = [0, 0, 1, 1, -1, 0, 0]
+TREES = ["TTree", "RNTuple"]
 
 
 def write_branches(path, **branches):
     """A `hit_tree` as other programs might write it: every branch has the numbers and the lengths given."""
-    arrays = {name: ak.Array(values) for name, values in branches.items()}
-    # uproot has no type for lists that are all empty
-    arrays = {
-        name: ak.values_astype(a, np.int32) if "unknown" in str(a.type) else a for name, a in arrays.items()
-    }
+    arrays = as_arrays(branches)
     with uproot.recreate(path) as file:
         file.mktree("hit_tree", {name: array.type.content for name, array in arrays.items()}).extend(arrays)
     return path
+
+
+def write_fields(path, *clusters):
+    """The same as an RNTuple of clusters, each a dictionary of branches."""
+    first, *rest = map(as_arrays, clusters)
+    with uproot.recreate(path) as file:
+        ntuple = file.mkrntuple("hit_tree", first)
+        for arrays in rest:
+            ntuple.extend(arrays)
+    return path
+
+
+def as_arrays(branches):
+    """name -> Awkward Array."""
+    arrays = {}
+    for name, values in branches.items():
+        array = ak.Array(values)
+        if "unknown" in str(array.type):  # uproot has no type for lists that are all empty
+            array = ak.values_astype(array, np.int32)
+        arrays[name] = array
+    return arrays
+
+
+def as_ntuple(tree_path, path, sizes=(1.0,)):
+    """Copy a file's `hit_tree` into an RNTuple of clusters, each with a share of the events; its path."""
+    with uproot.open(tree_path) as file:
+        arrays = file["hit_tree"].arrays()
+    stops = np.round(np.cumsum(sizes) * len(arrays)).astype(int).tolist()
+    parts = [arrays[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+    return write_fields(path, *({name: part[name] for name in part.fields} for part in parts))
+
+
+def write_as(kind, path, events):
+    """Write events as a TTree, as we do, or copy that into an RNTuple."""
+    hit_tree.write(path, events)
+    return path if kind == "TTree" else as_ntuple(path, path.with_name(f"ntuple_{path.name}"))
 
 
 def refusal(path, **kwargs):
@@ -195,6 +231,65 @@ def test_any_table_reads_back_when_its_hits_are_in_order(tmp_path_factory, data)
     assert_same(hit_tree.read(path), events)
 
 
+# RNTuples ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize("sizes", [(1.0,), (0.5, 0.5), (0.1, 0.02, 0.48, 0.0, 0.4)])
+def test_an_rntuple_reads_as_the_tree_that_it_was(tmp_path, generator, sizes):
+    events = generator.generate(50, tracks=(0, 1, 4), seed=3)
+    hit_tree.write(tmp_path / "a.root", events)
+    path = as_ntuple(tmp_path / "a.root", tmp_path / "b.root", sizes)
+    assert_same(hit_tree.read(path), events)
+    for chunk in (1, 7, 40, "1 B"):
+        assert_same(concatenate(hit_tree.stream(path, chunk)), events)
+
+
+def test_chunks_of_an_rntuple_are_whole_clusters_or_parts_of_one(tmp_path, toy_file):
+    path = as_ntuple(toy_file, tmp_path / "b.root", (0.25, 0.25, 0.5))
+    for chunk, sizes in (
+        (10, [10] * 4),
+        (15, [15, 5, 15, 5]),
+        (4, [4, 4, 2, 4, 4, 2, 4, 4, 4, 4, 4]),
+        (99, [40]),
+    ):
+        assert [len(events) for events in hit_tree.stream(path, chunk)] == sizes
+
+
+def test_an_assigned_dictionary_is_read(tmp_path):
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file["hit_tree"] = as_arrays(PLAIN | SPLIT)
+    events = hit_tree.read(tmp_path / "a.root")
+    assert_same(events, hit_tree.read(write_branches(tmp_path / "b.root", **PLAIN, **SPLIT)))
+    assert events.hits["track"].tolist() == TRACK and set(events.info["geometry"]) == {TOY}
+
+
+def test_hits_and_tracks_may_be_records(tmp_path, haystack_file):
+    with uproot.open(haystack_file) as file:
+        arrays = file["hit_tree"].arrays()
+    groups = [hit_tree.HIT_BRANCHES.values(), [*hit_tree.TRACK_BRANCHES.values(), "track_split"]]
+    hits, tracks = [ak.zip({name: arrays[name] for name in names}) for names in groups]
+    info = {name: arrays[name] for name in hit_tree.INFO_BRANCHES.values()}
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file["hit_tree"] = {"hits": hits, "tracks": tracks, **info}
+    assert_same(hit_tree.read(tmp_path / "a.root"), hit_tree.read(haystack_file))
+
+
+def test_an_rntuple_without_events_is_an_empty_table(tmp_path):
+    none = {name: values[:0] for name, values in as_arrays(PLAIN).items()}
+    assert len(hit_tree.read(write_fields(tmp_path / "a.root", none))) == 0
+
+
+def test_errors_in_an_rntuple_name_entry_and_branch(tmp_path):
+    path = write_fields(tmp_path / "a.root", PLAIN, {**PLAIN, "grid_layer": [[0, 1, 0, 1, 8], [], [4, 9]]})
+    for chunk in (1, 3, 1000):
+        assert refusal(path, chunk=chunk).startswith("entry 5: grid_layer 9 ")
+    without = {name: values for name, values in PLAIN.items() if name != "radius"}
+    assert "has no branch radius" in refusal(write_fields(tmp_path / "b.root", without))
+    text = PLAIN | {"wirez": ["two", "words", ""]}
+    assert "branch wirez holds string" in refusal(write_fields(tmp_path / "c.root", text))
+
+
 # Names of files ---------------------------------------------------------------------------------------------
 
 
@@ -263,9 +358,8 @@ def test_a_file_without_any_label_has_hits_of_unknown_owners(tmp_path):
 
 def test_track_split_gives_owners_and_numbers_of_tracks(tmp_path):
     events = hit_tree.read(write_branches(tmp_path / "a.root", **PLAIN, **SPLIT))
-    assert (
-        events.hits["track"].tolist() == TRACK
-    )  # the last hit of the first event is beyond its tracks: noise
+    # the last hit of the first event is beyond its tracks: noise
+    assert events.hits["track"].tolist() == TRACK
     assert events.info["n_tracks"].tolist() == [2, 0, 1]
     assert events.track_offsets.tolist() == [0, 2, 2, 3]
 
@@ -398,37 +492,77 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"r", b"root", b"x,y\n1,2\n" * 500, bytes(5000), b"root" + bytes(5000)],
-    ids=lambda c: repr(c[:6]),
+    "content, error",
+    [
+        (b"", "empty file"),
+        (b"r", "not a ROOT file"),
+        (b"x,y\n1,2\n" * 500, "not a ROOT file"),
+        (bytes(5000), "not a ROOT file"),
+        (gzip.compress(b"root" + bytes(5000)), "compressed with gzip: unpack it first (gunzip {path})"),
+    ],
+    ids=lambda value: repr(value[:6]),
 )
-def test_a_file_that_is_not_root_is_refused(tmp_path, content):
+def test_a_file_that_is_not_root_is_refused_in_one_short_line(tmp_path, content, error):
+    path = tmp_path / "a.root"
+    path.write_bytes(content)
+    assert refusal(path) == error.format(path=path)
+
+
+@pytest.mark.parametrize("content", [b"root", b"root" + bytes(5000)], ids=len)
+def test_a_file_that_only_starts_as_root_is_refused(tmp_path, content):
     (tmp_path / "a.root").write_bytes(content)
-    assert "no" in refusal(tmp_path / "a.root")  # not a ROOT file, or no tree in it
+    assert "no" in refusal(tmp_path / "a.root")  # not readable, or no tree in it
 
 
-def test_a_folder_is_refused(tmp_path):
-    refusal(tmp_path)
+def test_a_folder_is_refused_and_its_files_are_named(tmp_path, toy_file):
+    error = f"a folder, not a file: name the files in it, such as {tmp_path}/*.root"
+    assert refusal(tmp_path) == error
+    with pytest.raises(ValueError, match="a folder, not a file"):
+        hit_tree.read([toy_file, tmp_path])
+    (tmp_path / "run[1]").mkdir()
+    assert refusal(tmp_path / "run[1]").startswith("a folder, not a file")
 
 
+@pytest.mark.parametrize("kind", TREES)
+def test_an_event_of_millions_of_hits_is_refused_before_it_is_read(tmp_path, kind):
+    n = 2_000_000
+    names = (*PLAIN, "grid_side", "track", "second_owner", "segment")
+    arrays = {name: ak.unflatten(np.zeros(n + 5, np.int32), [3, n, 2]) for name in names}
+    path = tmp_path / "a.root"
+    if kind == "TTree":
+        write_branches(path, **arrays)
+    else:
+        write_fields(path, arrays)
+    code = f"""
+import resource
+from datasets.readers import hit_tree
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    hit_tree.read({str(path)!r})
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    error, kilobytes = ran.stdout.splitlines()
+    assert error == f"{path}: entry 1: {n} hits, but the tracker has 2034 cells"
+    assert int(kilobytes) < 100_000  # one branch; all of them take five times as much
+
+
+@pytest.mark.parametrize("kind", TREES)
 @pytest.mark.parametrize("generator", GENERATORS)
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, generator):
-    hit_tree.write(tmp_path / "whole.root", generator.generate(30, seed=1))
-    whole = (tmp_path / "whole.root").read_bytes()
-    lengths = (
-        random.Random(0).sample(range(len(whole)), 60)
-        + list(range(len(whole) - 20, len(whole)))
-        + list(range(0, 300, 10))
-    )
-    for length in lengths:
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, generator, kind):
+    whole = write_as(kind, tmp_path / "whole.root", generator.generate(30, seed=1)).read_bytes()
+    lengths = random.Random(0).sample(range(len(whole)), 60)
+    for length in (*lengths, *range(len(whole) - 20, len(whole)), *range(0, 300, 10)):
         (tmp_path / "a.root").write_bytes(whole[:length])
         refusal(tmp_path / "a.root")
 
 
+@pytest.mark.parametrize("kind", TREES)
 @pytest.mark.parametrize("generator", GENERATORS)
-def test_flipped_bytes_give_events_or_one_clear_error(tmp_path, generator):
-    hit_tree.write(tmp_path / "whole.root", generator.generate(30, seed=1))
-    whole = (tmp_path / "whole.root").read_bytes()
+def test_flipped_bytes_give_events_or_one_clear_error(tmp_path, generator, kind):
+    whole = write_as(kind, tmp_path / "whole.root", generator.generate(30, seed=1)).read_bytes()
     rng = random.Random(1)
     errors = []
     for _ in range(100):
@@ -439,10 +573,11 @@ def test_flipped_bytes_give_events_or_one_clear_error(tmp_path, generator):
         try:
             hit_tree.read(tmp_path / "a.root")
         except ValueError as error:
-            assert str(error).startswith(f"{tmp_path / 'a.root'}: ")
+            assert str(error).startswith(f"{tmp_path / 'a.root'}: ") and "\n" not in str(error)
             errors.append(str(error))
     assert len(errors) > 50
-    assert any("the streamer info is damaged" in error for error in errors)
+    if kind == "TTree":
+        assert any("the streamer info is damaged" in error for error in errors)
     assert not any("RecursionError" in error for error in errors)
 
 

@@ -459,5 +459,6 @@ def test_a_sentence_on_a_file_is_said_once(capsys):
 
 def test_tensorflow_is_not_imported_before_it_is_needed():
     program = "import sys, lib, plotting, metrics, inference, outputs; "
-    program += "slow = {'tensorflow', 'keras', 'seaborn', 'pandas', 'sklearn'} & set(sys.modules); assert not slow, slow"
+    program += "slow = {'tensorflow', 'keras', 'seaborn', 'pandas', 'sklearn'} & set(sys.modules); "
+    program += "assert not slow, slow"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

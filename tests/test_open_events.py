@@ -33,10 +33,24 @@ def test_files_of_several_kinds_are_read_in_order_each_table_with_its_file(toy_f
     assert sum(map(len, tables)) == len(open_events.read([toy_file, haystack_file]))
 
 
+@pytest.mark.parametrize("with_geometry", [True, False])
+def test_generated_rntuples_of_both_kinds_are_told_apart(toy_file, haystack_file, tmp_path, with_geometry):
+    for path, kind in ((toy_file, "my_generator"), (haystack_file, "toyhaystack")):
+        with uproot.open(path) as file:
+            arrays = file["hit_tree"].arrays()
+        branches = {name: arrays[name] for name in arrays.fields if with_geometry or name != "geometry"}
+        if kind == "toyhaystack" and not with_geometry:
+            branches["pointx"] = branches["foil_y"]  # as in the original script
+        with uproot.recreate(tmp_path / "ntuple.root") as file:
+            file["hit_tree"] = branches
+        assert open_events.kind_of(tmp_path / "ntuple.root") == kind
+        assert_same(open_events.read(tmp_path / "ntuple.root"), open_events.read(path))
+
+
 def test_a_foreign_file_is_named_before_anything_is_read(toy_file, tmp_path):
     foreign = tmp_path / "notes.root"
     foreign.write_text("no ROOT file")
-    with pytest.raises(ValueError, match=r"notes\.root"):
+    with pytest.raises(ValueError, match=r"notes\.root: not a ROOT file$"):
         next(open_events.stream([toy_file, foreign]))
 
 
@@ -125,6 +139,24 @@ def test_a_tkevent_file_of_timestamps_alone_opens_with_a_drift_model(real_data, 
 
 
 @pytest.mark.real
+def test_a_file_of_times_without_radii_says_how_they_are_computed(real_data, toy_file):
+    digitized = real_data / "brio" / "snemo_run-724_udd-10events.brio"
+    assert "--drift-model" in open_events.radii_note(open_events.read(digitized))
+    assert open_events.radii_note(open_events.read(digitized, drift_model="manchester")) == ""
+    for name in ("root/tkevent_sample.root", "brio/flsim2.brio", "brio/flsim_flrec_cd_tcd.brio"):
+        assert open_events.radii_note(open_events.read(real_data / name)) == ""
+    assert open_events.radii_note(open_events.read(toy_file)) == ""
+
+
+@pytest.mark.real
+def test_a_zipped_file_is_to_be_unpacked(real_data):
+    path = real_data / "cases" / "ex00_flsd.brio.gz"
+    with pytest.raises(ValueError) as error:
+        open_events.read(path)
+    assert str(error.value) == f"{path}: compressed with gzip: unpack it first (gunzip {path})"
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("name", KINDS)
 def test_real_files_of_every_kind_open(real_data, name):
     assert open_events.kind_of(real_data / name) == KINDS[name]
@@ -136,10 +168,11 @@ def uproot_classes():
 
 
 def test_a_damaged_file_leaves_no_classes_behind_for_the_next(toy_file, tmp_path):
-    whole, expected, damaged = toy_file.read_bytes(), open_events.read(toy_file), tmp_path / "damaged.root"
-    versions = list(
-        re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL)
-    )  # a byte count and the version 12 or 13 of a branch
+    whole = toy_file.read_bytes()
+    expected = open_events.read(toy_file)
+    damaged = tmp_path / "damaged.root"
+    # a byte count and the version 12 or 13 of a branch
+    versions = list(re.finditer(rb"\x40\x00..\x00[\x0c\x0d]", whole, re.DOTALL))
     assert len(versions) > 5
     classes = uproot_classes()
     for version in versions:

@@ -1,6 +1,7 @@
 """The walk through ROOT's bytes, on bytes written here by hand as ROOT's TBufferFile writes them."""
 
 import struct
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,9 +122,13 @@ def make_branch(entries, streamers=None):
     )
 
 
+def read_fast(branch, start, stop):
+    return root_objects.read_fast(branch, list(root_objects.baskets(branch, start, stop)))
+
+
 def test_numbers_of_every_object_come_back():
     nodes = [make_node(cell) for cell in range(5)]
-    found = root_objects.read_fast(make_branch([nodes[:2], [], nodes[2:]]), 0, 3)
+    found = read_fast(make_branch([nodes[:2], [], nodes[2:]]), 0, 3)
     np.testing.assert_array_equal(found.offsets, [0, 2, 2, 5])
     np.testing.assert_array_equal(found.top, range(5))
     numbers = found.numbers["Node"]
@@ -136,7 +141,7 @@ def test_numbers_of_every_object_come_back():
 
 def test_only_the_entries_asked_for_are_read():
     nodes = [make_node(cell) for cell in range(6)]
-    found = root_objects.read_fast(make_branch([[node] for node in nodes]), 2, 5)
+    found = read_fast(make_branch([[node] for node in nodes]), 2, 5)
     np.testing.assert_array_equal(found.numbers["Node"]["cell"][found.top], [2, 3, 4])
 
 
@@ -144,7 +149,7 @@ def test_objects_inside_others_are_found_and_pointers_back_are_kept():
     first, second, third = (make_node(cell) for cell in range(3))
     first |= {"other": third, "friends": [second, first, None]}
     third["other"] = first  # while the first one is still being written
-    found = root_objects.read_fast(make_branch([[first, None, second, third]]), 0, 1)
+    found = read_fast(make_branch([[first, None, second, third]]), 0, 1)
     np.testing.assert_array_equal(found.numbers["Node"]["cell"], [0, 2, 1])  # in the order of the bytes
     np.testing.assert_array_equal(found.top, [0, 2, 1])  # null is dropped
     np.testing.assert_array_equal(found.links["Node"]["other"], [1, 0, -1])
@@ -155,7 +160,7 @@ def test_objects_inside_others_are_found_and_pointers_back_are_kept():
 
 def test_a_place_in_one_entry_means_nothing_in_the_next():
     shared = make_node(7)
-    found = root_objects.read_fast(make_branch([[shared], [shared, shared]]), 0, 2)
+    found = read_fast(make_branch([[shared], [shared, shared]]), 0, 2)
     np.testing.assert_array_equal(found.numbers["Node"]["cell"], [7, 7])
     np.testing.assert_array_equal(found.top, [0, 1, 1])
 
@@ -182,7 +187,7 @@ def test_what_does_not_fit_the_streamer_info_is_left_to_uproot(what, branch):
     if what == "another class":
         branch.typename = "vector<Leaf*>"
     with pytest.raises(root_objects.Unusual):
-        root_objects.read_fast(branch, 0, 1)
+        read_fast(branch, 0, 1)
 
 
 def test_flipped_bits_are_noticed_or_change_only_values():
@@ -195,7 +200,7 @@ def test_flipped_bits_are_noticed_or_change_only_values():
         data[rng.integers(len(data))] ^= 1 << rng.integers(8)
         branch.basket(0).data = bytes(data)
         try:
-            found = root_objects.read_fast(branch, 0, 1)
+            found = read_fast(branch, 0, 1)
         except root_objects.Unusual:
             continue
         assert len(found.numbers["Node"]["cell"]) == 4
@@ -205,9 +210,61 @@ def test_baskets_must_hold_the_entries():
     branch = make_branch([[make_node(1)]])
     branch.entry_offsets = [0, 2]
     with pytest.raises(ValueError, match="basket 0 of branch nodes doesn't hold its entries"):
-        root_objects.read_fast(branch, 0, 2)
+        read_fast(branch, 0, 2)
     with pytest.raises(ValueError, match="baskets of branch nodes don't hold its entries"):
         root_objects.check_baskets(branch, 0, 3)
+
+
+def test_numbers_of_pointers_are_counted_before_there_is_an_object_for_each():
+    nodes = [make_node(cell) for cell in range(3)]
+    branch = make_branch([nodes, [], [None] * 1000, nodes[:1]])
+    ((data, offsets, _),) = root_objects.baskets(branch, 0, 4)
+    assert root_objects.n_pointers(data, offsets).tolist() == [3, 0, 1000, 1]
+    ((data, offsets, _),) = root_objects.baskets(branch, 2, 4)
+    assert root_objects.n_pointers(data, offsets).tolist() == [1000, 1]
+    assert root_objects.n_pointers(data, [0, 0, 4]).tolist() == [0, 0]
+
+
+def test_too_many_pointers_are_refused_before_they_are_read(monkeypatch):
+    def check(counts):
+        raise ValueError(f"{counts.max()} pointers")
+
+    monkeypatch.setattr(root_objects, "check_baskets", lambda *_: None)
+    for way in ("read_fast", "read_with_uproot"):
+        monkeypatch.setattr(root_objects, way, lambda *_: pytest.fail("read"))
+    with pytest.raises(ValueError, match="^2000000 pointers$"):
+        root_objects.read(make_branch([[], [None] * 2_000_000]), 0, 2, check)
+
+
+def packed_basket(*blocks, key=KEY, unpacked=None, n_bytes=None):
+    """A basket in a file: its key, and blocks, each (bytes when packed, bytes when unpacked)."""
+    content = b""
+    for packed, size in blocks:
+        content += b"ZL\x08" + packed.to_bytes(3, "little") + size.to_bytes(3, "little") + bytes(packed)
+    unpacked = sum(size for _, size in blocks) if unpacked is None else unpacked
+    n_bytes = key + len(content) if n_bytes is None else n_bytes
+    return struct.pack(">ihiih", n_bytes, 4, unpacked, 0, key).ljust(key, b"\0") + content
+
+
+@pytest.mark.parametrize(
+    "basket, fits",
+    [
+        (packed_basket((20, 100)), True),
+        (packed_basket((20, 100), (0, 7), (300, 70_000)), True),
+        (packed_basket(unpacked=0), True),
+        (packed_basket(unpacked=40, n_bytes=KEY + 40) + bytes(40), True),  # not compressed
+        (packed_basket((20, 100), unpacked=101), False),
+        (packed_basket((20, 100), n_bytes=KEY + 28), False),
+        (packed_basket((20, 100)) + b"\0", False),
+        (packed_basket((20, 100), unpacked=0x7C00804C), False),
+        (packed_basket((20, 100), n_bytes=0x7FFFFFFF), False),
+        (packed_basket((20, 100), n_bytes=-1), False),
+    ],
+)
+def test_a_basket_is_as_long_as_its_key_says_or_refused_at_once(basket, fits):
+    start = time.perf_counter()
+    assert root_objects._has_its_length(basket) == fits
+    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,15 @@ import pytest
 
 from datasets import filters
 from datasets.drift import drift_radius_mm, height_mm
-from datasets.geometry import MAIN_WALL, TKEVENT_FIRST_WIRE_MM, optical_module, wire_x_mm, wire_y_mm
+from datasets.geometry import (
+    GAMMA_VETO,
+    MAIN_WALL,
+    TKEVENT_FIRST_WIRE_MM,
+    X_WALL,
+    optical_module,
+    wire_x_mm,
+    wire_y_mm,
+)
 from datasets.readers import root_objects, tkevent
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "root" / "tkevent_sample.root"
@@ -16,7 +26,7 @@ def branches(monkeypatch):
     """Branches of one event, as pointers that `root_objects` would give: `branches(tr_hits={...},
     OM_hits={...})`.
     """
-    monkeypatch.setattr(root_objects, "read", lambda branch, start, stop: branch)
+    monkeypatch.setattr(root_objects, "read", lambda branch, start, stop, check: branch)
     monkeypatch.setattr(root_objects, "read_numbers", lambda branch, start, stop: branch)
     classes = {"tr_hits": "TKtrhit", "OM_hits": "TKOMhit"}
 
@@ -48,18 +58,22 @@ def table(branches, drift_model=None):
 
 
 def details(branches, drift_model=None):
-    return tkevent._events(branches, 0, 1, "file", drift_model)
+    return tkevent._events(one_entry(branches), drift_model)
+
+
+def one_entry(branches):
+    return tkevent.Entries(branches, 0, 1, "file")
 
 
 def same(a, b):
     """Whether two event tables are equal in everything."""
-    groups = [(getattr(a, name), getattr(b, name)) for name in ("hits", "tracks", "info")]
-    equal = all(np.array_equal(x[name], y[name], equal_nan=True) for x, y in groups for name in x)
-    return (
-        equal
-        and np.array_equal(a.hit_offsets, b.hit_offsets)
-        and np.array_equal(a.track_offsets, b.track_offsets)
-    )
+    for group in ("hits", "tracks", "info", "blocks"):
+        first = getattr(a, group)
+        second = getattr(b, group)
+        if not all(np.array_equal(first[name], second[name], equal_nan=True) for name in first):
+            return False
+    offsets = ("hit_offsets", "track_offsets", "block_offsets")
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in offsets)
 
 
 def test_cells_run_and_event_come_from_the_file_and_nothing_is_truth(branches):
@@ -195,7 +209,44 @@ def test_optical_modules_that_give_no_reference_are_an_error(branches, name):
         table(made, "manchester")
     assert table(made).hits["drift_radius_mm"] == 5
     with pytest.raises(ValueError, match="^no OM_num in TKOMhit$"):
-        tkevent.OBJECTS["optical_modules"](made, 0, 1)
+        tkevent.OBJECTS["optical_modules"](one_entry(made))
+
+
+def test_optical_modules_are_blocks_with_a_time_and_without_an_energy(branches):
+    modules = {"OM_num": [174, 521, 711], "OM_TDC": [1900, 0, 2000], "charge": [1, 2, 3]}
+    events = table(branches(tr_hits=hits(1), OM_hits=modules))
+    assert events.block_offsets.tolist() == [0, 3]
+    found = {name: values.tolist() for name, values in events.blocks.items() if name != "energy_mev"}
+    assert found == {
+        "calo_type": [MAIN_WALL, X_WALL, GAMMA_VETO],
+        "side": [0, 0, 1],
+        "wall": [-1, 0, 1],
+        "column": [13, 0, 15],
+        "row": [5, 1, -1],
+        "time_ns": [11875, 0, 12500],
+        "track": [-1, -1, -1],
+    }
+    assert np.isnan(events.blocks["energy_mev"]).all()
+
+
+def test_a_module_without_a_possible_number_or_time_has_fired_somewhere_sometime(branches):
+    modules = {"OM_num": [712, -1, 0], "OM_TDC": [1, -7378697629483820647, 2]}
+    blocks = table(branches(tr_hits=hits(1), OM_hits=modules)).blocks
+    assert blocks["calo_type"].tolist() == blocks["side"].tolist() == [-1, -1, 0]
+    np.testing.assert_array_equal(blocks["time_ns"], [6.25, np.nan, 12.5])
+    blocks = table(branches(tr_hits=hits(1), OM_hits={"HT": [True, False]})).blocks
+    assert blocks["column"].tolist() == [-1, -1] and np.isnan(blocks["time_ns"]).all()
+
+
+def test_an_event_of_too_many_hits_is_refused_by_its_number(monkeypatch):
+    def read(branch, start, stop, check):
+        check(np.array([3, 2_000_000, 0]))
+        pytest.fail("the hits were read")
+
+    monkeypatch.setattr(root_objects, "read", read)
+    entries = tkevent.Entries({"tr_hits": None}, 7, 10, "file")
+    with pytest.raises(ValueError, match="^file: entry 8: 2000000 hits, but the tracker has 2034 cells$"):
+        tkevent._events(entries, None)
 
 
 def test_missing_times_are_not_used(branches):
@@ -245,15 +296,15 @@ def test_chunks_make_no_difference(sample, chunk):
 def test_anode_times_of_the_sample_fit_its_table(sample):
     tables, known = zip(*tkevent.stream_details(SAMPLE, chunk=100), strict=True)
     assert same(tkevent.concatenate(tables), sample)
-    time = np.concatenate([part["anode_time_ns"] for part in known])
-    np.testing.assert_array_equal(
-        np.isnan(time), np.isnan(sample.hits["drift_radius_mm"])
-    )  # no cell fired twice, no radius was cut
+    anode_time = np.concatenate([part["anode_time_ns"] for part in known])
+    # no cell fired twice, no radius was cut
+    np.testing.assert_array_equal(np.isnan(anode_time), np.isnan(sample.hits["drift_radius_mm"]))
     found, _ = tkevent.read_objects(SAMPLE, "hits")
-    np.testing.assert_array_equal(time[~np.isnan(time)], 12.5 * found["tsp"][found["tsp"][:, 0] >= 0, 0])
-    assert (
-        filters.in_time(time, sample).sum() == 5858 - 313
-    )  # all of them: the last is 3.7 us after the first
+    np.testing.assert_array_equal(
+        anode_time[~np.isnan(anode_time)], 12.5 * found["tsp"][found["tsp"][:, 0] >= 0, 0]
+    )
+    # all of them: the last is 3.7 us after the first
+    assert filters.in_time(anode_time, sample).sum() == 5858 - 313
 
 
 @pytest.mark.real
@@ -275,7 +326,11 @@ def test_optical_modules_without_positions_are_an_error_that_names_the_file(monk
 def test_the_fast_way_gives_what_uproot_gives(sample, monkeypatch):
     objects = {what: tkevent.read_objects(SAMPLE, what) for what in tkevent.OBJECTS}
     recomputed = tkevent.read(SAMPLE, drift_model="manchester")
-    monkeypatch.setattr(root_objects, "read_fast", root_objects.read_with_uproot)
+
+    def give_up(branch, loaded):
+        raise root_objects.Unusual
+
+    monkeypatch.setattr(root_objects, "read_fast", give_up)
     assert same(tkevent.read(SAMPLE), sample)
     assert same(tkevent.read(SAMPLE, drift_model="manchester"), recomputed)
     for what, (arrays, offsets) in objects.items():
@@ -329,6 +384,17 @@ def test_addresses_of_optical_modules_are_those_of_the_file():
 
 
 @pytest.mark.real
+def test_blocks_of_the_sample_are_its_optical_modules(sample):
+    found, offsets = tkevent.read_objects(SAMPLE, "optical_modules")
+    np.testing.assert_array_equal(sample.block_offsets, offsets)
+    for name in ("side", "wall", "column", "row"):
+        np.testing.assert_array_equal(sample.blocks[name], found[f"calo_{name}"])
+    np.testing.assert_array_equal(sample.blocks["calo_type"], found["calo_type"])
+    np.testing.assert_array_equal(sample.blocks["time_ns"], 6.25 * found["OM_TDC"])
+    assert np.isnan(sample.blocks["energy_mev"]).all() and (sample.blocks["track"] == -1).all()
+
+
+@pytest.mark.real
 def test_fitted_tracks_keep_tkevents_relations_and_their_clusters():
     tracks, offsets = tkevent.read_objects(SAMPLE, "tracks")
     clusters, cluster_offsets = tkevent.read_objects(SAMPLE, "clusters")
@@ -352,10 +418,8 @@ def test_hits_of_a_cluster_are_hits_of_its_event_and_side():
     np.testing.assert_array_equal(
         inside["side"], clusters["side"][cluster_offsets[event] + inside["cluster"]]
     )
-    key = lambda hits, offsets: set(
-        zip(np.repeat(np.arange(500), np.diff(offsets)), hits["cell_num"], hits["r"], strict=True)
-    )  # noqa: E731
-    assert key(inside, inside_offsets) <= key(found, offsets)
+    all_hits = zip(np.repeat(np.arange(500), np.diff(offsets)), found["cell_num"], found["r"], strict=True)
+    assert set(zip(event, inside["cell_num"], inside["r"], strict=True)) <= set(all_hits)
 
 
 @pytest.fixture(scope="module")
@@ -418,6 +482,44 @@ def test_a_basket_that_claims_gigabytes_is_refused(damaged):
 
     with pytest.raises(ValueError, match="basket 0 of branch tr_hits has another length than its parts"):
         tkevent.read(damaged(claim))
+
+
+@pytest.mark.real
+def test_a_basket_that_claims_to_be_long_is_refused_at_once(damaged):
+    def claim(data):
+        key = data.index(b"\x07TBasket\x07tr_hits") - 26
+        data[key : key + 4] = b"\x7f\xff\xff\xff"  # its length in the file
+        return data
+
+    path = damaged(claim)
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="basket 0 of branch tr_hits has another length than its parts"):
+        tkevent.read(path)
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.real
+def test_an_error_that_is_kept_does_not_keep_its_file(damaged):
+    def break_hits(data):
+        data[data.rindex(b"\x07TBasket\x07tr_hits") + 2000] ^= 255  # in the last basket: all others are read
+        return data
+
+    path = damaged(break_hits)
+    errors = []
+
+    def read(n):
+        for _ in range(n):
+            with pytest.raises(ValueError) as error:
+                tkevent.read(path)
+            errors.append(error.value)
+
+    read(3)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    read(10)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (after - before) / 10 < 1.2e6
 
 
 @pytest.mark.real

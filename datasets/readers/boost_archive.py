@@ -40,8 +40,12 @@ class Archive:
     """
 
     def __init__(self, data, waveforms=False):
-        self.data, self.end, self.position = data, len(data), 0
-        self.ids, self.types, self.versions, self.objects = {}, [], {}, []
+        self.data = data
+        self.end = len(data)
+        self.ids = {}
+        self.types = []
+        self.versions = {}
+        self.objects = []
         self.waveforms = waveforms
         if not self.end or data[0] != 0x7F:
             raise Unreadable(
@@ -143,7 +147,8 @@ def string(archive):
 
 def integer(bits, signed):
     """Type of the whole numbers of so many bits."""
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    low = -(1 << bits - 1) if signed else 0
+    high = low + (1 << bits) - 1
 
     def read(archive):
         value = archive.integer()
@@ -154,7 +159,10 @@ def integer(bits, signed):
     return read
 
 
-i16, i32, i64, u32 = integer(16, True), integer(32, True), integer(64, True), integer(32, False)
+i16 = integer(16, signed=True)
+i32 = integer(32, signed=True)
+i64 = integer(64, signed=True)
+u32 = integer(32, signed=False)
 
 
 class Class:
@@ -167,14 +175,18 @@ class Class:
     """
 
     def __init__(self, name, version, body):
-        self.name, self.version, self.body = name, version, body
+        self.name = name
+        self.version = version
+        self.body = body
 
     def announced(self, archive):
         """(tracked, version) of this class in this archive."""
         archive.register(self)
-        tracked, version = archive.integer(), archive.integer()
+        tracked = archive.integer()
+        version = archive.integer()
         if tracked not in (0, 1) or not 0 <= version <= self.version:
-            kind = Unknown if tracked in (0, 1) and version > self.version else Unreadable
+            is_newer = tracked in (0, 1) and version > self.version
+            kind = Unknown if is_newer else Unreadable
             error = archive.error(f"tracking {tracked}, only versions 0..{self.version} are known", kind)
             error.where = f"class {self.name} version {version}"
             raise error
@@ -187,7 +199,8 @@ class Class:
             tracked, version = archive.versions.get(self) or self.announced(archive)
             if not tracked:
                 return self.body(archive, version)
-            index, n_known = archive.integer(), len(archive.objects)
+            index = archive.integer()
+            n_known = len(archive.objects)
             if index < n_known:
                 return archive.known_object(index, self)
             if index > n_known:
@@ -240,8 +253,10 @@ def record(name, version, *fields, finish=None):
     return Class(name, version, body)
 
 
-def _items(archive, read):
+def _items(archive, read, check=None):
     n = archive.count()
+    if check is not None:
+        check(n, archive.error)
     archive.integer()  # version of the items
     return [read(archive) for _ in range(n)]
 
@@ -255,15 +270,8 @@ def vector(kind, container="vector", check=None):
             makes an error of a text), called before they are read.
     """
     read = read_of(kind)
-
-    def body(archive, version):
-        if check is not None:
-            start = archive.position
-            check(archive.count(), archive.error)
-            archive.position = start
-        return _items(archive, read)
-
-    return Class(f"{container}<{getattr(kind, 'name', 'string')}>", 0, body)
+    name = getattr(kind, "name", "string")
+    return Class(f"{container}<{name}>", 0, lambda archive, version: _items(archive, read, check))
 
 
 @cache
@@ -347,9 +355,8 @@ def waveform(archive):
     archive.integer()
     pieces = [np.zeros(0, np.int16)]
     while n:
-        whole = min(
-            n, (archive.end - archive.position) // 3, 1024
-        )  # not all at once: other widths may come often
+        n_triples = (archive.end - archive.position) // 3
+        whole = min(n, n_triples, 1024)  # not all at once: other widths may come often
         triples = np.frombuffer(archive.data, np.uint8, 3 * whole, archive.position).reshape(-1, 3)
         other = (triples[:, 0] != 2) | (triples[:, 2] > 127)
         run = int(other.argmax()) if other.any() else whole

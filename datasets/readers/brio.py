@@ -543,9 +543,9 @@ def _cell(hit):
 
 def _calibrated(hit):
     r, sigma_r = _possible("drift_radius_mm", hit["r"], hit["sigma_r"])
-    z, sigma_z = nan, nan
-    if hit["traits"] & NO_CATHODE != NO_CATHODE:
-        z, sigma_z = _possible("z_mm", hit["z"], hit["sigma_z"])
+    z, sigma_z = _possible("z_mm", hit["z"], hit["sigma_z"])
+    if hit["traits"] & NO_CATHODE == NO_CATHODE:
+        z = sigma_z = nan
     return {
         "drift_radius_mm": r,
         "sigma_r_mm": sigma_r,

@@ -89,16 +89,16 @@ def open_root(path, classes=None):
 
 @contextmanager
 def _reading(path):
-    """Turn whatever a broken file makes a reader raise into one ValueError that names the file."""
+    """Turn whatever a broken file makes a reader raise into a ValueError of one line that names the file."""
     try:
         yield
-    except ValueError as error:
-        _forget_values(error)
-        text = str(error)
-        raise ValueError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
     except Exception as error:  # damaged bytes surface in ROOT readers as almost any exception
         _forget_values(error)
-        raise ValueError(f"{path}: not a readable ROOT file ({type(error).__name__}: {error})") from error
+        text = str(error).replace("\n", " ")
+        if not isinstance(error, ValueError):
+            reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            text = f"not a readable ROOT file ({reason})"
+        raise ValueError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
 
 
 def _forget_values(error):

@@ -158,12 +158,17 @@ def _whole_clusters(ntuple, step):
 
 
 def _by_name(arrays):
-    return {name: arrays[name] for name in arrays.fields}
+    """name -> (event,) array; an RNTuple may hold the hits of an event as records, with branches inside."""
+    found = {}
+    for name in arrays.fields:
+        inside = _by_name(arrays[name])
+        found |= inside or {name: arrays[name]}
+    return found
 
 
 def _check_counts(arrays, source, start):
     """Look at the numbers of hits before anything else is read."""
-    _, offsets = _flat(arrays[COUNTED], COUNTED)
+    _, offsets = _flat(_by_name(arrays)[COUNTED], COUNTED)
     check_sizes(offsets, source, start)
 
 
