@@ -26,63 +26,76 @@ import lib
 import metrics
 from finding.foil import foil_rule
 from my_generator import realistic
+from my_generator.response import PRESETS
 
 STEPS = ("network", "with refit", "with refit and foil rule")
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders of track_finder.py")
-    parser.add_argument("--events", type=int, default=8000, help="(default: %(default)s)")
-    parser.add_argument("--preset", default="data", help="of their response (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=4242, help="(default: %(default)s)")
-    parser.add_argument(
-        "--card", type=Path, metavar="FOLDER", help="of the model whose card tells the figures too"
-    )
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, help="run folders of track_finder.py")
+    add("--events", type=lib.at_least(1), default=8000, help="(default: %(default)s)")
+    preset_help = "of their response (default: %(default)s)"
+    add("--preset", choices=PRESETS, default="data", help=preset_help)
+    add("--seed", type=lib.at_least(0), default=4242, help="(default: %(default)s)")
+    add("--card", type=Path, metavar="FOLDER", help="of the model whose card tells the figures too")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    cards = {run: lib.load_card(run) for run in args.runs}
+    card_to_write = lib.load_card(args.card) if args.card else None
     events = realistic.generate(args.events, preset=args.preset, seed=args.seed)
-    print(f"| perfect events, 1/2/3/4 tracks, % | events trained on | {' | '.join(STEPS)} |")
-    print("| --- |" + " --- |" * (len(STEPS) + 1), flush=True)
-    results = {}
-    for run in args.runs:
-        card = lib.load_card(run)
-        n_events = card["arguments"]["epochs"] * card["arguments"]["epoch_events"]
-        scores = {
-            step: figures(events, labels) for step, labels in zip(STEPS, steps(run, events), strict=True)
-        }
-        results[run.name] = {"command": card["command"], "n_events_trained": n_events, "perfect": scores}
-        shown = [
-            "/".join(f"{100 * score['value']:.1f}" for score in of_step.values())
-            for of_step in scores.values()
-        ]
-        print(f"| {run.name.replace('_', ' ')} | {n_events:,} | {' | '.join(shown)} |", flush=True)
+    print(row_of(["perfect events, 1/2/3/4 tracks, %", "events trained on", *STEPS]))
+    print(row_of(["---"] * (2 + len(STEPS))), flush=True)
+    runs = {}
+    for run, card in cards.items():
+        training = card["arguments"]
+        n_trained = training["epochs"] * training["epoch_events"]
+        perfect = {step: figures(events, labels) for step, labels in labels_of(run, events).items()}
+        runs[run.name] = {"command": card["command"], "n_events_trained": n_trained, "perfect": perfect}
+        shown = [in_percent(perfect[step]) for step in STEPS]
+        print(row_of([run.name.replace("_", " "), f"{n_trained:,}", *shown]), flush=True)
+    words = sys.argv[1:] if argv is None else argv
     results = {
-        "command": shlex.join(["python", "scripts/ablation.py", *(sys.argv[1:] if argv is None else argv)]),
+        "command": shlex.join(["python", "scripts/ablation.py", *words]),
         "preset": args.preset,
         "n_events": args.events,
         "seed": args.seed,
-        "runs": results,
+        "runs": runs,
     }
     if args.card:
-        lib.write_json(args.card / "card.json", {**lib.load_card(args.card), "ablation": results})
+        lib.write_json(args.card / "card.json", {**card_to_write, "ablation": results})
     return results
 
 
-def steps(model, events):
-    """Labels of the network, of network and refit, and with the foil rule."""
+def labels_of(model, events):
+    """Step -> (hit,) labels."""
     seen = inference.look(events, model)
-    labels = inference.tracks_of(events, seen)
-    return inference.tracks_of(events, seen, refit_lines=False), labels, foil_rule(events, labels)
+    refitted = inference.tracks_of(events, seen)
+    return {
+        "network": inference.tracks_of(events, seen, refit_lines=False),
+        "with refit": refitted,
+        "with refit and foil rule": foil_rule(events, refitted),
+    }
 
 
 def figures(events, labels):
     """Perfect events by true number of tracks: name -> value, interval, n."""
     scores = metrics.clustering_of(events, labels)
     return {str(n): scores[str(n)]["perfect"] for n in np.unique(events.info["n_tracks"])}
+
+
+def in_percent(scores):
+    """Values of `figures` as text."""
+    return "/".join(f"{100 * score['value']:.1f}" for score in scores.values())
+
+
+def row_of(cells):
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

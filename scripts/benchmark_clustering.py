@@ -5,7 +5,8 @@
 
 Without files the events are fresh ones of `my_generator.realistic`, which neither the tuning of the classical
 finders (seed 77) nor the training has seen. Every finder is shown as it is and with the foil rule after it.
-Prints a Markdown table for each preset, or for each kind of files; values are for 1/2/3/4 true tracks, in
+
+Prints a Markdown table for each preset, or for each kind of files. Values are for 1/2/3/4 true tracks, in
 percent and in events per second of process time on one thread. The JSON holds all figures of merit with their
 intervals, for the classes clean, noisy and kinked too.
 
@@ -21,25 +22,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from threadpoolctl import threadpool_limits
 
 import inference
 import lib
 import metrics
-import plotting
 from datasets import clustering
 from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
 from datasets.readers import brio, open_events
 from datasets.readers.files import expand
-from finding import connected, density, hough, oracle, ransac
 from finding.foil import foil_rule
 from my_generator import realistic
 from my_generator.response import PRESETS, Response
 
-DEFAULT_MODEL = "track_finder"
 FINDERS = {
     "connected": "connected cells",
     "dbscan": "DBSCAN",
@@ -64,18 +60,19 @@ COLUMNS = {
     "perfect events": "perfect",
     "hit accuracy": "hit_accuracy",
 }
-SMALLEST_ERRORS_MM = 0.1, 1.0  # of radius and height that the oracle takes for ideal events
-WARM_UP = (
-    48,
-    2,
-)  # events of two calls before the clock runs: TensorFlow then has a graph for batches of any shape
+SMALLEST_RADIUS_ERROR_MM = 0.1  # that the oracle takes for ideal events
+SMALLEST_HEIGHT_ERROR_MM = 1.0
+WARM_UP = 48  # events that a finder sees before the clock runs: the first call prepares things
 
 
 @dataclass
 class Sample:
-    """Events to compare on, and the response whose errors the oracle knows.
+    """Events to compare on.
 
-    `clusters`, (hit,) int, are those that files hold beside the truth: the cellular automaton's of Falaise.
+    Attributes:
+        events: with labels. response: whose errors the oracle knows.
+        clusters: (hit,) int, those that files hold beside the truth, such as those of Falaise's cellular
+            automaton; None without any.
     """
 
     events: Events
@@ -85,119 +82,172 @@ class Sample:
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)"
-    )
-    parser.add_argument(
-        "--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="of fresh events (default: all)"
-    )
-    parser.add_argument(
-        "--events",
-        type=lib.at_least(1),
-        default=4000,
-        help="fresh events of each preset (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)"
-    )
-    parser.add_argument("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
-    parser.add_argument(
-        "--model", metavar="NAME", help=f"shipped track finder or path of a run (default: {DEFAULT_MODEL})"
-    )
-    parser.add_argument(
-        "--hidden", action="store_true", help="finder + refit without drift radii and without heights too"
-    )
-    parser.add_argument(
-        "--errors",
-        choices=PRESETS,
-        default="data",
-        help="preset whose errors files have, for the oracle (default: data)",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--figures", type=Path, metavar="FOLDER", help="draw the comparison, and events found well and not"
-    )
-    parser.add_argument(
-        "--displays", type=lib.at_least(0), default=2, help="events drawn of each kind (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--format", choices=("png", "pdf"), default="png", help="of the figures (default: %(default)s)"
-    )
+    add = parser.add_argument
+    add("files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)")
+    presets_help = "of fresh events (default: all)"
+    add("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help=presets_help)
+    events_help = "fresh events of each preset (default: %(default)s)"
+    add("--events", type=lib.at_least(1), default=4000, help=events_help)
+    add("--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
+    add("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
+    model_help = f"shipped track finder or path of a run (default: {inference.FINDER})"
+    add("--model", metavar="NAME", help=model_help)
+    hidden_help = "finder + refit without drift radii and without heights too"
+    add("--hidden", action="store_true", help=hidden_help)
+    errors_help = "preset whose errors files have, for the oracle (default: %(default)s)"
+    add("--errors", choices=PRESETS, default="data", help=errors_help)
+    add("--json", type=Path, metavar="FILE", help="write all figures of merit here")
+    figures_help = "draw the comparison, and events found well and not"
+    add("--figures", type=lib.folder, metavar="FOLDER", help=figures_help)
+    displays_help = "events drawn of each kind (default: %(default)s)"
+    add("--displays", type=lib.at_least(0), default=2, metavar="N", help=displays_help)
+    format_help = "of the figures (default: %(default)s)"
+    add("--format", choices=("png", "pdf"), default="png", help=format_help)
     inference.add_engine(parser)
     return parser.parse_args(argv)
 
 
+def main(argv=None):
+    args = parse_args(argv)
+    network = load_finder(args)
+    samples = samples_of(args)
+    drawn_sample = "data" if "data" in samples else next(iter(samples))
+    measured = {}
+    with threadpool_limits(1):
+        for name, sample in samples.items():
+            results, labels = compare(sample, finders_of(args, network, sample))
+            n_events = len(sample.events)
+            measured[name] = {"n_events": n_events, "finders": results}
+            print(f"**{name}**, {n_events} events\n\n{table(results)}\n", flush=True)
+            if name == drawn_sample:
+                drawn_row = row_to_draw(labels)
+                drawn_labels = labels[drawn_row]
+    words = sys.argv[1:] if argv is None else argv
+    content = {
+        "command": shlex.join(["python", "scripts/benchmark_clustering.py", *words]),
+        "device": device(),
+        "model": None if network is None else network.name,
+        "seed": None if args.files else args.seed,
+        "files": args.files,
+        "samples": measured,
+    }
+    if args.json:
+        lib.write_json(args.json, content)
+    if args.figures:
+        draw_events(samples[drawn_sample].events, drawn_row, drawn_labels, args)
+        draw_comparison(measured, args.figures / f"perfect_events.{args.format}")
+    return content
+
+
+def device():
+    """What the finders ran on: the processor, or what TensorFlow found where it ran the network."""
+    if "tensorflow" in sys.modules:
+        return lib.describe_device()
+    return lib.describe_processor()
+
+
+# ---- what is compared --------------------------------------------------------------------------------------
+
+
 def samples_of(args):
     """Name -> Sample: the presets, or the kinds of the files."""
+    samples = {}
     if not args.files:
-        fresh = {
-            preset: realistic.generate(args.events, preset=preset, seed=args.seed) for preset in args.presets
-        }
-        return {preset: Sample(events, PRESETS[preset]) for preset, events in fresh.items()}
+        for preset in args.presets:
+            events = realistic.generate(args.events, preset=preset, seed=args.seed)
+            samples[preset] = Sample(events, PRESETS[preset])
+        return samples
     of_kind = {}
     for path in expand(args.files):
         of_kind.setdefault(open_events.kind_of(path), []).append(path)
-    samples = {}
     for kind, paths in of_kind.items():
         events = concatenate(clustering.read_labelled(path) for path in paths)
-        clusters = (
-            np.concatenate([hits["cluster"] for _, hits in brio.stream_details(paths)])
-            if kind == "brio"
-            else np.array([-1])
-        )
-        known = clusters if (clusters >= 0).any() else None
-        samples[f"{kind} files"] = Sample(events, PRESETS[args.errors], known)
+        clusters = clusters_in(paths) if kind == "brio" else None
+        samples[f"{kind} files"] = Sample(events, PRESETS[args.errors], clusters)
     return samples
+
+
+def clusters_in(paths):
+    """(hit,) clusters that `.brio` files hold, None where they hold none."""
+    parts = [details["cluster"] for _, details in brio.stream_details(paths)]
+    clusters = np.concatenate(parts)
+    return clusters if (clusters >= 0).any() else None
 
 
 def load_finder(args):
     """The network of the rows that need one; None, and a line that says so, where there is none."""
     if not set(args.finders) & set(OF_MODEL):
         return None
-    if args.model is None and DEFAULT_MODEL not in lib.shipped_models():
+    if args.model is None and inference.FINDER not in lib.shipped_models():
         left_out = "the rows of the track finder are left out"
-        print(f"no model {DEFAULT_MODEL} is shipped, so {left_out}; --model names another\n")
+        print(f"no model {inference.FINDER} is shipped, so {left_out}; --model names another\n")
         return None
-    return inference.load(args.model or DEFAULT_MODEL, args.engine, threads=1)
+    return inference.load(args.model or inference.FINDER, args.engine, threads=1)
 
 
-def of_known_lines(events, sample, covered):
-    """Labels of the oracle, with the errors the events were made with."""
-    errors, (least_radius, least_z) = sample.response, SMALLEST_ERRORS_MM
-    radius = np.hypot(
-        errors.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"]), errors.radius_sigma_mm
-    )
-    radius = np.fmax(radius, least_radius)
-    return oracle.find(events, radius, max(errors.height_sigma_mm, least_z), covered)
-
-
-def finders_of(args, model, sample):
+def finders_of(args, network, sample):
     """Label of the row -> (function Events -> (hit,) labels, field of the hits that is hidden or None)."""
-    find = {
+    from finding import connected, density, hough, ransac  # density's scikit-learn takes a second
+
+    functions = {
         "connected": connected.find,
         "dbscan": density.find,
         "hdbscan": density.find_hdbscan,
         "hough": hough.find,
         "ransac_cells": ransac.find_cells,
         "ransac": ransac.find,
-        "network": partial(inference.find_tracks, model=model, refit_lines=False),
-        "refit": partial(inference.find_tracks, model=model),
-        "oracle": partial(of_known_lines, sample=sample, covered=False),
-        "oracle_covered": partial(of_known_lines, sample=sample, covered=True),
+        "network": partial(inference.find_tracks, model=network, refit_lines=False),
+        "refit": partial(inference.find_tracks, model=network),
+        "oracle": partial(of_known_lines, response=sample.response, covered=False),
+        "oracle_covered": partial(of_known_lines, response=sample.response, covered=True),
     }
     finders = {}
     for name in args.finders:
-        if model is None and name in OF_MODEL:
+        if network is None and name in OF_MODEL:
             continue
-        finders[FINDERS[name]] = find[name], None
+        row = FINDERS[name]
+        finders[row] = functions[name], None
         if name == "refit" and args.hidden:
-            finders |= {f"{FINDERS[name]}, {what}": (find[name], field) for what, field in HIDDEN.items()}
+            for what, field in HIDDEN.items():
+                finders[f"{row}, {what}"] = functions[name], field
     return finders
+
+
+def of_known_lines(events, response, covered):
+    """Labels of the oracle, with the errors the events were made with."""
+    from finding import oracle
+
+    of_falaise = response.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"])
+    sigma_radius = np.hypot(of_falaise, response.radius_sigma_mm)
+    sigma_radius = np.fmax(sigma_radius, SMALLEST_RADIUS_ERROR_MM)
+    sigma_height = max(response.height_sigma_mm, SMALLEST_HEIGHT_ERROR_MM)
+    return oracle.find(events, sigma_radius, sigma_height, covered)
 
 
 def without(events, field):
     """The same events with a field of the hits unknown."""
     return events.with_hits({field: np.full_like(events.hits[field], np.nan)})
+
+
+# ---- the comparison ----------------------------------------------------------------------------------------
+
+
+def compare(sample, finders):
+    """Row -> {"scores": as `metrics.clustering`, "events_per_cpu_second": by number of tracks}, and row ->
+    (hit,) labels.
+    """
+    results = {}
+    labels = {}
+    for row, (find, hidden) in finders.items():
+        seen = without(sample.events, hidden) if hidden else sample.events
+        for rule, (found, speeds) in run(find, seen).items():
+            scores = metrics.clustering_of(sample.events, found)
+            results[row + rule] = {"scores": scores, "events_per_cpu_second": speeds}
+            labels[row + rule] = found
+    if sample.clusters is not None:
+        scores = metrics.clustering_of(sample.events, sample.clusters)
+        results[IN_FILE] = {"scores": scores, "events_per_cpu_second": {}}
+    return results, labels
 
 
 def run(find, events):
@@ -207,192 +257,160 @@ def run(find, events):
         "" and WITH_FOIL -> ((hit,) int16 labels, {"1": events per second of process time, ...}).
     """
     n_tracks = events.info["n_tracks"]
-    labels = np.full((2, len(events.hits["layer"])), -1, np.int16)
-    speeds = {}, {}
-    for n in WARM_UP:
-        find(events[:n])
+    plain = np.full(len(events.hits["layer"]), -1, np.int16)
+    ruled = plain.copy()
+    speeds = {}
+    speeds_with_rule = {}
+    find(events[:WARM_UP])
     for n in np.unique(n_tracks):
-        part, of_part = events[n_tracks == n], (n_tracks == n)[events.hit_event]
+        chosen = n_tracks == n
+        part = events[chosen]
+        of_part = chosen[events.hit_event]
         start = time.process_time()
-        labels[0, of_part] = find(part)
-        found = time.process_time()
-        labels[1, of_part] = foil_rule(part, labels[0, of_part])
-        for speed, end in zip(speeds, (found, time.process_time()), strict=True):
-            speed[str(n)] = float(f"{len(part) / max(end - start, 1e-6):.3g}")
-    return dict(zip(("", WITH_FOIL), zip(labels, speeds, strict=True), strict=True))
+        plain[of_part] = find(part)
+        seconds = time.process_time() - start
+        ruled[of_part] = foil_rule(part, plain[of_part])
+        seconds_with_rule = time.process_time() - start
+        speeds[str(n)] = speed(len(part), seconds)
+        speeds_with_rule[str(n)] = speed(len(part), seconds_with_rule)
+    return {"": (plain, speeds), WITH_FOIL: (ruled, speeds_with_rule)}
 
 
-def compare(sample, finders):
-    """Row -> {"scores": as `metrics.clustering`, "events_per_cpu_second": by number of tracks}, and row ->
-    (hit,) labels.
-    """
-    results, labels = {}, {}
-    for name, (find, hidden) in finders.items():
-        seen = without(sample.events, hidden) if hidden else sample.events
-        for rule, (found, speed) in run(find, seen).items():
-            labels[name + rule] = found
-            results[name + rule] = {
-                "scores": metrics.clustering_of(sample.events, found),
-                "events_per_cpu_second": speed,
-            }
-    return results, labels
-
-
-def main(argv=None):
-    args = parse_args(argv)
-    samples = samples_of(args)
-    model = load_finder(args)
-    content = {
-        "command": shlex.join(
-            ["python", "scripts/benchmark_clustering.py", *(sys.argv[1:] if argv is None else argv)]
-        ),
-        "device": lib.describe_device(),
-        "model": None if model is None else args.model or DEFAULT_MODEL,
-        "seed": None if args.files else args.seed,
-        "files": args.files,
-        "samples": {},
-    }
-    with threadpool_limits(1):
-        for name, sample in samples.items():
-            results, labels = compare(sample, finders_of(args, model, sample))
-            if sample.clusters is not None:
-                results[IN_FILE] = {
-                    "scores": metrics.clustering_of(sample.events, sample.clusters),
-                    "events_per_cpu_second": {},
-                }
-            content["samples"][name] = {"n_events": len(sample.events), "finders": results}
-            print(f"**{name}**, {len(sample.events)} events\n\n{table(results)}\n", flush=True)
-            if args.figures and name == drawn_sample(samples):
-                drawn = sample, *drawn_row(args, labels), args
-    if args.json:
-        lib.write_json(args.json, content)
-    if args.figures:
-        draw_events(*drawn)
-        draw_comparison(content["samples"], args.figures / f"perfect_events.{args.format}")
-    return content
+def speed(n_events, seconds):
+    """Events per second, to three digits."""
+    return float(f"{n_events / max(seconds, 1e-6):.3g}")
 
 
 def table(results):
     """Markdown: a row a finder, a column a figure, values for each true number of tracks."""
     classes = numbers_of_tracks(results)
-    lines = [
-        f"| {'/'.join(classes)} {'track' if classes == ['1'] else 'tracks'} | "
-        + " | ".join(COLUMNS)
-        + " | events per CPU second |"
-    ]
-    lines.append("| --- |" + " --- |" * (len(COLUMNS) + 1))
+    tracks = "track" if classes == ["1"] else "tracks"
+    titles = [f"{'/'.join(classes)} {tracks}", *COLUMNS, "events per CPU second"]
+    lines = [row_of(titles), row_of(["---"] * len(titles))]
     for row, result in results.items():
-        cells = [
-            "/".join(percent(result["scores"][n][figure]) for n in classes) for figure in COLUMNS.values()
-        ]
-        speed = result["events_per_cpu_second"]
-        cells.append("/".join(f"{speed[n]:.0f}" if n in speed else "–" for n in classes))
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        cells = [row]
+        for figure in COLUMNS.values():
+            cells.append("/".join(percent(result["scores"][n][figure]) for n in classes))
+        speeds = result["events_per_cpu_second"]
+        cells.append("/".join(f"{speeds[n]:.0f}" if n in speeds else "–" for n in classes))
+        lines.append(row_of(cells))
     return "\n".join(lines)
+
+
+def row_of(cells):
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def numbers_of_tracks(results):
     """The true numbers of tracks that occur, as the scores name them."""
-    return [name for name in next(iter(results.values()))["scores"] if name.isdigit()]
+    first = next(iter(results.values()))
+    return [name for name in first["scores"] if name.isdigit()]
 
 
 def percent(score):
+    """A share in percent, a dash where it is of nothing."""
     return f"{100 * score['value']:.1f}" if score["n"] else "–"
 
 
-def drawn_sample(samples):
-    """Name of the sample whose events are drawn."""
-    return "data" if "data" in samples else next(iter(samples))
+# ---- figures -----------------------------------------------------------------------------------------------
 
 
-def drawn_row(args, labels):
-    """(row, its labels) that is drawn: network and refit with the foil rule, where there is one, else the
-    last finder.
-    """
+def row_to_draw(labels):
+    """The row whose labels are drawn: that of the network and refit with the foil rule, or else the last."""
     row = FINDERS["refit"] + WITH_FOIL
-    row = row if row in labels else list(labels)[-1]
-    return row, labels[row]
+    return row if row in labels else list(labels)[-1]
 
 
-def draw_events(sample, row, labels, args):
+def draw_events(events, row, labels, args):
     """For each true number of tracks, the first events that were found right hit for hit and the first
     others.
     """
-    events, hits = sample.events, sample.events.hits
+    import plotting
+
+    hits = events.hits
     n_tracks = events.info["n_tracks"]
-    counts = metrics.clustering_by_event(
-        events.hit_offsets, hits["track"], hits["second_track"], labels, n_tracks
-    )
-    perfect, (n_right, n_hits) = counts["perfect"][0] > 0, counts["hit_accuracy"]
+    owners = hits["track"], hits["second_track"]
+    counts = metrics.clustering_by_event(events.hit_offsets, *owners, labels, n_tracks)
+    n_perfect, _ = counts["perfect"]
+    n_right, n_hits = counts["hit_accuracy"]
     for n in np.unique(n_tracks):
-        good, failed = (
-            np.flatnonzero((n_tracks == n) & chosen & (n_hits > 0))[: args.displays]
-            for chosen in (perfect, ~perfect)
-        )
+        of_class = (n_tracks == n) & (n_hits > 0)
+        perfect = np.flatnonzero(of_class & (n_perfect > 0))[: args.displays]
+        others = np.flatnonzero(of_class & (n_perfect == 0))[: args.displays]
         name = metrics.number_of(n)
-        titles = [f"{name}, event {event}: perfect" for event in good]
-        titles += [
-            f"{name}, event {event}: {n_hits[event] - n_right[event]} of {n_hits[event]} hits wrong"
-            for event in failed
-        ]
+        titles = [f"{name}, event {event}: perfect" for event in perfect]
+        for event in others:
+            n_wrong = n_hits[event] - n_right[event]
+            titles.append(f"{name}, event {event}: {n_wrong} of {n_hits[event]} hits wrong")
         path = args.figures / f"tracks_{n}.{args.format}"
-        plotting.page_of_events(events, [*good, *failed], path, titles, found=labels, finder=row)
+        plotting.page_of_events(events, [*perfect, *others], path, titles, found=labels, finder=row)
 
 
 def draw_comparison(samples, path):
     """Perfect events of all finders, a panel a sample: dots by true number of tracks, bars the 68 %
     intervals.
     """
+    from matplotlib.figure import Figure
+
+    import plotting
+
     results = [sample["finders"] for sample in samples.values()]
-    rows = [
-        row for row in results[0] if row + WITH_FOIL in results[0]
-    ]  # clusters of files have no foil rule after them
-    place = -np.arange(len(rows))
+    rows = [row for row in results[0] if row + WITH_FOIL in results[0]]  # clusters of files have no rule
     classes = sorted(set().union(*map(numbers_of_tracks, results)), key=int)
-    colour = lambda n: plotting.PALETTE[(int(n) - 1) % len(plotting.PALETTE)]  # noqa: E731  that of n tracks in all figures
-    marker = lambda n: plotting.MARKERS[(int(n) - 1) % len(plotting.MARKERS)]  # noqa: E731
-    figure = Figure((3.1 * len(results) + 2.6, 0.42 * len(rows) + 1.9), layout="constrained")
+    size = (3.1 * len(results) + 2.6, 0.42 * len(rows) + 1.9)
+    figure = Figure(size, layout="constrained")
     panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
-    for ax, name, result in zip(panels, samples, results, strict=True):
-        for n in classes:
-            if n not in numbers_of_tracks(result):
-                continue
-            for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour(n))):
-                scores = [result[row + rule]["scores"][n]["perfect"] for row in rows]
-                value, low, high = (
-                    100 * np.array([[score["value"], *score["interval"]] for score in scores]).T
-                )
-                style = {
-                    "fmt": marker(n),
-                    "color": colour(n),
-                    "markerfacecolor": face,
-                    "markersize": 5,
-                    "elinewidth": 1,
-                }
-                ax.errorbar(value, place + shift, xerr=(value - low, high - value), **style)
-        ax.set(
-            title=f"{name}, {samples[name]['n_events']} events", xlabel="perfect events (%)", xlim=(-3, 103)
-        )
-        ax.set(yticks=place, yticklabels=rows)
+    for ax, name in zip(panels, samples, strict=True):
+        draw_dots(ax, rows, samples[name]["finders"])
+        title = f"{name}, {samples[name]['n_events']} events"
+        ax.set(title=title, xlabel="perfect events (%)", xlim=(-3, 103))
+        ax.set(yticks=-np.arange(len(rows)), yticklabels=rows)
         ax.grid(color=plotting.GRID_COLOUR, linewidth=0.6)
         ax.set_axisbelow(True)
-    handles = [
-        Line2D([], [], linestyle="", label=metrics.number_of(int(n)), color=colour(n), marker=marker(n))
-        for n in classes
-    ]
-    grey = {"color": "0.3", "marker": "o", "linestyle": ""}
-    handles += [
-        Line2D([], [], label="with the foil rule", **grey),
-        Line2D([], [], label="without", markerfacecolor="white", **grey),
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(handles), 2 + 2 * len(results)),
-        frameon=False,
-        fontsize=9,
-    )
+    handles = meanings(classes)
+    style = {"ncols": min(len(handles), 2 + 2 * len(results)), "frameon": False, "fontsize": 9}
+    figure.legend(handles=handles, loc="outside lower center", **style)
     plotting.save(figure, path)
+
+
+def draw_dots(ax, rows, results):
+    """The perfect events of one sample: filled dots with the foil rule, empty ones without."""
+    place = -np.arange(len(rows))
+    for n in numbers_of_tracks(results):
+        colour, marker = look_of(n)
+        for rule, shift, face in (("", 0.15, "white"), (WITH_FOIL, -0.15, colour)):
+            scores = [results[row + rule]["scores"][n]["perfect"] for row in rows]
+            shares = [[score["value"], *score["interval"]] for score in scores]
+            value, low, high = 100 * np.array(shares).T
+            style = {"fmt": marker, "color": colour, "markerfacecolor": face}
+            errors = (value - low, high - value)
+            ax.errorbar(value, place + shift, xerr=errors, markersize=5, elinewidth=1, **style)
+
+
+def look_of(n):
+    """Colour and marker of a number of tracks, the same in all figures."""
+    import plotting
+
+    place = int(n) - 1
+    colour = plotting.PALETTE[place % len(plotting.PALETTE)]
+    marker = plotting.MARKERS[place % len(plotting.MARKERS)]
+    return colour, marker
+
+
+def meanings(classes):
+    """Entries of the legend."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for n in classes:
+        colour, marker = look_of(n)
+        label = metrics.number_of(int(n))
+        handles.append(Line2D([], [], linestyle="", label=label, color=colour, marker=marker))
+    grey = {"color": "0.3", "marker": "o", "linestyle": ""}
+    handles.append(Line2D([], [], label="with the foil rule", **grey))
+    handles.append(Line2D([], [], label="without", markerfacecolor="white", **grey))
+    return handles
 
 
 if __name__ == "__main__":
