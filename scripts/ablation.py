@@ -15,6 +15,7 @@ foil rule too. With `--card` the figures are written into the card of the shippe
 """
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -45,16 +46,17 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    cards = {run: lib.load_card(run) for run in args.runs}
-    card_to_write = lib.load_card(args.card) if args.card else None
+    networks = {run: inference.load(run) for run in args.runs}
+    card_of_model = json.loads((args.card / "card.json").read_text()) if args.card else None
     events = realistic.generate(args.events, preset=args.preset, seed=args.seed)
     print(row_of(["perfect events, 1/2/3/4 tracks, %", "events trained on", *STEPS]))
     print(row_of(["---"] * (2 + len(STEPS))), flush=True)
     runs = {}
-    for run, card in cards.items():
+    for run, network in networks.items():
+        card = lib.load_card(run)
         training = card["arguments"]
         n_trained = training["epochs"] * training["epoch_events"]
-        perfect = {step: figures(events, labels) for step, labels in labels_of(run, events).items()}
+        perfect = {step: figures(events, labels) for step, labels in labels_of(network, events).items()}
         runs[run.name] = {"command": card["command"], "n_events_trained": n_trained, "perfect": perfect}
         shown = [in_percent(perfect[step]) for step in STEPS]
         print(row_of([run.name.replace("_", " "), f"{n_trained:,}", *shown]), flush=True)
@@ -67,13 +69,13 @@ def main(argv=None):
         "runs": runs,
     }
     if args.card:
-        lib.write_json(args.card / "card.json", {**card_to_write, "ablation": results})
+        lib.write_json(args.card / "card.json", {**card_of_model, "ablation": results})
     return results
 
 
-def labels_of(model, events):
+def labels_of(network, events):
     """Step -> (hit,) labels."""
-    seen = inference.look(events, model)
+    seen = inference.look(events, network)
     refitted = inference.tracks_of(events, seen)
     return {
         "network": inference.tracks_of(events, seen, refit_lines=False),

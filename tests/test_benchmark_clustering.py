@@ -10,11 +10,11 @@ import metrics
 import plotting
 from architectures import track_finder
 from datasets.readers import hit_tree
-from finding import connected, foil, refit
+from finding import connected, foil, oracle, refit
 from my_generator import realistic, straight_lines, toyhaystack
 from my_generator.response import PRESETS
 from scripts import benchmark_clustering
-from scripts.benchmark_clustering import FINDERS, Sample
+from scripts.benchmark_clustering import FINDERS
 
 ORACLE, COVERED = FINDERS["oracle"], FINDERS["oracle_covered"]
 
@@ -98,7 +98,7 @@ def test_all_classical_finders_have_a_row_with_and_without_the_foil_rule(capsys)
 
 def test_labels_are_those_of_the_finder_on_all_events_at_once():
     events = realistic.generate(100, preset="data", seed=2)
-    runs = benchmark_clustering.run(connected.find, events, 22.0)
+    runs = benchmark_clustering.run(connected.find, events)
     expected = connected.find(events)
     np.testing.assert_array_equal(runs[""][0], expected)
     np.testing.assert_array_equal(runs[" + foil rule"][0], foil.foil_rule(events, expected))
@@ -200,10 +200,8 @@ def test_the_network_has_rows_and_what_is_hidden_from_it_is_unknown(model, monke
 def test_the_oracle_knows_the_errors_of_the_preset(preset, monkeypatch):
     events = realistic.generate(50, preset=preset, seed=3)
     given = []
-    monkeypatch.setattr(
-        benchmark_clustering.oracle, "find", lambda events, radius, z, *rest: given.append((radius, z))
-    )
-    benchmark_clustering.of_known_lines(events, Sample(events, 22.0, PRESETS[preset]), False)
+    monkeypatch.setattr(oracle, "find", lambda events, radius, z, covered: given.append((radius, z)))
+    benchmark_clustering.of_known_lines(events, PRESETS[preset], False)
     ((radius, z),) = given
     lowest, highest, height = {
         "ideal": (0.1, 0.1, 1),
