@@ -15,13 +15,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 import inference
 import lib
 import metrics
-import plotting
 from datasets import filters
 from datasets.events import HIT_FIELDS, offsets_of
 from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, N_SIDES
@@ -31,7 +28,6 @@ from my_generator.response import Response, apply
 AS_ZERO = "of heights set to 0"
 NO_FILTER = "none"
 FILTERS = (NO_FILTER, "isolated hits removed")
-COLOURS = {"over": plotting.PALETTE[1], "under": plotting.PALETTE[5]}
 BAR_HEIGHT = 0.8
 # behind the number of a bar that is cut off
 BOX = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
@@ -41,7 +37,7 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("models", nargs="+", help="names of shipped models or paths of runs, counters of tracks")
-    add("--out", type=plotting.figure_path, required=True, metavar="FILE", help="the figure")
+    add("--out", type=Path, required=True, metavar="FILE", help="the figure")
     add("--events", type=lib.at_least(1), default=4096, help="of each kind (default: %(default)s)")
     missing_help = "share of the hits (default: %(default)s)"
     add("--heights-missing", type=float, default=0.3, metavar="SHARE", help=missing_help)
@@ -49,6 +45,8 @@ def parse_args(argv=None):
     add("--json", type=Path, metavar="FILE", help="write the shares here, with their intervals")
     inference.add_engine(parser)
     args = parser.parse_args(argv)
+    if args.out.suffix not in (".pdf", ".png"):
+        parser.error(f"--out {args.out} ends neither in .pdf nor in .png")
     if not 0 <= args.heights_missing <= 1:
         parser.error(f"--heights-missing {args.heights_missing} outside 0..1")
     return args
@@ -203,6 +201,12 @@ def rows_of(results):
 
 def draw(results, n_events, path):
     """Bars of the wrongly counted events of each model: too many tracks, and beside them too few."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    import plotting
+
+    colours = {"over": plotting.PALETTE[1], "under": plotting.PALETTE[5]}
     rows = rows_of(results)
     number = np.arange(len(rows))
     place = -(number + 0.5 * (number // len(FILTERS)))  # a gap after each kind of events
@@ -211,14 +215,14 @@ def draw(results, n_events, path):
     panels = figure.subplots(1, len(results), sharex=True, sharey=True, squeeze=False)[0]
     end = axis_end(results)
     for ax, name in zip(panels, results, strict=True):
-        draw_bars(ax, results[name], rows, place, end)
+        draw_bars(ax, results[name], rows, place, end, colours)
         ax.set(title=name, xlabel="wrongly counted events (%)", xlim=(0, end))
         ax.set(yticks=place, yticklabels=labels_of(rows))
         ax.grid(axis="x", color=plotting.GRID_COLOUR, linewidth=0.6)
         ax.set_axisbelow(True)
     handles = [
-        Patch(color=COLOURS["over"], label="too many tracks counted"),
-        Patch(color=COLOURS["under"], label="too few"),
+        Patch(color=colours["over"], label="too many tracks counted"),
+        Patch(color=colours["under"], label="too few"),
     ]
     bars = f"{n_events} events of 1 to 4 tracks a bar"
     lines = "lines: 68 % intervals of ‘too many’ (upper) and of all wrong (lower)"
@@ -228,13 +232,13 @@ def draw(results, n_events, path):
     plotting.save(figure, path)
 
 
-def draw_bars(ax, scores, rows, place, end):
+def draw_bars(ax, scores, rows, place, end, colours):
     """The bars of one model: its `scores` of the `rows`, at a `place` each, up to the `end` of the axis."""
     over = in_percent([scores[row]["over"] for row in rows])
     right = in_percent([scores[row]["right"] for row in rows])
     wrong = 100 - right[[0, 2, 1]]  # the upper end of what is right is the lower one of what is wrong
-    ax.barh(place, over[0], BAR_HEIGHT, color=COLOURS["over"])
-    ax.barh(place, wrong[0] - over[0], BAR_HEIGHT, over[0], color=COLOURS["under"])
+    ax.barh(place, over[0], BAR_HEIGHT, color=colours["over"])
+    ax.barh(place, wrong[0] - over[0], BAR_HEIGHT, over[0], color=colours["under"])
     for shift, (share, low, high) in ((0.2, over), (-0.2, wrong)):
         style = {"fmt": "none", "ecolor": "black", "elinewidth": 0.9, "capsize": 1.5}
         ax.errorbar(share, place + shift, xerr=(share - low, high - share), **style)

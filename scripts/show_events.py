@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 import lib
-import plotting
 from datasets import filters
 from datasets.events import concatenate
 from datasets.readers import open_events
@@ -117,6 +116,8 @@ def lines_of(summary):
 
 def draw(events, path, picture):
     """Draw all events of a table from a file."""
+    import plotting
+
     which = range(len(events))
     titles = [plotting.title_of(events, i, path) for i in which]
     plotting.page_of_events(events, which, picture, titles)
