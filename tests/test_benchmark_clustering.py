@@ -98,7 +98,7 @@ def test_all_classical_finders_have_a_row_with_and_without_the_foil_rule(capsys)
 
 def test_labels_are_those_of_the_finder_on_all_events_at_once():
     events = realistic.generate(100, preset="data", seed=2)
-    runs = benchmark_clustering.run(connected.find, events, 22.0)
+    runs = benchmark_clustering.run(connected.find, events)
     expected = connected.find(events)
     np.testing.assert_array_equal(runs[""][0], expected)
     np.testing.assert_array_equal(runs[" + foil rule"][0], foil.foil_rule(events, expected))
@@ -203,7 +203,7 @@ def test_the_oracle_knows_the_errors_of_the_preset(preset, monkeypatch):
     monkeypatch.setattr(
         benchmark_clustering.oracle, "find", lambda events, radius, z, *rest: given.append((radius, z))
     )
-    benchmark_clustering.of_known_lines(events, Sample(events, 22.0, PRESETS[preset]), False)
+    benchmark_clustering.of_known_lines(events, Sample(events, PRESETS[preset]), False)
     ((radius, z),) = given
     lowest, highest, height = {
         "ideal": (0.1, 0.1, 1),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import assert_same
 
+import inference
 import lib
 from datasets import filters, views
 from my_generator import realistic, straight_lines, toyhaystack
@@ -84,10 +85,12 @@ def shares():
     def of(name):
         if name not in measured:
             kinds = known_problems.kinds_of_events(straight_lines.generate(400, seed=[2026, 12]), 0.3, seed=1)
-            model, keep = lib.load_model(name), known_problems.FILTERS["isolated hits removed"]
+            network = inference.load(name)
             with_hit = kinds["one isolated hit added"]
-            kinds["one isolated hit added, removed"] = keep(with_hit)
-            measured[name] = {kind: known_problems.scores_of(model, events) for kind, events in kinds.items()}
+            kinds["one isolated hit added, removed"] = with_hit.keep_hits(~filters.isolated(with_hit))
+            measured[name] = {
+                kind: known_problems.scores_of(network, events) for kind, events in kinds.items()
+            }
         return measured[name]
 
     return of
@@ -200,7 +203,7 @@ def test_the_axis_ends_past_all_bars_but_those_of_heights_set_to_zero():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_events_without_heights_are_otherwise_those_of_the_preset(preset):
-    events = realistic.generate(50, preset=effects.RESPONSES[f"`{preset}` without heights"], seed=6)
+    events = realistic.generate(50, preset=effects.responses()[f"`{preset}` without heights"], seed=6)
     same = realistic.generate(50, preset=preset, seed=6)
     assert np.isnan(events.hits["z_mm"]).all()
     events.hits["z_mm"] = same.hits["z_mm"]
