@@ -30,7 +30,7 @@ from finding.labels import count_tracks, group_of_hits
 from fitting import tracks
 
 TREE = "found"
-BLOCK = 2048  # events looked at together: what bounds the memory
+BLOCK = 4096  # events looked at together: what bounds the memory
 MOST_TRACKS = 8  # of a tracker side, as many lines as are looked for
 
 
