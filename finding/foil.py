@@ -40,8 +40,10 @@ def foil_rule(events, labels, first_layers=2, max_silent=2, **limits):
 
     before, after, badness = peeling.continuations(hits, lines, owner, **limits)
     starts_later = layer[after] >= first_layers
-    useful = at_foil[before] & starts_later
-    continued = peeling.least_bad(n_lines, after[useful], before[useful], badness[useful])
+    useful = np.flatnonzero(at_foil[before] & starts_later)
+    before = before[useful]
+    after = after[useful]
+    continued = peeling.least_bad(n_lines, after, before, badness[useful])
     alone = np.arange(n_lines)
     alone[~at_foil] = -1
     track = np.where(continued >= 0, continued, alone)
@@ -85,8 +87,8 @@ def silent_cells(lines, layer, group, events):
     too_high = np.abs(z) > HALF_HEIGHT_MM + HEIGHT_MARGIN_MM
     leaves = before & (too_far | too_high)
     fired = _fired_with_neighbours(events)
-    place = np.clip(column + _MARGIN, 0, fired.shape[2] - 1).astype(int)
-    fired_on_the_way = fired[group[:, None], layers, place]
+    column = column.clip(-_MARGIN, N_COLUMNS + _MARGIN - 1).astype(int)
+    fired_on_the_way = fired[group[:, None], layers, column + _MARGIN]
     n_silent = np.count_nonzero(before & ~fired_on_the_way, axis=1)
     n_silent[leaves.any(1)] = N_LAYERS + 1
     return n_silent

@@ -114,9 +114,9 @@ def _one_line_each(hits, propose, tolerances, number):
         near_hits = hits[near]
         lines = seg.fit(lines, near_hits.group, near_hits, tolerances.use_radii)
         near = inliers(lines, hits, tolerances)
-    group = hits.group[near]
-    path = lines.path_mm(group, hits.x[near], hits.y[near])
-    in_run = seg.in_runs(group, path, tolerances.max_gap_mm, tolerances.min_hits)
+    taken = hits[near]
+    path = lines.path_mm(taken.group, taken.x, taken.y)
+    in_run = seg.in_runs(taken.group, path, tolerances.max_gap_mm, tolerances.min_hits)
     return lines, near[in_run]
 
 
@@ -167,9 +167,11 @@ def nearest_line(hits, lines, group, extent, tolerances):
     path = lines.path_mm(line, pair_hits.x, pair_hits.y)
     begun = path > first[line] - tolerances.max_gap_mm
     ended = path >= last[line] + tolerances.max_gap_mm
-    possible = begun & ~ended & (height_off < 1)
     badness = off**2 + height_off**2
-    return least_bad(len(hits), hit[possible], line[possible], badness[possible])
+    possible = np.flatnonzero(begun & ~ended & (height_off < 1))
+    hit = hit[possible]
+    line = line[possible]
+    return least_bad(len(hits), hit, line, badness[possible])
 
 
 def least_bad(n_hits, hit, line, badness):
@@ -224,7 +226,9 @@ def join(hits, lines, owner, **limits):
     """
     before, after, badness = continuations(hits, lines, owner, **limits)
     best_first = np.argsort(badness, kind="stable")
-    return chain(before[best_first], after[best_first], len(lines))
+    before = before[best_first]
+    after = after[best_first]
+    return chain(before, after, len(lines))
 
 
 def chain(before, after, n_lines):

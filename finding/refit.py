@@ -99,7 +99,7 @@ def find(events, track, n_tracks, seed=0, constants=Constants()):
     lines, owner = find_lines(hits, track, seed, constants)
     lines = refit_lines(lines, owner, hits)
     pairs = score_pairs(lines, owner, hits, track, constants)
-    # Near its own hits a line has them for sure: they tell which lines meet. Farther out it may have more.
+    # hits near those of a line tell which lines meet; in the end a line may take hits farther out
     near = most_probable_line(pairs, constants.near_mm, track)
     far_mm = constants.far_mm + constants.far_share * pairs.length_mm
     far = most_probable_line(pairs, far_mm, track)

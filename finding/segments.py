@@ -174,7 +174,7 @@ def through_wires(line, hits, n_lines):
     phi = direction - np.pi / 2 - _ROUNDING_RAD
     start = unknown(n_lines)
     start.phi_rad = phi
-    start.d_mm = np.cos(phi) * x0 + np.sin(phi) * y0
+    start.d_mm = x0 * np.cos(phi) + y0 * np.sin(phi)
     return fit(start, line, hits, use_radii=False, steps=0)
 
 
@@ -277,7 +277,9 @@ def continuation(
     meet = np.clip(meet, low, high)
     off = np.abs(across + slope * (meet - along))
     meet_of_after = start + (meet - along) * length / step
-    height_off = np.abs(lines.z_along(before, meet) - lines.z_along(after, meet_of_after))
+    height = lines.z_along(before, meet)
+    height_of_after = lines.z_along(after, meet_of_after)
+    height_off = np.abs(height - height_of_after)
     height_off[np.isnan(height_off)] = 0.0
 
     follows = (along > end - margin_mm) & (along < end + gap_mm)

@@ -38,8 +38,8 @@ _ROUNDS_AFTER_CLIP = 5  # until the hits used have settled
 _END_PAIRS = [(0, 0)]
 _ROBUST_END_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong one
 # the four common tangents of two circles: the side that each circle is on
-_SIDE_OF_ONE = np.array([[1], [1], [-1], [-1]])
-_SIDE_OF_TWO = np.array([[1], [-1], [1], [-1]])
+_SIDE_OF_ONE = np.array([1, 1, -1, -1])[:, None]
+_SIDE_OF_TWO = np.array([1, -1, 1, -1])[:, None]
 _TINY = 1e-300
 
 
@@ -383,14 +383,15 @@ def _best_line(hits, weight, radius, phi, newton_steps):
     r = hits.sum(wr) / total
     xr = hits.sum(wr * hits.x) - total * x * r
     yr = hits.sum(wr * hits.y) - total * y * r
+    longer = yy - xx  # along y than along x
     for _ in range(newton_steps):
         cos = np.cos(phi)
         sin = np.sin(phi)
         cos_of_twice = cos * cos - sin * sin
         half_sin_of_twice = sin * cos
         # halves of the derivatives of chi2
-        slope = (yy - xx) * half_sin_of_twice + xy * cos_of_twice + xr * sin - yr * cos
-        curvature = (yy - xx) * cos_of_twice - 4 * xy * half_sin_of_twice + xr * cos + yr * sin
+        slope = longer * half_sin_of_twice + xy * cos_of_twice + xr * sin - yr * cos
+        curvature = longer * cos_of_twice - 4 * xy * half_sin_of_twice + xr * cos + yr * sin
         gauss_newton = xx * sin * sin - 2 * xy * half_sin_of_twice + yy * cos * cos
         least = np.maximum(gauss_newton / 4, _TINY)
         turn = slope / np.maximum(curvature, least)  # downhill, also far away
@@ -428,9 +429,12 @@ def _flip(hits, phi, d, clip):
     weight = _weight(hits, distance, clip)
     path = hits.path(phi)
     total, mean, spread = _moments(hits, weight, path)
-    by_angle = np.square(path - hits.spread(mean)) / hits.spread(np.maximum(spread, _TINY))
-    leverage = weight * (hits.spread(1 / total) + by_angle)
-    gain = weight * hits.radius * (hits.radius * leverage - np.abs(distance))
+    from_mean = path - hits.spread(mean)
+    of_d = hits.spread(1 / total)
+    of_phi = np.square(from_mean) / hits.spread(np.maximum(spread, _TINY))
+    leverage = weight * (of_d + of_phi)
+    overshoot = hits.radius * leverage - np.abs(distance)
+    gain = weight * hits.radius * overshoot
     most = hits.spread(hits.largest(gain))
     flip = (gain > 0) & (gain == most)
     radius = np.copysign(hits.radius, distance)
@@ -466,7 +470,7 @@ def _fill_top_view(lines, these, index, hits, phi, d, clip):
         phi_rad=phi,
         d_mm=d + _across(phi, hits.x0, hits.y0),
         covariance_phi_d=covariance_d_phi[:, ::-1, ::-1],
-        chi2_radius=hits.sum(weight * np.square(np.abs(distance) - hits.radius)),
+        chi2_radius=hits.sum(_chi2_of_hits(hits, distance) * used),
         valid=settled,
         mirrored=_on_a_row(hits, used),
     )
@@ -496,8 +500,8 @@ def _fill_heights(lines, these, hits, used):
     sloped = spread > _MIN_SPREAD_MM**2 * total
     path_of_middle = middle + _origin(hits, phi)
     covariance = _covariance(total, path_of_middle, spread)
-    variance_phi = lines.covariance_phi_d[these, 0, 0]
-    covariance[:, 0, 0] += np.square(dip * lines.d_mm[these]) * variance_phi
+    z0_by_phi = dip * lines.d_mm[these]
+    covariance[:, 0, 0] += np.square(z0_by_phi) * lines.covariance_phi_d[these, 0, 0]
     _write(lines, these, known, chi2_z=sloped * chi2)
     _write(
         lines,
@@ -518,9 +522,10 @@ def _write(lines, these, known, **values):
 
 def _on_a_row(hits, used):
     """(line,) bool, whether the wires of the hits used lie on one straight line."""
-    total, _, _, xx, xy, yy = _scatter(hits, used.astype(float))
-    across = (xx + yy - np.hypot(xx - yy, 2 * xy)) / 2  # smaller eigenvalue of the scatter matrix
-    return across < _ROW_MM**2 * total
+    n, _, _, xx, xy, yy = _scatter(hits, used.astype(float))
+    longer = np.hypot(xx - yy, 2 * xy)
+    across = (xx + yy - longer) / 2  # the smaller eigenvalue of the scatter matrix
+    return across < _ROW_MM**2 * n
 
 
 def _origin(hits, phi):
@@ -553,7 +558,8 @@ def _height_line(hits, weight, path, z):
     total, middle, spread = _moments(hits, weight, path)
     from_middle = path - hits.spread(middle)
     height = hits.sum(weight * z) / total
-    slope = hits.sum(weight * from_middle * z) / np.maximum(spread, _TINY)
+    covariance = hits.sum(weight * from_middle * z)
+    slope = covariance / np.maximum(spread, _TINY)
     return height, slope, (total, middle, spread)
 
 

@@ -31,7 +31,12 @@ class Lines:
 
     def __getitem__(self, which):
         """The lines of a slice, of a (line,) mask or of an array of indices, as Lines."""
-        return Lines(self.phi_rad[which], self.d_mm[which], self.z0_mm[which], self.tan_dip[which])
+        return Lines(
+            phi_rad=self.phi_rad[which],
+            d_mm=self.d_mm[which],
+            z0_mm=self.z0_mm[which],
+            tan_dip=self.tan_dip[which],
+        )
 
     def __setitem__(self, which, lines):
         """Put other Lines in the places of these."""
@@ -62,7 +67,9 @@ class Lines:
         """(x, y) in the top view of the point of a line at a path."""
         cos, sin = self.normal(line)
         d = self.d_mm[line]
-        return cos * d - sin * path_mm, sin * d + cos * path_mm
+        x = cos * d - sin * path_mm
+        y = sin * d + cos * path_mm
+        return x, y
 
     def z_along(self, line, path_mm):
         """Height in mm of the point of a line at a path."""
@@ -75,8 +82,9 @@ class Lines:
     def slopes(self):
         """(dy/dx, dz/dx), each (line,); infinite for lines along the foil."""
         dx_ds = -np.sin(self.phi_rad)
+        dy_ds = np.cos(self.phi_rad)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.cos(self.phi_rad) / dx_ds, self.tan_dip / dx_ds
+            return dy_ds / dx_ds, self.tan_dip / dx_ds
 
     def foil_mm(self):
         """(y, z) in mm where the lines cross x = 0, the foil in the frame of the detector, each (line,);
@@ -85,7 +93,8 @@ class Lines:
         with np.errstate(divide="ignore", invalid="ignore"):
             y = self.d_mm / np.sin(self.phi_rad)
             path = y * np.cos(self.phi_rad)
-            return y, self.z0_mm + self.tan_dip * path
+            z = self.z0_mm + self.tan_dip * path
+        return y, z
 
 
 def concatenate(parts):
@@ -108,6 +117,8 @@ def normal_angle(phi_rad):
 
     Where it was turned round, d and tan_dip change their sign.
     """
-    phi = phi_rad % (2 * np.pi) - 2 * np.pi
+    whole_turn = 2 * np.pi
+    phi = phi_rad % whole_turn - whole_turn
     turned = phi < -np.pi
-    return phi + turned * np.pi, np.where(turned, -1.0, 1.0)
+    sign = np.where(turned, -1.0, 1.0)
+    return phi + turned * np.pi, sign
