@@ -59,7 +59,7 @@ def load(model, engine="auto", threads=None):
     Args:
         engine: "onnx", "tensorflow", or "auto" for ONNX Runtime where there is a `model.onnx` beside the
             model.
-        threads: that compute (default: as many as the machine has).
+        threads: that ONNX Runtime computes with (default: as many as the machine has).
     Raises:
         ValueError: no such model; or none for ONNX Runtime.
     """
@@ -122,6 +122,19 @@ def _with_keras(model, name, target):
         return {name: tensor.numpy() for name, tensor in graph(tensors).items()}
 
     return Network(name, target, inputs, outputs, run)
+
+
+def load_track_counter(model, engine="auto"):
+    """A counter of tracks, as `load` gives it, for what is judged by numbers of tracks.
+
+    Raises:
+        ValueError: it counts segments.
+    """
+    network = load(model, engine)
+    if network.target != "tracks":
+        counted = f"{model} counts {network.target}"
+        raise ValueError(f"{counted}: what it gets right cannot be told by numbers of tracks")
+    return network
 
 
 def add_engine(parser):
@@ -290,9 +303,8 @@ def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=1
 
 def tracks_of(events, seen, refit_lines=True, foil=False):
     """(hit,) labels from what a track finder said, `Seen`; arguments as `find_tracks`."""
-    labels = refit.labels_of(events, seen.track)
-    if refit_lines:
-        labels = refit.find(events, seen.track, seen.n_tracks)
+    track = seen.track
+    labels = refit.find(events, track, seen.n_tracks) if refit_lines else refit.labels_of(events, track)
     return foil_rule(events, labels) if foil else labels
 
 

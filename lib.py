@@ -478,9 +478,13 @@ def load_model(name):
 
 
 def load_card(name):
-    """The card of a model, by name or by the path of its folder or file."""
+    """The card of a model, by name or by the path of its folder or file.
+
+    Raises:
+        FileNotFoundError: no such model, or one without a card.
+    """
     path = MODELS / str(name) if (MODELS / str(name)).is_dir() else Path(name)
-    folder = path if path.is_dir() else path.parent
+    folder = path.parent if path.is_file() else path
     return json.loads((folder / "card.json").read_text())
 
 

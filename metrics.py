@@ -637,36 +637,3 @@ def _ratio(figure, counted, of):
         low = value - error
         high = value + error
     return {"value": float(value), "interval": [float(low), float(high)], "n": n}
-
-
-def describe_clustering(scores):
-    """A table for the terminal of what `clustering` found, or of some of its classes.
-
-    It is in percent, with a row a figure and a column a class.
-    """
-    names = sorted(scores, key=_is_no_number)
-    n_events = [scores[name]["count_right"]["n"] for name in names]
-    lines = [
-        f"{'tracks or class':<17}" + _columns_of_15(names),
-        f"{'events':<17}" + _columns_of_15(n_events),
-    ]
-    for figure in scores[names[0]]:
-        cells = [_cell(scores[name][figure]) for name in names]
-        lines.append(f"{figure:<17}" + _columns_of_15(cells))
-    return "\n".join(lines)
-
-
-def _is_no_number(name):
-    return not name.isdigit()
-
-
-def _columns_of_15(values):
-    return "".join(f"{value:>15}" for value in values)
-
-
-def _cell(score):
-    """A figure and half its interval in percent; a dash where there was nothing to count."""
-    if score["n"] == 0:
-        return "-"
-    low, high = score["interval"]
-    return f"{100 * score['value']:>7.2f} +-{50 * (high - low):>5.2f}"

@@ -61,7 +61,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    networks = {name: load(name, args.engine) for name in args.models}
+    networks = {name: inference.load_track_counter(name, args.engine) for name in args.models}
     columns = [name + removed for name in networks for removed in ("", REMOVED)]
     print(row_of("events", columns))
     print(row_of("---", ["---"] * len(columns)), flush=True)
@@ -74,19 +74,6 @@ def main(argv=None):
     if args.json:
         lib.write_json(args.json, {"n_events": args.events, "seed": args.seed, "accuracy": results})
     return results
-
-
-def load(name, engine):
-    """A counter of tracks, as `inference.load` gives it.
-
-    Raises:
-        ValueError: it counts segments.
-    """
-    network = inference.load(name, engine)
-    if network.target != "tracks":
-        counted = f"{name} counts {network.target}"
-        raise ValueError(f"{counted}: what it gets right cannot be told by numbers of tracks")
-    return network
 
 
 def row_of(first, cells):

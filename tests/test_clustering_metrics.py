@@ -390,17 +390,3 @@ def test_arrays_of_other_events_are_refused():
         metrics.clustering([0, 1, 2], [0, 0], [-1, -1], [0, 0], [1])
     with pytest.raises(ValueError, match="one class an event"):
         metrics.clustering([0, 2], [0, 0], [-1, -1], [0, 0], [1], [True, False])
-
-
-def test_table_has_a_row_a_figure_and_a_column_a_class():
-    scores = metrics.clustering(**FOUR_EVENTS)
-    lines = metrics.describe_clustering(json.loads(json.dumps(scores))).splitlines()
-    assert lines[0].split()[3:] == ["1", "2", "all", "noisy", "kinked", "clean"]
-    assert lines[1].split() == ["events", "2", "2", "4", "2", "2", "1"]
-    assert [line.split()[0] for line in lines[2:]] == list(scores["all"])
-    efficiency = lines[2]
-    values = [efficiency[i : i + 7].strip() for i in range(17, len(efficiency), 15)]
-    assert values == ["100.00", "75.00", "83.33", "66.67", "75.00", "100.00"]
-    assert len({len(line) for line in lines}) == 1
-    noise = next(line for line in lines if line.startswith("noise_rejected"))
-    assert noise.split()[-1] == "-"  # no noise in clean events

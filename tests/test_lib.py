@@ -462,3 +462,9 @@ def test_tensorflow_is_not_imported_before_it_is_needed():
     program += "slow = {'tensorflow', 'keras', 'seaborn', 'pandas', 'sklearn'} & set(sys.modules); "
     program += "assert not slow, slow"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_folder_that_is_missing_has_no_card_and_not_its_parents(model, tmp_path):
+    lib.save_run(model, run(tmp_path), {}, {}, "")
+    with pytest.raises(FileNotFoundError):
+        lib.load_card(tmp_path / "run" / "missing")
