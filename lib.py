@@ -28,7 +28,8 @@ PACKAGES = ("tensorflow", "keras", "numpy", "uproot", "awkward")
 MAY_CHANGE = ("out", "OneDeviceStrategy", "MirroredStrategy", "tensorboard")
 # TensorFlow's start-up lines read like a crash ("failed call to cuInit"); a level that the user has set
 # stays.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+QUIET = "3"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
 
 
 # ---- running a script --------------------------------------------------------------------------------------
@@ -80,6 +81,24 @@ def once_a_file(tables, *notes):
 def note(path, sentence):
     """Say something of a file on the error stream, where it mixes with no result."""
     print(f"{path or 'simulated events'}: {sentence}", file=sys.stderr, flush=True)
+
+
+def start_tensorflow():
+    """Import TensorFlow; some of its start-up lines heed no level, so what it writes meanwhile is dropped.
+
+    Not where the user asks for its lines by TF_CPP_MIN_LOG_LEVEL.
+    """
+    if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] != QUIET:
+        return
+    sys.stderr.flush()
+    error_stream = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(error_stream, 2)
+        os.close(error_stream)
 
 
 def at_least(least):
@@ -188,6 +207,7 @@ def start_run(args):
     elif (args.out / "card.json").exists():
         print(f"{args.out} holds a finished run: it is trained anew and then overwritten", flush=True)
 
+    start_tensorflow()
     import keras
 
     keras.utils.set_random_seed(args.seed)
@@ -472,6 +492,7 @@ def load_model(name):
     """
     path = model_path(name)
 
+    start_tensorflow()
     import architectures
 
     return architectures.load(path)

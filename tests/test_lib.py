@@ -468,3 +468,15 @@ def test_a_folder_that_is_missing_has_no_card_and_not_its_parents(model, tmp_pat
     lib.save_run(model, run(tmp_path), {}, {}, "")
     with pytest.raises(FileNotFoundError):
         lib.load_card(tmp_path / "run" / "missing")
+
+
+@pytest.mark.parametrize("level, is_quiet", [(None, True), ("0", False)])
+def test_start_up_lines_of_tensorflow_reach_those_who_ask_for_them(level, is_quiet):
+    surroundings = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    if level is not None:
+        surroundings["TF_CPP_MIN_LOG_LEVEL"] = level
+    program = "import sys, lib; lib.load_model('top'); print('an error', file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=surroundings, capture_output=True, text=True, check=True
+    )
+    assert (done.stderr == "an error\n") == is_quiet
