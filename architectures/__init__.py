@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from architectures import layers, track_finder, view_transformer
+from architectures import heads, layers, track_finder, view_transformer
 
-__all__ = ["layers", "load", "track_finder", "view_transformer"]
+__all__ = ["heads", "layers", "load", "start_from", "track_finder", "view_transformer"]
 
 
 def load(path):
@@ -34,6 +34,30 @@ def load(path):
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged archive surfaces as almost any exception
         raise ValueError(f"{path}: not a model this code can load: {_reason(error)}") from error
+
+
+def start_from(model, trained, all_layers=True):
+    """Give a network the weights of a trained one, layer by layer.
+
+    Args:
+        all_layers: the network has every layer of the trained one; else those are taken that both have.
+    Raises:
+        ValueError: it has not; or the two have no layer with weights in common.
+    """
+    own = {layer.name: layer for layer in model.layers}
+    with_weights = [layer for layer in trained.layers if layer.weights]
+    common = [
+        layer for layer in with_weights if layer.name in own and _shapes(layer) == _shapes(own[layer.name])
+    ]
+    missing = [layer.name for layer in with_weights if layer not in common]
+    if missing and (all_layers or not common):
+        raise ValueError(f"{trained.name}: another network than this one, which has no such {missing[0]}")
+    for layer in common:
+        own[layer.name].set_weights(layer.get_weights())
+
+
+def _shapes(layer):
+    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def _reason(error):

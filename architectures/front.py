@@ -4,17 +4,9 @@ from architectures.residual import counter
 from architectures.view_transformer import view_transformer
 
 
-def front_view_transformer(
-    input_shape=(30, 9, 1), n_classes=4, length=1, reach=(3, 8), width=64, n_heads=2, n_layers=4, n_owners=4
-):
-    """Count tracks. In: (event, z, layer, side). Out: see `view_transformer`; class k is k + 1 tracks.
-
-    Every lit pixel is a token: two tracks that lie close differ by a cell or two. Each sees all layers around
-    its height.
-    """
-    return view_transformer(
-        "front", input_shape, n_classes, length, reach, width, n_heads, n_layers, n_owners=n_owners
-    )
+def front_view_transformer(input_shape=(30, 9, 1), n_classes=4, n_owners=4, **trunk):
+    """Count tracks. In: (event, z, layer, side). Out: see `view_transformer`; class k is k + 1 tracks."""
+    return view_transformer("front", input_shape, n_classes, n_owners=n_owners, **trunk)
 
 
 def front_view_cnn(

@@ -1,10 +1,29 @@
 """Attention and what it needs, for the networks that read hits or pieces of an image as tokens."""
 
 import math
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
+
+
+class Trunk(NamedTuple):
+    """The part of a network that reads an event by attention, and that its answers start from.
+
+    Attributes:
+        inputs: of the network. x: (event, token, width), what is known of each hit or piece of an image.
+        mask: (event, token) bool, where there is one.
+        tokens: (event, query, width), what the learned tokens saw: the tracks along the foil, and last the
+            event as a whole.
+        place: name of a coordinate -> (event, token), where each token is along it, 0 to 1.
+    """
+
+    inputs: object
+    x: object
+    mask: object
+    tokens: object
+    place: dict
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -82,14 +101,8 @@ class Phases(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.n_heads = n_heads
         self.n_waves = n_waves
-        wave = (
-            np.arange(n_waves)[None, :] * n_heads + np.arange(n_heads)[:, None]
-        )  # a head has long and short ones
-        golden_ratio = (math.sqrt(5) - 1) / 2
-        direction = math.pi * (wave * golden_ratio % 1)
-        number = math.pi * 2 ** (4.5 * (wave + 0.5) / wave.size)
-        waves = number * np.stack([np.cos(direction), np.sin(direction)])
-        self.waves = waves.reshape(2, -1).astype("float32")
+        waves = waves_of_heads(n_heads, n_waves, longest=2.0, shortest=2 * 2**-4.5)
+        self.waves = waves.astype("float32")
 
     def call(self, position):
         n_events, n_tokens = ops.shape(position)[:2]
@@ -102,6 +115,21 @@ class Phases(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "n_heads": self.n_heads, "n_waves": self.n_waves}
+
+
+def waves_of_heads(n_heads, n_waves, longest, shortest):
+    """Wave vectors in the plane, (2, n_heads x n_waves), radians a unit of length.
+
+    Their directions are spread evenly, their lengths in equal ratios between the two, and every head has long
+    and short ones.
+    """
+    wave = np.arange(n_waves)[None, :] * n_heads + np.arange(n_heads)[:, None]
+    golden_ratio = (math.sqrt(5) - 1) / 2
+    direction = math.pi * (wave * golden_ratio % 1)
+    ratio = (longest / shortest) ** ((wave + 0.5) / wave.size)
+    number = 2 * math.pi / longest * ratio
+    waves = number * np.stack([np.cos(direction), np.sin(direction)])
+    return waves.reshape(2, -1)
 
 
 @keras.saving.register_keras_serializable(package="supernemo")

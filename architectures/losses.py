@@ -1,7 +1,8 @@
-"""Losses and metrics of our own: of the track finder, and of transformers that learn whose pieces of an image
-are.
+"""Losses and metrics of our own: of the track finder, of transformers that learn whose pieces of an image are,
+and of networks that name classes of tracks.
 
-In all of them: owners are the labels, as the datasets give them, the other argument is what the network says.
+In all of them the first argument are the labels, as the datasets give them, the other is what the network
+says.
 """
 
 import itertools
@@ -61,6 +62,34 @@ def perfect(owners, probability):
     `matched`.
     """
     return ops.cast(hit_accuracy(owners, probability) > 1 - 1e-6, "float32")
+
+
+def several(labels, probability):
+    """Binary cross-entropy of independent classes, summed over them; both (event, class), returns (event,)."""
+    entropy = ops.binary_crossentropy(labels, ops.clip(probability, 1e-7, 1 - 1e-7))
+    return ops.sum(entropy, -1)
+
+
+def of_each(classes, probability):
+    """Cross-entropy of the class of each track, mean over the tracks of an event.
+
+    Args:
+        classes: (event, track) int, -1 where there is no track. probability: (event, track, class).
+    Returns:
+        (event,).
+    """
+    is_track = ops.cast(classes >= 0, "float32")
+    right = ops.one_hot(classes, probability.shape[-1], dtype="float32")
+    entropy = -ops.log(ops.sum(right * probability, -1) + 1e-7)
+    return ops.sum(entropy * is_track, -1) / ops.maximum(ops.sum(is_track, -1), 1)
+
+
+def right_each(classes, probability):
+    """Share of an event's tracks whose most probable class is right, (event,); arguments as `of_each`."""
+    classes = ops.cast(classes, "int32")
+    is_track = ops.cast(classes >= 0, "float32")
+    right = ops.cast(ops.cast(ops.argmax(probability, -1), "int32") == classes, "float32")
+    return ops.sum(right * is_track, -1) / ops.maximum(ops.sum(is_track, -1), 1)
 
 
 OF_TRACKS = {"ordered": ordered, "matched": matched}

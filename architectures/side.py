@@ -4,17 +4,9 @@ from architectures.residual import counter
 from architectures.view_transformer import view_transformer
 
 
-def side_view_transformer(
-    input_shape=(30, 113, 1), n_classes=4, length=4, reach=(3, 8), width=64, n_heads=2, n_layers=3, n_owners=4
-):
-    """Count tracks. In: (event, z, column, side). Out: see `view_transformer`; class k is k + 1 tracks.
-
-    A track is a streak of pixels a row high: pieces of a row are longer than high, so that long tracks have
-    fewer of them.
-    """
-    return view_transformer(
-        "side", input_shape, n_classes, length, reach, width, n_heads, n_layers, n_owners=n_owners
-    )
+def side_view_transformer(input_shape=(30, 113, 1), n_classes=4, n_owners=4, **trunk):
+    """Count tracks. In: (event, z, column, side). Out: see `view_transformer`; class k is k + 1 tracks."""
+    return view_transformer("side", input_shape, n_classes, n_owners=n_owners, **trunk)
 
 
 def side_view_cnn(

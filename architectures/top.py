@@ -6,17 +6,9 @@ from architectures.residual import counter
 from architectures.view_transformer import view_transformer
 
 
-def top_view_transformer(
-    input_shape=(9, 113, 1), n_classes=4, length=4, reach=(4, 6), width=64, n_heads=2, n_layers=3, n_owners=4
-):
-    """Count tracks. In: (event, layer, column, side). Out: see `view_transformer`; class k is k + 1 tracks.
-
-    A track along the foil is a streak of pixels a layer high: pieces of a layer are longer than high, so that
-    it has fewer of them.
-    """
-    return view_transformer(
-        "top", input_shape, n_classes, length, reach, width, n_heads, n_layers, n_owners=n_owners
-    )
+def top_view_transformer(input_shape=(9, 113, 1), n_classes=4, n_owners=4, **trunk):
+    """Count tracks. In: (event, layer, column, side). Out: see `view_transformer`; class k is k + 1 tracks."""
+    return view_transformer("top", input_shape, n_classes, n_owners=n_owners, **trunk)
 
 
 def top_view_cnn(

@@ -9,9 +9,18 @@ to none.
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
-from architectures.layers import ToCells, TrackTokens, attend, feed_forward
+from architectures.layers import (
+    ToCells,
+    TrackTokens,
+    Trunk,
+    attend,
+    attend_by_place,
+    feed_forward,
+    waves_of_heads,
+)
 from architectures.residual import residual_block
 
 N_FEATURES = 6  # of a hit, those of datasets.views.SEQUENCE_FEATURES but the side
@@ -35,6 +44,43 @@ class HitFeatures(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], shape[-1] + 2 * len(_WAVES) + 1)
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+class HitPhases(keras.layers.Layer):
+    """Phases of plane waves at the places of hits, by which `RotaryAttention` turns its queries and keys.
+
+    The first half of the heads sees places in the top view, with waves from 226 cells down to 4; the other
+    half sees the column and the height. A height that was not measured counts as 0.
+
+    In: hits (event, hit, 6). Out: (event, head, hit, n_waves) float32.
+    """
+
+    def __init__(self, n_heads, n_waves, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.n_heads = n_heads
+        self.n_waves = n_waves
+        waves = waves_of_heads(n_heads // 2, n_waves, longest=2 * 113, shortest=4)
+        nothing = np.zeros_like(waves[:1])
+        in_top_view = np.concatenate([waves, nothing])
+        in_side_view = np.concatenate([nothing, waves[[1, 0]]])
+        self.waves = np.concatenate([in_top_view, in_side_view], 1).astype("float32")
+
+    def call(self, hits):
+        layer = 4.0 * hits[..., 0]
+        column = 56.0 * hits[..., 1]
+        height = 35.0 * hits[..., 3]  # in cells too
+        position = ops.stack([layer, column, height], -1)
+        n_events, n_hits = ops.shape(hits)[:2]
+        phases = ops.matmul(position, self.waves)
+        phases = ops.reshape(phases, (n_events, n_hits, self.n_heads, self.n_waves))
+        return ops.transpose(phases, (0, 2, 1, 3))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], self.n_heads, shape[1], self.n_waves)
+
+    def get_config(self):
+        return {**super().get_config(), "n_heads": self.n_heads, "n_waves": self.n_waves}
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -93,32 +139,30 @@ class MatchTokens(keras.layers.Layer):
         return (*shapes[0][:2], shapes[1][1] + 1)
 
 
-def track_finder(
-    n_tracks=4,
-    n_segments=8,
+def hit_tokens(
+    n_tokens=5,
     n_layers=9,
     n_columns=113,
-    filters=48,
+    filters=0,
     width=48,
     n_heads=4,
-    n_hit_layers=1,
-    n_token_layers=2,
+    n_hit_layers=3,
+    n_token_layers=1,
     expansion=2,
+    by_place=True,
 ):
-    """Find the tracks of the hits of one tracker side.
+    """Read the hits of a tracker side by attention: the trunk of networks that look at hits.
 
     Args:
-        n_tracks: most tracks it can find. n_segments: most straight segments it can count. filters: of the
-            U-net, 0 for none.
-        width: of a hit's or a track's token. n_hit_layers: layers of attention among hits. n_token_layers:
-            layers in which the tracks' tokens look at each other and at the hits. expansion: of the hidden
+        n_tokens: learned tokens that look at the hits. filters: of a U-net over the cells before it, 0 for
+            none.
+        width: of a hit's or a learned token. n_hit_layers: layers of attention among hits. n_token_layers:
+            layers in which the learned tokens look at each other and at the hits. expansion: of the hidden
             layer between attentions.
+        by_place: hits know how they lie to each other (`RotaryAttention`).
     Returns:
-        Model. In: `hits` (event, hit, 6), `cell` (event, hit) int, column x 9 + layer, `mask` (event, hit)
-            bool, where there is a hit.
-        Out: `track` (event, hit, n_tracks + 1): probability of each track, along the foil, and last of none;
-        `n_tracks` (event, n_tracks + 1): probability of 0 to n_tracks tracks;
-        `n_segments` (event, n_segments + 1): of 0 to n_segments straight segments.
+        Trunk; its inputs are `hits` (event, hit, 6), `cell` (event, hit) int, column x 9 + layer, `mask`
+        (event, hit) bool, where there is a hit.
     """
     hits = keras.Input((None, N_FEATURES), name="hits")
     cell = keras.Input((None,), dtype="int32", name="cell")
@@ -128,23 +172,54 @@ def track_finder(
     if filters:
         around = _surroundings(features, cell, mask, n_layers, n_columns, filters, width)
         x = keras.layers.Add(name="hit_tokens")([around, x])
+    if by_place:
+        phases = HitPhases(n_heads, width // n_heads // 2, name="phases")(hits)
     for i in range(n_hit_layers):
-        x = attend(x, x, mask, n_heads, f"hits{i}")
+        if by_place:
+            x = attend_by_place(x, phases, mask, n_heads, f"hits{i}")
+        else:
+            x = attend(x, x, mask, n_heads, f"hits{i}")
         x = feed_forward(x, expansion, f"hits{i}")
     x = keras.layers.LayerNormalization(name="hits_norm")(x)
-    tokens = TrackTokens(n_tracks + 1, name="tokens")(x)
+    tokens = TrackTokens(n_tokens, name="tokens")(x)
     for i in range(n_token_layers):
         tokens = attend(tokens, x, mask, n_heads, f"tokens{i}")
         tokens = attend(tokens, tokens, None, n_heads, f"tokens{i}_each_other")
         tokens = feed_forward(tokens, expansion, f"tokens{i}")
     tokens = keras.layers.LayerNormalization(name="tokens_norm")(tokens)
+    place = {"column": (hits[..., 1] + 1) / 2, "z": (hits[..., 3] + 1) / 2}
+    return Trunk({"hits": hits, "cell": cell, "mask": mask}, x, mask, tokens, place)
+
+
+def track_finder(
+    n_tracks=4, n_segments=8, filters=48, width=48, n_hit_layers=1, n_token_layers=2, by_place=False, **trunk
+):
+    """Find the tracks of the hits of one tracker side.
+
+    Args:
+        n_tracks: most tracks it can find. n_segments: most straight segments it can count. The others: as of
+            `hit_tokens`.
+    Returns:
+        Model. In: as of `hit_tokens`.
+        Out: `track` (event, hit, n_tracks + 1): probability of each track, along the foil, and last of none;
+        `n_tracks` (event, n_tracks + 1): probability of 0 to n_tracks tracks;
+        `n_segments` (event, n_segments + 1): of 0 to n_segments straight segments.
+    """
+    trunk |= {
+        "filters": filters,
+        "width": width,
+        "n_hit_layers": n_hit_layers,
+        "n_token_layers": n_token_layers,
+        "by_place": by_place,
+    }
+    inputs, x, _, tokens, _ = hit_tokens(n_tracks + 1, **trunk)
     event = keras.layers.Dense(width, activation="relu", name="event_hidden")(tokens[:, n_tracks])
     outputs = {
         "track": MatchTokens(name="track")([x, tokens[:, :n_tracks]]),
         "n_tracks": _probabilities(event, n_tracks + 1, "n_tracks"),
         "n_segments": _probabilities(event, n_segments + 1, "n_segments"),
     }
-    return keras.Model({"hits": hits, "cell": cell, "mask": mask}, outputs, name="track_finder")
+    return keras.Model(inputs, outputs, name="track_finder")
 
 
 def _probabilities(x, n_classes, name):

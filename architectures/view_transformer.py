@@ -11,7 +11,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from architectures.layers import Phases, ToCells, TrackTokens, attend, attend_by_place, feed_forward
+from architectures.layers import Phases, ToCells, TrackTokens, Trunk, attend, attend_by_place, feed_forward
+
+# What suits each view, as arguments of `view_tokens`. A track along the foil is a streak of pixels a row high:
+# pieces of the top and the side view are longer than high, so that it has fewer of them. In the front view
+# every lit pixel is a token, since two tracks that lie close differ by a cell or two.
+TRUNKS = {
+    "top": {"length": 4, "reach": (4, 6), "n_heads": 2, "n_layers": 3},
+    "side": {"length": 4, "reach": (3, 8), "n_heads": 2, "n_layers": 3},
+    "front": {"length": 1, "reach": (3, 8), "n_heads": 2, "n_layers": 4},
+}
+PLACES = {"top": ("layer", "column"), "side": ("z", "column"), "front": ("z", "layer")}  # rows, columns
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -92,27 +102,19 @@ class PieceFeatures(keras.layers.Layer):
         return {**super().get_config(), "length": self.length, "reach": self.reach}
 
 
-def view_transformer(
-    view, input_shape, n_classes, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_owners=4
-):
-    """Count tracks in a view, and say which of them cross each piece of its image.
+def view_tokens(view, input_shape, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_tokens=5):
+    """Read an image by attention: the trunk of networks that look at one view.
 
     Args:
-        view: name of the input. input_shape: (row, column, channel). n_classes: numbers that are told apart.
+        view: name of the input. input_shape: (row, column, channel).
         length: pixels of a row that make a piece. reach: (rows, columns) around a piece that are seen with
             it.
         width: of a token. n_layers: layers of attention among the pieces. expansion: of the hidden layers
-            between.
-        n_owners: tracks, or segments of tracks, whose pieces are told.
+            between. n_tokens: learned tokens that look at the pieces.
     Returns:
-        Model. In: image (event, row, column, channel). Out:
-        `n_tracks` (event, n_classes): probabilities of the numbers;
-        `owners` (event, row, piece, n_owners + 1): logits that each of them, in the order of the labels, or
-        noise is in a piece; 0 where nothing is lit. To learn from; `counter_of` leaves it out.
+        Trunk; piece (event, token) as `LitPieces` gives it.
     """
     image = keras.Input(input_shape, name=view)
-    n_rows = input_shape[0]
-    n_pieces = -(-input_shape[1] // length)
     piece, mask = LitPieces(length, name="lit_pieces")(image)
     features, position = PieceFeatures(length, reach, name="piece_features")([image, piece])
     phases = Phases(n_heads, width // n_heads // 2, name="phases")(position)
@@ -122,11 +124,32 @@ def view_transformer(
         x = attend_by_place(x, phases, mask, n_heads, f"pieces{i}")
         x = feed_forward(x, expansion, f"pieces{i}")
     x = keras.layers.LayerNormalization(name="pieces_norm")(x)
-    tokens = TrackTokens(n_owners + 1, name="tokens")(x)
+    tokens = TrackTokens(n_tokens, name="tokens")(x)
     tokens = attend(tokens, x, mask, n_heads, "tokens")
     tokens = attend(tokens, tokens, None, n_heads, "tokens_each_other")
     tokens = feed_forward(tokens, expansion, "tokens")
     tokens = keras.layers.LayerNormalization(name="tokens_norm")(tokens)
+    place = {name: position[..., axis] for axis, name in enumerate(PLACES[view])}
+    return Trunk(image, x, mask, tokens, place), piece
+
+
+def view_transformer(view, input_shape, n_classes, width=64, n_owners=4, **trunk):
+    """Count tracks in a view, and say which of them cross each piece of its image.
+
+    Args:
+        view, input_shape, width, trunk: as of `view_tokens`, by default what suits the view. n_classes:
+            numbers that are told apart.
+        n_owners: tracks, or segments of tracks, whose pieces are told.
+    Returns:
+        Model. In: image (event, row, column, channel). Out:
+        `n_tracks` (event, n_classes): probabilities of the numbers;
+        `owners` (event, row, piece, n_owners + 1): logits that each of them, in the order of the labels, or
+        noise is in a piece; 0 where nothing is lit. To learn from; `counter_of` leaves it out.
+    """
+    trunk = {**TRUNKS[view], **trunk, "width": width, "n_tokens": n_owners + 1}
+    (image, x, mask, tokens, _), piece = view_tokens(view, input_shape, **trunk)
+    n_rows = input_shape[0]
+    n_pieces = -(-input_shape[1] // trunk["length"])
     counted = keras.layers.Dense(width, activation="relu", name="features")(tokens[:, n_owners])
     counted = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(counted)
     of_piece = keras.layers.Dense(width, use_bias=False, name="of_piece")(x)

@@ -74,20 +74,26 @@ def _n_hits(events):
     return events.n_hits
 
 
-def _signature():
+def input_signature():
+    """`inputs` as name -> `tf.TensorSpec`."""
     import tensorflow as tf
 
-    inputs = {
+    return {
         "hits": tf.TensorSpec((None, None, 6), tf.float32),
         "cell": tf.TensorSpec((None, None), tf.int32),
         "mask": tf.TensorSpec((None, None), tf.bool),
     }
+
+
+def _signature():
+    import tensorflow as tf
+
     labels = {
         "track": tf.TensorSpec((None, None, 2), tf.int8),
         "n_tracks": tf.TensorSpec((None,), tf.int32),
         "n_segments": tf.TensorSpec((None,), tf.int32),
     }
-    return inputs, labels
+    return input_signature(), labels
 
 
 def check(events, source="events"):

@@ -71,6 +71,7 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
 
+    import architectures
     import inference
     from architectures import optimizer, view_transformer
 
@@ -80,7 +81,7 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), args.target)
         if args.start_from:
-            start_from(model, args.start_from)
+            architectures.start_from(model, lib.load_model(args.start_from))
         muon = optimizer.muon(args.learning_rate, args.epochs * steps)
         model.compile(muon, **objective(model, args.owners_weight))
     learns_owners = "owners" in model.output_names
@@ -124,27 +125,6 @@ def build(view, size, input_shape, target="tracks"):
     if size == "standard":
         owners["n_owners"] = math.prod(number_of_tracks.OWNERS[target].values())
     return networks[view, size](input_shape, n_classes, **owners)
-
-
-def start_from(model, name):
-    """Give a network the weights of a trained one, layer by layer.
-
-    Raises:
-        ValueError: the trained one has layers that this one has not.
-    """
-    own = {layer.name: layer for layer in model.layers}
-    trained = lib.load_model(name).layers
-    for layer in trained:
-        if layer.name not in own or shapes(layer) != shapes(own[layer.name]):
-            said = f"another network than this one, which has no such {layer.name}"
-            raise ValueError(f"--start-from {name}: {said}")
-    for layer in trained:
-        own[layer.name].set_weights(layer.get_weights())
-
-
-def shapes(layer):
-    """Shapes of a layer's weights."""
-    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def objective(model, owners_weight):

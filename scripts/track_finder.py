@@ -58,6 +58,7 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
 
+    import architectures
     from architectures import losses, optimizer, track_finder
 
     generate, _ = GENERATORS[args.generator]
@@ -71,7 +72,7 @@ def main(argv=None):
             n_token_layers=args.token_layers,
         )
         if args.start_from:
-            start_from(model, args.start_from)
+            architectures.start_from(model, lib.load_model(args.start_from))
         count = "sparse_categorical_crossentropy"
         model.compile(
             optimizer.muon(args.learning_rate, args.epochs * steps),
@@ -97,18 +98,6 @@ def main(argv=None):
     perfect = scores["test"]["all"]["perfect"]
     print(f"{perfect['n']} events, {perfect['value']:.2%} perfect by the network alone; in {args.out}")
     return scores
-
-
-def start_from(model, name):
-    """Give a network the weights of a trained one.
-
-    Raises:
-        ValueError: the trained one has others.
-    """
-    weights = lib.load_model(name).get_weights()
-    if [values.shape for values in weights] != [values.shape for values in model.get_weights()]:
-        raise ValueError(f"--start-from {name}: another network than this one")
-    model.set_weights(weights)
 
 
 def evaluate(model, events):
