@@ -637,3 +637,225 @@ def _ratio(figure, counted, of):
         low = value - error
         high = value + error
     return {"value": float(value), "interval": [float(low), float(high)], "n": n}
+
+
+# Sets of labels ---------------------------------------------------------------------------------------------
+
+# An event has as many labels as tracks, here the calorimeter columns they end in. `truth` and `decided` are
+# (event, label) int, how many tracks of an event have a label: a multiset. Where only the set counts, a label
+# is there or not; two tracks with one label make the set smaller than the number of tracks.
+
+
+def best_threshold(truth, scores):
+    """The threshold for which most events get exactly the set of their labels.
+
+    Args:
+        truth: (event, label) counts. scores: (event, label), 0 to 1.
+    Returns:
+        float: labels whose score is not below it are taken. The middle of the best range, of the first such
+        range where there are several.
+    Raises:
+        ValueError: there is no event.
+    """
+    truth, scores = _label_arrays(truth, scores)
+    if not len(truth):
+        raise ValueError("no events to choose a threshold on")
+    is_true = truth > 0
+    highest_false = np.where(is_true, 0.0, scores).max(1)
+    lowest_true = np.where(is_true, scores, 1.0).min(1)
+    # Such an event is exact for thresholds above its highest false score, up to its lowest true one.
+    possible = highest_false < lowest_true
+    if not possible.any():
+        return 0.5
+    edges = np.concatenate([highest_false[possible], lowest_true[possible]])
+    change = np.repeat([1, -1], possible.sum())
+    edges, place = np.unique(edges, return_inverse=True)
+    n_exact = np.bincount(place, change).cumsum()
+    best = n_exact.argmax()
+    low = edges[best]
+    high = edges[best + 1]
+    return float(max((low + high) / 2, np.nextafter(low, high)))
+
+
+def top_labels(scores, k):
+    """The labels with the highest scores, each once.
+
+    Args:
+        scores: (event, label); of equal scores the first label is taken. k: (event,) int, how many to take.
+    Returns:
+        (event, label) int64, 0 or 1.
+    """
+    best_first = np.argsort(-np.asarray(scores), axis=1, kind="stable")
+    rank = np.argsort(best_first, axis=1)
+    return (rank < np.asarray(k)[:, None]).astype(np.int64)
+
+
+def nearest_multiset(scores, k):
+    """Give k tracks to labels, several to one where its score is high: the shares nearest to the scores.
+
+    The method of largest remainders: a label gets the whole part of k times its share of the scores, and the
+    tracks that are left go to the largest remainders. No other multiset of k has a smaller sum of squared
+    differences to the shares.
+
+    Args:
+        scores: (event, label), not negative; shares, or probabilities, which are divided by their sum.
+        k: (event,) int.
+    Returns:
+        (event, label) int64, k in each event.
+    """
+    k = np.asarray(k)[:, None]
+    scores = np.asarray(scores, float) + np.finfo(float).tiny  # equal shares where every score is 0
+    expected = k * scores / scores.sum(1, keepdims=True)
+    whole = np.floor(expected).astype(np.int64)
+    n_left = k[:, 0] - whole.sum(1)
+    return whole + top_labels(expected - whole, n_left)
+
+
+def label_sets(truth, decided):
+    """How many events get exactly their labels, ready for JSON.
+
+    Args:
+        truth, decided: (event, label) counts.
+    Returns:
+        dict: "1", "2", ..., the true numbers of tracks that occur, and "all" -> {"exact_sets" and
+        "exact_multisets", each with "value", "interval" of 68 % and "n"; "right_labels", list of the events
+        in which 0, 1, ... tracks have their label}.
+    """
+    truth, decided = _label_arrays(truth, decided)
+    same_set = ((truth > 0) == (decided > 0)).all(1)
+    same_multiset = (truth == decided).all(1)
+    n_right = np.minimum(truth, decided).sum(1).astype(np.int64)
+    scores = {}
+    for name, chosen in _by_tracks(truth).items():
+        n_most = int(truth[chosen].sum(1).max(initial=0))
+        one = np.ones(chosen.sum())
+        scores[name] = {
+            "exact_sets": _ratio("", same_set[chosen], one),
+            "exact_multisets": _ratio("", same_multiset[chosen], one),
+            "right_labels": np.bincount(n_right[chosen], minlength=n_most + 1).tolist(),
+        }
+    return scores
+
+
+def _by_tracks(truth):
+    """Name -> (event,) bool: the events of each true number of tracks that occurs, and all."""
+    n_tracks = truth.sum(1).astype(np.int64)
+    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)}
+    return classes | {"all": np.ones(len(truth), bool)}
+
+
+def single_labels(truth, decided):
+    """Precision and recall of each label: of the events that get it, or have it, those that do both.
+
+    Args:
+        truth, decided: (event, label) counts, of which only the set is looked at.
+    Returns:
+        {"precision", "recall"}: each a list, one {"value", "interval", "n"} a label.
+    """
+    truth, decided = _label_arrays(truth, decided)
+    is_true = truth > 0
+    is_decided = decided > 0
+    both = is_true & is_decided
+    labels = range(truth.shape[1])
+    return {
+        "precision": [_ratio("", both[:, label], is_decided[:, label]) for label in labels],
+        "recall": [_ratio("", both[:, label], is_true[:, label]) for label in labels],
+    }
+
+
+def single_confusions(truth, decided):
+    """Which label was taken for which, where exactly one is missing and exactly one too many.
+
+    Args:
+        truth, decided: (event, label) counts; as sets where both are 0 or 1.
+    Returns:
+        (label, label) int64, events; rows are true and not decided, columns are decided and not true.
+    """
+    truth, decided = _label_arrays(truth, decided)
+    missing = np.maximum(truth - decided, 0)
+    surplus = np.maximum(decided - truth, 0)
+    single = (missing.sum(1) == 1) & (surplus.sum(1) == 1)
+    return confusion_matrix(missing[single].argmax(1), surplus[single].argmax(1), truth.shape[1])
+
+
+def one_label(truth, scores):
+    """What becomes of events with several labels where only the highest score counts, by number of tracks.
+
+    The first figure is what Keras calls accuracy when a network is trained on marks of 0 and 1 for each
+    label: of equal marks its arg max takes the first label, so a perfect model reaches about one over the
+    number of labels.
+
+    Args:
+        truth: (event, label) counts. scores: (event, label), 0 to 1.
+    Returns:
+        As `label_sets`, with the figures, each with "value", "interval" and "n": "arg_max_of_marks", the
+        highest score is the first true label; "arg_max_of_counts", it is the label of most tracks, the first
+        of these; "arg_max_is_true", it is any true label; "half_threshold", right decisions of all labels
+        with the threshold 0.5, whose interval is too short, as the labels of an event are not independent.
+        "perfect_arg_max" is a number: the expectation of "arg_max_of_marks" for a model that gives all true
+        labels of an event equal scores, up to a random rest.
+    """
+    truth, scores = _label_arrays(truth, scores)
+    is_true = truth > 0
+    highest = scores.argmax(1)
+    n_labels = is_true.sum(1)
+    all_labels = np.full(len(truth), truth.shape[1])
+    figures = {
+        "arg_max_of_marks": highest == is_true.argmax(1),
+        "arg_max_of_counts": highest == truth.argmax(1),
+        "arg_max_is_true": np.take_along_axis(is_true, highest[:, None], 1)[:, 0],
+    }
+    n_right = ((scores >= 0.5) == is_true).sum(1)
+    found = {}
+    for name, chosen in _by_tracks(truth).items():
+        one = np.ones(chosen.sum())
+        found[name] = {figure: _ratio("", right[chosen], one) for figure, right in figures.items()}
+        found[name]["half_threshold"] = _ratio("", n_right[chosen], all_labels[chosen])
+        with_labels = chosen & (n_labels > 0)
+        share = 1 / n_labels[with_labels]
+        found[name]["perfect_arg_max"] = float(share.mean()) if len(share) else float("nan")
+    return found
+
+
+def reliability(target, scores, n_bins=15):
+    """What happened where a score was given: the points of a reliability diagram.
+
+    Args:
+        target: (n,) what the score should say on average, 0 to 1. scores: (n,) 0 to 1.
+        n_bins: of the score, all of one width; the upper edge is included.
+    Returns:
+        dict: "n", "score", "target" and "error", each (bin,): entries, mean score, mean target and its
+        standard error, NaN where there are too few; "expected_calibration_error", float.
+    """
+    scores = _probabilities(scores)
+    target = np.asarray(target, float)
+    which_bin = np.clip(np.ceil(scores * n_bins).astype(int) - 1, 0, n_bins - 1)
+    n = np.bincount(which_bin, minlength=n_bins)
+
+    def mean(values, n):
+        total = np.bincount(which_bin, values, n_bins)
+        return np.divide(total, n, out=np.full(n_bins, np.nan), where=n > 0)
+
+    mean_target = mean(target, n)
+    variance = mean((target - mean_target[which_bin]) ** 2, n - 1)
+    return {
+        "n": n,
+        "score": mean(scores, n),
+        "target": mean_target,
+        "error": np.sqrt(variance / np.maximum(n, 1)),
+        "expected_calibration_error": _calibration_error(target, scores, n_bins),
+    }
+
+
+def _label_arrays(truth, other):
+    """Both as float64 or int64 arrays, after checking that they are of the same events and labels."""
+    truth = np.asarray(truth)
+    other = np.asarray(other)
+    if truth.ndim != 2 or truth.shape != other.shape:
+        raise ValueError(
+            f"truth {truth.shape} and scores or labels {other.shape} are not (event, label) alike"
+        )
+    if (truth < 0).any():
+        raise ValueError(f"truth {truth[truth < 0][0]} is no number of tracks")
+    is_whole = np.issubdtype(other.dtype, np.integer) or other.dtype == bool
+    return truth.astype(np.int64), other.astype(np.int64) if is_whole else _probabilities(other)

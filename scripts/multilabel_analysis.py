@@ -1,0 +1,361 @@
+"""Compare two models that name the calorimeter columns of all tracks of an event.
+
+    python scripts/multilabel_analysis.py MODEL_A MODEL_B --out runs/multilabel
+    python scripts/multilabel_analysis.py MODEL_A MODEL_B FILES... --out runs/multilabel --json runs/sets.json
+
+Without files the events are fresh ones of the straight-line toy, with 1 to 4 tracks. The threshold of each
+model is chosen on other fresh events. Two tracks may end in one column, so the labels of an event are a
+multiset, of which a model without counts can only tell the set; the tables have both.
+
+Prints exact sets and multisets by true number of tracks, with 68 % intervals, and what metrics made for one
+label say instead. Draws `multilabel.pdf`, and its pages as pictures.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import lib
+import metrics
+from datasets import number_of_tracks
+from datasets.events import concatenate
+from datasets.geometry import TOY
+from datasets.readers import open_events
+from my_generator import straight_lines
+
+N_COLUMNS = 22  # of the toy's calorimeter, with both overflows
+THRESHOLD = "threshold"
+DRAWN = "nearest multiset, k predicted"
+# Figures of the original notes, read off a plot; which metric they are is not said there
+PUBLISHED = {
+    "published, sigmoid": {"1": 0.953, "2": 0.534, "3": 0.412},
+    "published, softmax": {"1": 0.988, "2": 0.908, "3": 0.865},
+}
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("models", nargs=2, metavar="MODEL", help="name of a shipped model, or path of a run folder")
+    add("files", nargs="*", metavar="FILES", help="files or globs of the toy (default: fresh events)")
+    add("--out", type=lib.folder, required=True, metavar="FOLDER", help="for the figures")
+    add("--json", type=Path, metavar="FILE", help="write all figures of merit here")
+    add("--events", type=lib.at_least(1), default=20000, help="fresh events (default: %(default)s)")
+    val_help = "fresh events to choose thresholds on (default: %(default)s)"
+    add("--val-events", type=lib.at_least(1), default=20000, help=val_help)
+    add("--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
+    args = parser.parse_args(argv)
+    args.names = names_of(args.models)
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    events = events_of(args)
+    truth = columns_of(events)
+    val_events = straight_lines.generate(args.val_events, seed=(args.seed, 1))
+    val_truth = columns_of(val_events)
+
+    answers = {}
+    decided = {}
+    results = {}
+    for name, model in zip(args.names, args.models, strict=True):
+        print(f"{name}: looking at {len(val_events)} + {len(events)} events", flush=True)
+        threshold = metrics.best_threshold(val_truth, probabilities(val_events, model)["column"])
+        answers[name] = probabilities(events, model)
+        decided[name] = decisions(truth, answers[name], threshold)
+        results[name] = measure(truth, answers[name], decided[name], threshold)
+
+    words = sys.argv[1:] if argv is None else argv
+    content = {
+        "command": shlex.join(["python", "scripts/multilabel_analysis.py", *words]),
+        "seed": None if args.files else args.seed,
+        "files": args.files,
+        "n_events": len(events),
+        "different_columns": share_different(truth),
+        "models": results,
+    }
+    print("\n" + tables(content))
+    if args.json:
+        lib.write_json(args.json, content)
+    draw(truth, answers, decided, content, args.out)
+    return content
+
+
+# ---- events and answers ------------------------------------------------------------------------------------
+
+
+def names_of(models):
+    """What two models are called: their names or the names of their folders, with their places if these are
+    the same.
+    """
+    names = [Path(model).parent.name if model.endswith(".keras") else Path(model).name for model in models]
+    return (
+        names
+        if names[0] != names[1]
+        else [f"{name} ({place})" for name, place in zip(names, "AB", strict=True)]
+    )
+
+
+def events_of(args):
+    """The events to compare on, of 1 to 4 tracks with known ends."""
+    if not args.files:
+        return straight_lines.generate(args.events, seed=args.seed)
+    tables = []
+    for path, events in open_events.stream(args.files, progress=True):
+        check(events, path)
+        tables.append(events)
+    events = concatenate(tables)
+    if not len(events):
+        raise ValueError(f"{', '.join(args.files)}: no events")
+    return events
+
+
+def check(events, path):
+    """See that columns are known and the toy's.
+
+    Raises:
+        ValueError: they are not; names the file and the event.
+    """
+    not_toy = np.flatnonzero(events.info["geometry"] != TOY)
+    if len(not_toy):
+        raise ValueError(
+            f"{path}: event {not_toy[0]} is not of the straight-line toy, whose columns are meant"
+        )
+    n_tracks = number_of_tracks.classes(events, path) + 1
+    n_known = np.bincount(events.track_event, events.tracks["calo_column"] >= 0, len(events))
+    unknown = np.flatnonzero(n_known != n_tracks)
+    if len(unknown):
+        event = unknown[0]
+        said = f"{n_known[event]:.0f} of {n_tracks[event]} tracks"
+        raise ValueError(f"{path}: event {event} has known calorimeter columns of {said}")
+
+
+def columns_of(events):
+    """(event, column) int64, how many tracks end in each calorimeter column."""
+    cell = events.track_event * N_COLUMNS + events.tracks["calo_column"].astype(np.int64)
+    counts = np.bincount(cell, minlength=len(events) * N_COLUMNS)
+    return counts.reshape(len(events), N_COLUMNS)
+
+
+def probabilities(events, model):
+    """What a model says: "column" (event, 22) and "n_tracks" (event, 4), as float64."""
+    from inference import label_probabilities
+
+    said = label_probabilities(events, model)
+    return {name: np.asarray(said[name], float) for name in ("column", "n_tracks")}
+
+
+# ---- decisions and figures of merit ------------------------------------------------------------------------
+
+
+def decisions(truth, answer, threshold):
+    """Name -> (event, column) int, the columns that are given to each event; k is its number of tracks."""
+    scores = answer["column"]
+    k_true = truth.sum(1)
+    k_predicted = answer["n_tracks"].argmax(1) + 1
+    n_columns = (truth > 0).sum(1)
+    return {
+        THRESHOLD: (scores >= threshold).astype(np.int64),
+        "top k, k true": metrics.top_labels(scores, k_true),
+        "top k, k predicted": metrics.top_labels(scores, k_predicted),
+        "top, true number of columns": metrics.top_labels(scores, n_columns),
+        "nearest multiset, k true": metrics.nearest_multiset(scores, k_true),
+        DRAWN: metrics.nearest_multiset(scores, k_predicted),
+    }
+
+
+def measure(truth, answer, decided, threshold):
+    """All figures of merit of one model, ready for JSON."""
+    scores = answer["column"]
+    target, says = targets(truth, scores)
+    errors = {
+        name: metrics.reliability(target[chosen].ravel(), scores[chosen].ravel())[
+            "expected_calibration_error"
+        ]
+        for name, chosen in by_tracks(truth).items()
+    }
+    diagrams = [metrics.reliability(target[:, label], scores[:, label]) for label in range(N_COLUMNS)]
+    return {
+        "threshold": threshold,
+        "decisions": {
+            name: {
+                "by_tracks": metrics.label_sets(truth, columns),
+                **metrics.single_labels(truth, columns),
+                "single_confusions": metrics.single_confusions(truth > 0, columns > 0).tolist(),
+            }
+            for name, columns in decided.items()
+        },
+        "one_label": metrics.one_label(truth, scores),
+        "calibration": {
+            "scores_are": says,
+            "by_tracks": errors,
+            "columns": [
+                {key: np.asarray(values).tolist() for key, values in diagram.items()} for diagram in diagrams
+            ],
+        },
+        "counting": metrics.counting(truth.sum(1), answer["n_tracks"], number_of_tracks.LABELS),
+    }
+
+
+def targets(truth, scores):
+    """What scores should say on average, and that in words: shares where they sum to 1, else whether a track
+    ends in the column.
+    """
+    if np.allclose(scores.sum(1), 1, atol=1e-3):
+        return truth / truth.sum(1, keepdims=True), "share of the tracks"
+    return (truth > 0).astype(float), "probability of a track"
+
+
+def by_tracks(truth):
+    """Name -> (event,) bool: events of each true number of tracks, and all."""
+    n_tracks = truth.sum(1)
+    return {str(n): n_tracks == n for n in np.unique(n_tracks)} | {"all": np.ones(len(truth), bool)}
+
+
+def share_different(truth):
+    """Number of tracks -> share of its events whose tracks all end in different columns."""
+    different = (truth <= 1).all(1)
+    return {
+        name: float(different[chosen].mean()) for name, chosen in by_tracks(truth).items() if name != "all"
+    }
+
+
+# ---- tables ------------------------------------------------------------------------------------------------
+
+
+def tables(content):
+    """Markdown: exact sets and multisets of each decision, and figures made for one label."""
+    models = content["models"]
+    numbers = [*content["different_columns"], "all"]
+    heads = [f"{number} tracks" if number.isdigit() else number for number in numbers]
+    lines = []
+    for kind, name in (("exact_sets", "exact sets"), ("exact_multisets", "exact multisets")):
+        lines += [row_of([f"{name}, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
+        for decision in next(iter(models.values()))["decisions"]:
+            for model, result in models.items():
+                scores = result["decisions"][decision]["by_tracks"]
+                lines.append(row_of([decision, model, *(percent(scores[n][kind]) for n in numbers)]))
+        lines.append("")
+    lines += [row_of(["made for one label, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
+    for figure in ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_threshold"):
+        for model, result in models.items():
+            cells = [percent(result["one_label"][n][figure]) for n in numbers]
+            lines.append(row_of([figure.replace("_", " "), model, *cells]))
+    perfect = [f"{100 * result['one_label'][n]['perfect_arg_max']:.1f}" for n in numbers]
+    lines.append(row_of(["arg max of marks", "perfect, equal scores", *perfect]))
+    for name, points in PUBLISHED.items():
+        cells = [f"{100 * points[n]:.1f}" if n in points else "–" for n in numbers]
+        lines.append(row_of(["unknown", name, *cells]))
+    lines.append("")
+    for model, result in models.items():
+        calibration = result["calibration"]
+        lines.append(
+            f"{model}: threshold {result['threshold']:.3f}, number of tracks right"
+            f" {100 * result['counting']['accuracy']:.2f} %, calibration error"
+            f" {100 * calibration['by_tracks']['all']:.2f} % ({calibration['scores_are']})"
+        )
+    return "\n".join(lines)
+
+
+def row_of(cells):
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def percent(score):
+    """A share in percent with its interval."""
+    low, high = score["interval"]
+    return f"{100 * score['value']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+# ---- figures -----------------------------------------------------------------------------------------------
+
+
+def draw(truth, answers, decided, content, folder):
+    """All pages, as one PDF and as pictures."""
+    import plotting
+
+    pages = pages_of(truth, answers, decided, content)
+    for place, (name, page) in enumerate(pages.items(), 1):
+        plotting.save(page, folder / f"{place}_{name}.png")
+    path = folder / "multilabel.pdf"
+    plotting.save(pages.values(), path)
+    print(f"drawn in {path}", flush=True)
+
+
+def pages_of(truth, answers, decided, content):
+    """Name -> figure."""
+    import plotting_sets
+
+    models = content["models"]
+    drawn = {model: result["decisions"][DRAWN] for model, result in models.items()}
+    columns = {model: of_model[DRAWN] for model, of_model in decided.items()}
+    right = {model: ((found > 0) == (truth > 0)).all(1) for model, found in columns.items()}
+    first, second = columns.values()
+    found = np.stack([first > 0, second > 0])[:, :, :]
+    outcomes = np.stack(
+        [found[0] & found[1], found[0] & ~found[1], ~found[0] & found[1], ~found[0] & ~found[1]]
+    )
+    outcomes = (outcomes & (truth > 0)).sum(1)
+    several = truth.sum(1) > 1
+    sets_right = {}
+    for model, of_model in decided.items():
+        for decision in (THRESHOLD, "top k, k predicted", DRAWN):
+            sets_right[f"{model}: {decision}"] = ((of_model[decision] > 0) == (truth > 0)).all(1)
+
+    return {
+        "exact_sets": plotting_sets.exact_sets(
+            {
+                model: {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
+                for model, result in models.items()
+            },
+            content["different_columns"],
+        ),
+        "one_label": plotting_sets.one_label(
+            {model: result["one_label"] for model, result in models.items()}, PUBLISHED
+        ),
+        "right_labels": plotting_sets.right_labels(
+            {model: scores["by_tracks"] for model, scores in drawn.items()}, DRAWN
+        ),
+        "label_by_label": plotting_sets.label_by_label(drawn, outcomes, DRAWN),
+        "confusions": plotting_sets.confusions(
+            {model: np.array(scores["single_confusions"]) for model, scores in drawn.items()},
+            len(truth),
+            DRAWN,
+        ),
+        "reliability": plotting_sets.reliability(
+            {
+                model: [
+                    {key: np.asarray(values) for key, values in diagram.items()}
+                    for diagram in result["calibration"]["columns"]
+                ]
+                for model, result in models.items()
+            },
+            {model: result["calibration"]["scores_are"] for model, result in models.items()},
+        ),
+        "upset_columns": plotting_sets.upset(
+            truth[several] > 0,
+            [f"column {label}" for label in range(N_COLUMNS)],
+            "Most frequent sets of columns, events of two tracks or more",
+            "events",
+            {model: is_right[several] for model, is_right in right.items()},
+        ),
+        "upset_decisions": plotting_sets.upset(
+            np.stack(list(sets_right.values()), 1),
+            list(sets_right),
+            "Which decisions give exactly the right set (dot: it does)",
+            "events",
+        ),
+        "together": plotting_sets.together(truth, {model: ~is_right for model, is_right in right.items()}),
+        "label_map": plotting_sets.label_map(
+            {model: answer["column"] for model, answer in answers.items()}, truth, right
+        ),
+    }
+
+
+if __name__ == "__main__":
+    lib.run(main)
