@@ -10,13 +10,21 @@ A model runs by ONNX Runtime where its folder holds `model.onnx`, which starts a
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import lib
 import metrics
-from datasets import clustering, number_of_tracks, views
+from datasets import (
+    associated_calohit_multilabel,
+    associated_calohit_singlelabel,
+    clustering,
+    fitting_hints,
+    number_of_tracks,
+    views,
+)
 from datasets.events import Events, rows_and_places
 from datasets.geometry import TOY
 from datasets.readers import open_events
@@ -34,14 +42,15 @@ class Network:
     """A trained network, ready to run.
 
     Attributes:
-        name: what it is called. target: what a counter counts, "tracks" or "segments".
-        inputs: name -> shape without the event, None where it is open. outputs: name -> size of the last
-            axis.
+        name: what it is called. target: what a counter counts, "tracks" or "segments", or what is named.
+        answers: what a network that names classes of tracks says of them, as the tasks have it, else "".
+        inputs, outputs: name -> shape without the event, None where it is open.
         run: function name -> array to name -> array, event first.
     """
 
     name: str
     target: str
+    answers: str
     inputs: dict
     outputs: dict
     run: Callable
@@ -66,17 +75,17 @@ def load(model, engine="auto", threads=None):
     if isinstance(model, Network):
         return model
     if not isinstance(model, (str, Path)):
-        return _with_keras(model, model.name, "tracks")
+        return _with_keras(model, model.name, "tracks", "")
     path = lib.model_path(model)
     exported = path.with_name("model.onnx")
     if engine == "onnx" and not exported.is_file():
         raise ValueError(f"{exported}: no such file; scripts/export.py makes it")
     if engine != "tensorflow" and path.name == "model.keras" and exported.is_file():
-        return run_onnx(exported, str(model), lib.target_of(model), threads)
-    return _with_keras(lib.load_model(model), str(model), lib.target_of(model))
+        return run_onnx(exported, str(model), *lib.task_of(model), threads)
+    return _with_keras(lib.load_model(model), str(model), *lib.task_of(model))
 
 
-def run_onnx(path, name, target="tracks", threads=None):
+def run_onnx(path, name, target="tracks", answers="", threads=None):
     """The network of an ONNX file, as `load` gives it; it may have been moved or renamed."""
     import onnxruntime
 
@@ -91,12 +100,12 @@ def run_onnx(path, name, target="tracks", threads=None):
     except Exception as error:  # its own exceptions have no common kind
         raise ValueError(f"{path}: not a model that ONNX Runtime can load") from error
     inputs = {tensor.name: _sizes(tensor.shape[1:]) for tensor in session.get_inputs()}
-    outputs = {tensor.name: _sizes(tensor.shape)[-1] for tensor in session.get_outputs()}
+    outputs = {tensor.name: _sizes(tensor.shape[1:]) for tensor in session.get_outputs()}
 
     def run(arrays):
         return dict(zip(outputs, session.run(list(outputs), arrays), strict=True))
 
-    return Network(name, target, inputs, outputs, run)
+    return Network(name, target, answers, inputs, outputs, run)
 
 
 def _sizes(shape):
@@ -104,12 +113,12 @@ def _sizes(shape):
     return tuple(size if isinstance(size, int) else None for size in shape)
 
 
-def _with_keras(model, name, target):
+def _with_keras(model, name, target, answers):
     import tensorflow as tf
 
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
     made = model.output if isinstance(model.output, dict) else {"n_tracks": model.output}
-    outputs = {name: tensor.shape[-1] for name, tensor in made.items()}
+    outputs = {name: tuple(tensor.shape[1:]) for name, tensor in made.items()}
     signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
 
     @tf.function(input_signature=[signature])  # one graph for batches of any size
@@ -121,7 +130,7 @@ def _with_keras(model, name, target):
         tensors = {name: tf.cast(arrays[name], spec.dtype) for name, spec in signature.items()}
         return {name: tensor.numpy() for name, tensor in graph(tensors).items()}
 
-    return Network(name, target, inputs, outputs, run)
+    return Network(name, target, answers, inputs, outputs, run)
 
 
 def load_track_counter(model, engine="auto"):
@@ -221,7 +230,7 @@ def count_probabilities(events, model=COUNTER, batch_size=128):
     def images(some):
         return views.images(some, names, network.n_channels)
 
-    n_classes = network.outputs["n_tracks"]
+    (n_classes,) = network.outputs["n_tracks"]
     total = np.zeros((len(events), 2 * n_classes + 1))
     total[:, 0] = 1
     sides = (
@@ -264,6 +273,129 @@ def test_counter(model, tests, target="tracks"):
         probabilities = count_probabilities(events, network)
         scores[name] = metrics.counting(truth, probabilities, range(probabilities.shape[1]))
     return scores
+
+
+# ---- classes of tracks -------------------------------------------------------------------------------------
+
+
+def label_probabilities(events, model, batch_size=128):
+    """What a network says of the calorimeter blocks of events, or of hints for their fits.
+
+    Args:
+        events: an event table, a file, a glob, or a list of them. model: of `load`.
+    Returns:
+        name -> (event, class), or (event, track, class) where it names each track's; `n_tracks` is the
+        probability of 1 to 4 tracks. Of events without a hit nothing is known: all classes are alike.
+    Raises:
+        ValueError: a model that says nothing of the kind.
+    """
+    network = load(model)
+    if not set(network.outputs) & {*associated_calohit_singlelabel.N_CLASSES, *fitting_hints.N_CLASSES}:
+        raise ValueError(f"{network.name} names no calorimeter blocks and gives no hints")
+    events = _table(events)
+    said = {}
+    for name, shape in network.outputs.items():
+        said[name] = np.full((len(events), *shape), 1 / shape[-1], np.float32)
+    for which, _, outputs in answers(network, inputs_of(network), events, batch_size):
+        for name, values in outputs.items():
+            said[name][which] = values
+    return said
+
+
+def inputs_of(network):
+    """The function Events -> name -> array that makes what a network takes."""
+    names = tuple(network.inputs)
+    if "hits" in names:
+        return clustering.inputs
+    return partial(views.images, names=names, n_channels=network.n_channels)
+
+
+def task_of(network):
+    """The task that a network which names classes of tracks was trained for, `datasets.batches.Task`."""
+    view = "hits" if "hits" in network.inputs else next(iter(network.inputs))
+    targets = tuple(set(network.outputs) - {"n_tracks"})
+    if "angle" in targets:
+        return fitting_hints.task(view, network.answers)
+    if network.answers == "one":
+        return associated_calohit_singlelabel.task(view, targets)
+    return associated_calohit_multilabel.task(view, targets, network.answers)
+
+
+def test_labels(model, tests, answers, threshold=0.5):
+    """Figures of merit of a network that names classes of tracks, on labelled events, as evaluate.py gives
+    them.
+
+    Args:
+        model: of `load`. tests: name -> Events. answers: what it says, as the tasks have it. threshold: from
+            which probability on "several" counts as said.
+    Returns:
+        name -> as `judge`.
+    """
+    network = replace(load(model), answers=answers)
+    scores = {}
+    for name, events in tests.items():
+        print(f"testing on {len(events)} events, {name}", flush=True)
+        scores[name] = judge(events, label_probabilities(events, network), answers, threshold)
+    return scores
+
+
+def judge(events, said, answers, threshold=0.5):
+    """Compare what a network says of events with the truth.
+
+    An event is right if all of its blocks, or of hints the coarse angle and the place on the foil, are: the
+    number of tracks in every class as it is, or of "several" just the classes that occur.
+
+    Args:
+        said: of `label_probabilities`. answers, threshold: as of `test_labels`.
+    Returns:
+        As `metrics.share_right`; `targets`, name -> the same of each alone; of one class an event with
+        `within_one`, the share at most one class off, and `expected_calibration_error`.
+    """
+    n_tracks = np.diff(events.track_offsets)
+    right, targets = {}, {}
+    for name in sorted(set(said) - {"n_tracks"}):
+        truth = classes_of_tracks(events, name)
+        counted = associated_calohit_multilabel.counts(events, truth, said[name].shape[-1])
+        decided = decide(said, name, answers, threshold)
+        right[name] = (decided == (counted > 0 if answers == "several" else counted)).all(1)
+        targets[name] = metrics.share_right(right[name])
+        if answers == "one":
+            apart = fitting_hints.steps_apart(name, truth, said[name].argmax(1))
+            targets[name]["within_one"] = metrics.share_right(apart <= 1)
+            error = metrics.expected_calibration_error(truth, said[name])
+            targets[name]["expected_calibration_error"] = error
+    wanted = [values for name, values in right.items() if not name.startswith("fine")]
+    scores = metrics.share_right(np.logical_and.reduce(wanted), n_tracks)
+    if answers == "several":
+        scores["threshold"] = threshold
+    return {**scores, "targets": targets}
+
+
+def classes_of_tracks(events, name):
+    """(track,) int, the true class of each track of a table: of a calorimeter block's column or row, or of a
+    hint.
+    """
+    if name in fitting_hints.N_CLASSES:
+        return fitting_hints.of_tracks(events)[name]
+    return events.tracks[f"calo_{name}"].astype(np.int32)
+
+
+def decide(said, name, answers, threshold=0.5):
+    """(event, class) int, how many tracks are decided to be of each class; arguments as of `judge`.
+
+    The number of tracks is the most probable one.
+    """
+    probability = said[name]
+    n_classes = probability.shape[-1]
+    if answers == "one":
+        return np.eye(n_classes, dtype=int)[probability.argmax(1)]
+    if answers == "several":
+        return (probability >= threshold).astype(int)
+    n_tracks = said["n_tracks"].argmax(1) + 1
+    if answers == "shares":
+        return metrics.nearest_multiset(probability, n_tracks)
+    is_track = np.arange(probability.shape[1]) < n_tracks[:, None]
+    return (np.eye(n_classes, dtype=int)[probability.argmax(2)] * is_track[..., None]).sum(1)
 
 
 # ---- finding -----------------------------------------------------------------------------------------------
@@ -317,9 +449,9 @@ def look(events, model=FINDER, batch_size=128):
         ValueError: a model that is no track finder.
     """
     network = load(model)
-    sizes = network.outputs
-    if "track" not in sizes:
+    if "track" not in network.outputs:
         raise ValueError(f"{network.name} is no track finder: it says nothing of single hits")
+    sizes = {name: shape[-1] for name, shape in network.outputs.items()}
     seen = Seen(
         _certain((len(events.hits["layer"]), sizes["track"]), -1),
         _certain((len(events), 2, sizes["n_tracks"]), 0),

@@ -498,6 +498,22 @@ def load_model(name):
     return architectures.load(path)
 
 
+def start_from(model, name, all_layers=True):
+    """Give a network the weights of a trained one; `name` as in `model_path`, all_layers as of
+    `architectures.start_from`.
+
+    Raises:
+        ValueError: no such model, or another network.
+    """
+    import architectures
+
+    trained = load_model(name)
+    try:
+        architectures.start_from(model, trained, all_layers)
+    except ValueError as error:
+        raise ValueError(f"--start-from {name}: {error}") from None
+
+
 def load_card(name):
     """The card of a model, by name or by the path of its folder or file.
 
@@ -515,18 +531,19 @@ def shipped_models():
 
 
 def shipped_counters():
-    """Names of those that count something: their cards give an accuracy."""
-    return [name for name in shipped_models() if "accuracy" in load_card(name)["metrics"]["test"]]
+    """Names of those that count something: their cards give a confusion matrix."""
+    return [name for name in shipped_models() if "confusion" in load_card(name)["metrics"]["test"]]
 
 
-def target_of(name):
-    """What a counter counts, "tracks" or "segments": its card says it, cards of before there was a choice do
-    not.
+def task_of(name):
+    """What a model says: its target, "tracks" or "segments" of a counter, and what its answers are, "" of a
+    counter. Its card says both; cards of before there was a choice do not.
     """
     try:
-        return load_card(name)["arguments"].get("target", "tracks")
+        arguments = load_card(name)["arguments"]
     except FileNotFoundError:  # a .keras file alone
-        return "tracks"
+        return "tracks", ""
+    return arguments.get("target", "tracks"), arguments.get("answers", "")
 
 
 def draw_model(model, path):

@@ -77,6 +77,19 @@ def accuracy(truth, predicted):
     }
 
 
+def share_right(right, n_tracks=None):
+    """Share of events that are right, as `accuracy` gives it; and `by_tracks`, by true number of tracks.
+
+    Args:
+        right: (event,) bool. n_tracks: (event,) int, or None.
+    """
+    scores = accuracy(np.ones(len(right), int), right)
+    if n_tracks is not None:
+        numbers = np.unique(n_tracks)
+        scores["by_tracks"] = {str(n): share_right(right[n_tracks == n]) for n in numbers}
+    return scores
+
+
 def expected_calibration_error(truth, probabilities, n_bins=15):
     """How far the highest probability is from the accuracy, on average over events.
 
@@ -236,6 +249,21 @@ def describe(scores, what="tracks"):
     for name, n_events in zip(names, scores["confusion"], strict=True):
         lines.append(f"{name:>16} " + _columns_of_8(n_events))
     return "\n".join(lines)
+
+
+def describe_labels(scores):
+    """Lines for the terminal of what `inference.judge` found."""
+    lines = [f"right: {_said(scores)}"]
+    for name, of_name in scores["targets"].items():
+        lines.append(f"  {name}: {_said(of_name)}")
+    for n_tracks, of_number in scores["by_tracks"].items():
+        lines.append(f"  {n_tracks} tracks: {_said(of_number)}")
+    return "\n".join(lines)
+
+
+def _said(scores):
+    low, high = scores["interval"]
+    return f"{scores['accuracy']:.4f} of {scores['n_events']} events (68 % interval {low:.4f} to {high:.4f})"
 
 
 def _columns_of_8(values):

@@ -51,7 +51,7 @@ def start_from(model, trained, all_layers=True):
     ]
     missing = [layer.name for layer in with_weights if layer not in common]
     if missing and (all_layers or not common):
-        raise ValueError(f"{trained.name}: another network than this one, which has no such {missing[0]}")
+        raise ValueError(f"another network than this one, which has no such {missing[0]}")
     for layer in common:
         own[layer.name].set_weights(layer.get_weights())
 

@@ -92,6 +92,24 @@ def right_each(classes, probability):
     return ops.sum(right * is_track, -1) / ops.maximum(ops.sum(is_track, -1), 1)
 
 
+def objective(targets, answers):
+    """What a network that names classes of tracks is to learn, as arguments of `compile`: its targets, and
+    beside them the number of tracks.
+
+    Args:
+        targets: names of its outputs. answers: what it says, as of `associated_calorimeter.transformer`.
+    """
+    number = "sparse_categorical_crossentropy"
+    entropies = {"one": number, "shares": "categorical_crossentropy", "several": several, "each": of_each}
+    loss = dict.fromkeys(targets, entropies[answers])
+    metrics = {"one": "accuracy", "each": right_each}
+    watched = dict.fromkeys(targets, [metrics[answers]]) if answers in metrics else {}
+    if answers != "one":
+        loss["n_tracks"] = number
+        watched["n_tracks"] = ["accuracy"]
+    return {"loss": loss, "metrics": watched}
+
+
 OF_TRACKS = {"ordered": ordered, "matched": matched}
 
 

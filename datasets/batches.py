@@ -46,7 +46,8 @@ class Data:
     """What a training needs.
 
     Attributes:
-        train: `tf.data.Dataset` of (inputs, labels) without end. val: the same, once.
+        train: `tf.data.Dataset` of (inputs, labels) without end. val: the same, once. val_events: the table
+            that it is made from.
         tests: name -> Events; "test" belongs to the training's own source, "files" to files that are only
             tested on.
         description: where all of it came from, for the card.
@@ -54,6 +55,7 @@ class Data:
 
     train: object
     val: object
+    val_events: object
     tests: dict
     description: dict
 
@@ -109,6 +111,7 @@ def from_generator(
     return Data(
         dataset(task, tables, batch_size, seed=[seed, 3, first_event]),
         from_events(task, val, batch_size, block=block, source=source),
+        val,
         {"test": test},
         description,
     )
@@ -123,6 +126,7 @@ def from_files(task, paths, batch_size=64, seed=0, block=BLOCK):
     return Data(
         from_events(task, tables["train"], batch_size, shuffle_seed=seed, block=block),
         from_events(task, tables["val"], batch_size, block=block),
+        tables["val"],
         {"test": tables["test"]},
         description,
     )

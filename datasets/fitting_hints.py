@@ -26,7 +26,7 @@ def task(view="top", answers="one"):
         Task; labels are (event,) int32 of each of N_CLASSES, or as of that module.
     """
     if answers == "one":
-        return task_of(view, labels_of_one, dict.fromkeys(N_CLASSES, ((None,), "int32")), check_one)
+        return task_of(view, of_tracks, dict.fromkeys(N_CLASSES, ((None,), "int32")), check_one)
     shapes = {name: ((None, n_classes), "float32") for name, n_classes in N_CLASSES.items()}
     if answers == "each":
         shapes = dict.fromkeys(N_CLASSES, ((None, multilabel.N_TRACKS), "int32"))
@@ -61,24 +61,20 @@ def windows(name, segment):
 
 
 def steps_apart(name, one, other):
-    """How many segments two are apart; round the circle for angles."""
+    """How many segments two are apart, also of blocks; round the circle for angles."""
     apart = np.abs(one - other)
     return np.minimum(apart, N_CLASSES[name] - apart) if name.endswith("angle") else apart
 
 
-def _of_tracks(events):
+def of_tracks(events):
+    """Name -> (track,) int32, the segments of all tracks of a table."""
     return segments(events.tracks["slope_y"], events.tracks["foil_y_mm"])
-
-
-def labels_of_one(events):
-    """Name -> (event,) int32, the segments of each event's only track."""
-    return _of_tracks(events)
 
 
 def labels(events, answers="shares"):
     """Name -> labels of events of 1 to 4 tracks, as `datasets.associated_calohit_multilabel` has them."""
     made = {"n_tracks": (events.info["n_tracks"] - 1).astype(np.int32)}
-    for name, segment in _of_tracks(events).items():
+    for name, segment in of_tracks(events).items():
         made[name] = multilabel.labels_of(events, segment, N_CLASSES[name], answers)
     return made
 

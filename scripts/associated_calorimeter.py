@@ -55,9 +55,8 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
 
-    import architectures
     import inference
-    from architectures import optimizer
+    from architectures import losses, optimizer
 
     targets = TARGETS[args.target]
     task, tracks = task_of(args.view, targets, args.answers)
@@ -65,19 +64,29 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         model = build(args.view, targets, args.answers, args.size)
         if args.start_from:
-            architectures.start_from(model, lib.load_model(args.start_from), all_layers=False)
-        model.compile(
-            optimizer.muon(args.learning_rate, args.epochs * steps), **objective(targets, args.answers)
-        )
+            lib.start_from(model, args.start_from, all_layers=False)
+        muon = optimizer.muon(args.learning_rate, args.epochs * steps)
+        model.compile(muon, **losses.objective(targets, args.answers))
     data = batches.load(task, realistic.generator(args.generator, tracks), **lib.data_settings(args))
     lib.fit(model, data, args, steps)
 
     model = lib.in_float32(model)
-    scores = inference.test_labels(model, data.tests, args.answers, targets)
+    threshold = best_threshold(model, data.val_events, targets) if args.answers == "several" else 0.5
+    scores = inference.test_labels(model, data.tests, args.answers, threshold)
     lib.finish(model, args, scores, data.description, OUTPUTS[args.answers])
-    for name, score in scores.items():
-        print(f"{name}: {metrics.share(score)}; in {args.out}")
+    print(f"{metrics.describe_labels(scores['test'])}\nin {args.out}")
     return scores
+
+
+def best_threshold(model, events, targets):
+    """The probability from which on a label counts as said, for which most validation events are right."""
+    import inference
+
+    said = inference.label_probabilities(events, model)
+    name = targets[0]
+    truth = inference.classes_of_tracks(events, name)
+    counted = associated_calohit_multilabel.counts(events, truth, said[name].shape[-1])
+    return metrics.best_threshold(counted, said[name])
 
 
 def task_of(view, targets, answers):
@@ -96,28 +105,6 @@ def build(view, targets, answers, size="standard"):
         activation = "sigmoid" if answers == "several" else "softmax"
         return associated_calorimeter.published(view, shape, targets, activation=activation)
     return associated_calorimeter.transformer(view, shape, targets, answers)
-
-
-def objective(targets, answers):
-    """What a network is to learn, as arguments of `compile`: its targets, and beside them the number of
-    tracks.
-    """
-    from architectures import losses
-
-    number = "sparse_categorical_crossentropy"
-    loss = {
-        "one": number,
-        "shares": "categorical_crossentropy",
-        "several": losses.several,
-        "each": losses.of_each,
-    }[answers]
-    metric = {"one": "accuracy", "each": losses.right_each}.get(answers)
-    chosen = {"loss": dict.fromkeys(targets, loss)}
-    chosen["metrics"] = dict.fromkeys(targets, [metric]) if metric else {}
-    if answers != "one":
-        chosen["loss"]["n_tracks"] = number
-        chosen["metrics"]["n_tracks"] = ["accuracy"]
-    return chosen
 
 
 if __name__ == "__main__":

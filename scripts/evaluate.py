@@ -1,11 +1,12 @@
-"""Measure a trained counter on labelled files.
+"""Measure a trained model on labelled files: one that counts, names calorimeter blocks or gives fit hints.
 
     python scripts/evaluate.py top_my_generator FILES... --json out.json
 
-Takes a shipped model's name or the path of a run. What the model counts, tracks or straight segments, stands
-in its card; of segments the highest label is that number or more. Prints the confusion matrix and writes the
-figures of merit as JSON: `target`, `n_events`, `accuracy` (0 to 1), `interval` (68 %, binomial), `confusion`
-(rows true, columns predicted), `labels` of its rows and columns.
+Takes a shipped model's name or the path of a run; what the model says stands in its card. Prints and writes
+as JSON `n_events`, `accuracy` (0 to 1) and its `interval` (68 %, binomial), `by_tracks` the same by true number
+of tracks. Of a counter also the `confusion` matrix (rows true, columns predicted) and the `labels` of its rows
+and columns; of segments the highest label is that number or more. Of blocks and hints an event is right if
+those of all its tracks are, and `targets` has each of them alone.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import inference
 import lib
 import metrics
-from datasets import number_of_tracks
+from datasets import batches, number_of_tracks
 from datasets.readers import open_events
 
 
@@ -34,6 +35,17 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     network = inference.load(args.model, args.engine)
+    measure = measure_labels if network.answers else measure_counter
+    scores = {"model": args.model, "target": network.target, "files": args.files, **measure(network, args)}
+    describe = metrics.describe_labels if network.answers else partial(metrics.describe, what=network.target)
+    print(describe(scores))
+    if args.json:
+        lib.write_json(args.json, scores)
+    return scores
+
+
+def measure_counter(network, args):
+    """Figures of merit of a counter, as `metrics.counting` gives them."""
     truth, probabilities = [], []
     tables = open_events.stream(args.files, progress=True)
     for path, events in lib.once_a_file(tables, partial(inference.kind_note, network)):
@@ -42,12 +54,19 @@ def main(argv=None):
     if not any(map(len, truth)):
         raise ValueError(f"{', '.join(args.files)}: no events")
     probabilities = np.concatenate(probabilities)
-    scores = metrics.counting(np.concatenate(truth), probabilities, range(probabilities.shape[1]))
-    scores = {"model": args.model, "target": network.target, "files": args.files, **scores}
-    print(metrics.describe(scores, network.target))
-    if args.json:
-        lib.write_json(args.json, scores)
-    return scores
+    return metrics.counting(np.concatenate(truth), probabilities, range(probabilities.shape[1]))
+
+
+def measure_labels(network, args):
+    """Figures of merit of a network that names classes of tracks, as `inference.judge` gives them."""
+    events = batches.read(inference.task_of(network), args.files)
+    said = inference.label_probabilities(events, network, args.batch_size)
+    return inference.judge(events, said, network.answers, threshold_of(args.model))
+
+
+def threshold_of(model):
+    """The probability from which on a label counts as said; the card has it where it was chosen."""
+    return lib.load_card(model)["metrics"]["test"].get("threshold", 0.5)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,6 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
 
-    import architectures
     import inference
     from architectures import optimizer, view_transformer
 
@@ -81,7 +80,7 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         model = build(args.view, args.size, (*views.SHAPES[args.view], n_channels), args.target)
         if args.start_from:
-            architectures.start_from(model, lib.load_model(args.start_from))
+            lib.start_from(model, args.start_from)
         muon = optimizer.muon(args.learning_rate, args.epochs * steps)
         model.compile(muon, **objective(model, args.owners_weight))
     learns_owners = "owners" in model.output_names

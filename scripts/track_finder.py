@@ -58,7 +58,6 @@ def main(argv=None):
     args = parse_args(argv)
     lib.start_run(args)
 
-    import architectures
     from architectures import losses, optimizer, track_finder
 
     generate, _ = GENERATORS[args.generator]
@@ -72,7 +71,7 @@ def main(argv=None):
             n_token_layers=args.token_layers,
         )
         if args.start_from:
-            architectures.start_from(model, lib.load_model(args.start_from))
+            lib.start_from(model, args.start_from)
         count = "sparse_categorical_crossentropy"
         model.compile(
             optimizer.muon(args.learning_rate, args.epochs * steps),
