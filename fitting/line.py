@@ -55,7 +55,7 @@ class FittedLines(Lines):
         n_hits, n_z: (line,) hits and heights used.
         valid: (line,) bool, (phi, d) are determined and the fit has converged.
         mirrored: (line,) bool, the wires used lie on one straight line: this line's mirror image there fits
-            the radii as well.
+            as well; `fit_mirror_images` gives it.
         side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no
             fitted line.
         used: (hit,) bool, false for hits of no fitted line and for those that `clip_sigma` left out.
@@ -83,9 +83,42 @@ class FittedLines(Lines):
         freedom.
         """
         of_radius, of_z = self.n_degrees()
-        n = of_radius + of_z
         chi2 = self.chi2_radius + self.chi2_z
-        return np.where(n > 0, chdtrc(np.maximum(n, 1), chi2), np.nan)
+        return probability_of_worse(chi2, of_radius + of_z)
+
+    def quality(self):
+        """(line,) from 0 to 1, exp(-chi2 / 2n) of n radii and heights: TKEvent's quality of a track.
+
+        It is the nth root of the likelihood, 1 for a line that meets every hit, about 0.6 for one whose hits
+        are off by their errors. It does not ask how many hits there are: two are always met. A single height
+        does not count.
+        """
+        n = self.n_hits + np.where(self.n_z > 1, self.n_z, 0)
+        chi2 = self.chi2_radius + self.chi2_z
+        return np.exp(-chi2 / (2 * np.maximum(n, 1)))
+
+    def covariance(self):
+        """(line, 4, 4) covariance of phi_rad, d_mm, z0_mm and tan_dip; NaN where one is not known.
+
+        Heights know nothing of phi and d, but turning the line moves s = 0 by d and so changes z0.
+        """
+        covariance = np.zeros((len(self), 4, 4))
+        z0_by_phi = self.tan_dip * self.d_mm
+        of_phi = self.covariance_phi_d[:, 0]
+        shared = z0_by_phi[:, None] * of_phi
+        covariance[:, :2, :2] = self.covariance_phi_d
+        covariance[:, 2:, 2:] = self.covariance_z0_dip
+        covariance[:, 2, :2] = shared
+        covariance[:, :2, 2] = shared
+        without_heights = np.isnan(self.z0_mm)
+        covariance[without_heights, 3, :2] = np.nan
+        covariance[without_heights, :2, 3] = np.nan
+        return covariance
+
+
+def probability_of_worse(chi2, n_degrees):
+    """Probability of a larger chi2 with that many degrees of freedom, NaN where there is none."""
+    return np.where(n_degrees > 0, chdtrc(np.maximum(n_degrees, 1), chi2), np.nan)
 
 
 def fit(
@@ -119,27 +152,13 @@ def fit(
         FittedLines.
     """
     line = np.asarray(line)
-    measurements = [
-        np.broadcast_to(np.asarray(values, float), line.shape)
-        for values in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
-    ]
-    owned = line >= 0
-    with_height = owned & np.isfinite(measurements[3])
-    n_hits = np.bincount(line[owned], minlength=n_lines)
+    measurements = x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm
     lines = _nothing(n_lines, len(line))
-    lines.n_hits = n_hits
+    owned = line >= 0
+    with_height = owned & np.isfinite(np.broadcast_to(np.asarray(z_mm, float), line.shape))
+    lines.n_hits = np.bincount(line[owned], minlength=n_lines)
     lines.n_z = np.bincount(line[with_height], minlength=n_lines)
-
-    fitted = np.flatnonzero(n_hits >= 2)
-    sorted_hits = np.flatnonzero(owned)
-    sorted_hits = sorted_hits[n_hits[line[sorted_hits]] >= 2]
-    sorted_hits = sorted_hits[np.argsort(line[sorted_hits], kind="stable")]
-    bounds = np.append(0, np.cumsum(n_hits[fitted]))
-    for first in range(0, len(fitted), _CHUNK):
-        these = fitted[first : first + _CHUNK]
-        index = sorted_hits[bounds[first] : bounds[first + len(these)]]
-        columns = [values[index] for values in measurements]
-        hits = _hits(n_hits[these], *columns, unknown_radius_sigma_mm)
+    for these, index, hits in _chunks(line, lines.n_hits, measurements, unknown_radius_sigma_mm):
         given = None if start is None else [np.asarray(values, float)[these] for values in start]
         phi, d = _search(hits, given, clip_sigma, max_iterations)
         if clip_sigma is not None:
@@ -147,6 +166,75 @@ def fit(
         used = _fill_top_view(lines, these, index, hits, phi, d, clip_sigma)
         _fill_heights(lines, these, hits, used)
     return lines
+
+
+def fit_mirror_images(
+    lines,
+    line,
+    x_mm,
+    y_mm,
+    radius_mm,
+    z_mm,
+    sigma_radius_mm,
+    sigma_z_mm,
+    unknown_radius_sigma_mm=UNKNOWN_RADIUS_SIGMA_MM,
+):
+    """The other solutions of the lines whose wires lie on one straight line.
+
+    Such a line is turned over about the row of its wires: every wire is on its other side, at the same
+    distance, so the radii cannot tell which of both was there. The heights are fitted again; they cannot
+    either, since the points nearest to the wires are as far from each other as before.
+
+    Args:
+        lines: FittedLines. The others are those that `fit` was called with; the hits it used are used here.
+    Returns:
+        FittedLines, one for each of `lines`; NaN and not valid where there is no mirror image. Where all
+        radii are 0 the line lies on the row and is its own mirror image. Two hits have four solutions; this
+        is one of the others.
+    """
+    line = np.asarray(line)
+    measurements = x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm
+    hits_of_mirrored = np.flatnonzero(lines.used)
+    hits_of_mirrored = hits_of_mirrored[lines.mirrored[line[hits_of_mirrored]]]
+    turned = np.full(len(line), -1)
+    turned[hits_of_mirrored] = line[hits_of_mirrored]
+    n_hits = np.bincount(line[hits_of_mirrored], minlength=len(lines))
+
+    images = _nothing(len(lines), len(line))
+    for these, index, hits in _chunks(turned, n_hits, measurements, unknown_radius_sigma_mm):
+        phi, d = _turned_over(hits, lines.phi_rad[these], lines.d_mm[these])
+        used = _fill_top_view(images, these, index, hits, phi, d, None)
+        _fill_heights(images, these, hits, used)
+    return images
+
+
+def _turned_over(hits, phi, d):
+    """Lines reflected in the row of their wires: (phi, d), d from the middle of the wires."""
+    _, _, _, xx, xy, yy = _scatter(hits, np.ones(len(hits.x)))
+    twice_the_row = np.arctan2(2 * xy, xx - yy)
+    return twice_the_row - phi, d - _across(phi, hits.x0, hits.y0)
+
+
+def _chunks(line, n_hits, measurements, unknown_sigma):
+    """The hits of the lines that have two or more, some lines at a time.
+
+    Args:
+        line: (hit,). n_hits: (line,) how many hits have that number. measurements: x, y, radius, z and the
+            errors of both, each (hit,) or one number.
+    Yields:
+        these: (chosen line,) their indices. index: (chosen hit,) indices of their hits. hits: _Hits.
+    """
+    columns = [np.broadcast_to(np.asarray(values, float), line.shape) for values in measurements]
+    fitted = np.flatnonzero(n_hits >= 2)
+    sorted_hits = np.flatnonzero(line >= 0)
+    sorted_hits = sorted_hits[n_hits[line[sorted_hits]] >= 2]
+    sorted_hits = sorted_hits[np.argsort(line[sorted_hits], kind="stable")]
+    bounds = np.append(0, np.cumsum(n_hits[fitted]))
+    for first in range(0, len(fitted), _CHUNK):
+        these = fitted[first : first + _CHUNK]
+        index = sorted_hits[bounds[first] : bounds[first + len(these)]]
+        of_these = [values[index] for values in columns]
+        yield these, index, _hits(n_hits[these], *of_these, unknown_sigma)
 
 
 def _nothing(n_lines, n_hits):

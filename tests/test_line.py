@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage, optimize
+from scipy import ndimage, optimize, stats
 
 from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_RADIUS_MM, TOY_FIRST_WIRE_MM, wire_x_mm, wire_y_mm
@@ -222,6 +222,145 @@ def test_scipy_finds_hardly_any_better_line(preset, scale):
     assert (ours > scipy + 0.01).sum() == 0  # of 60; less than one in a hundred in the long run
     assert (ours < scipy + 0.01).all()
     assert (np.abs(ours - scipy) < 0.01).mean() > 0.9
+
+
+def test_the_covariance_of_all_four_is_that_of_the_errors(smeared):
+    events, _, lines = smeared
+    difference = (np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]) - true_lines(events)).T
+    covariance = lines.covariance()
+    squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[~lines.mirrored]
+    assert abs(np.median(squares) - stats.chi2(4).median()) < 0.25  # 0.075 expected
+    np.testing.assert_allclose(covariance[:, :2, :2], lines.covariance_phi_d)
+    np.testing.assert_allclose(covariance[:, 2:, 2:], lines.covariance_z0_dip)
+    np.testing.assert_allclose(covariance, covariance.swapaxes(1, 2))
+
+
+def test_quality_is_one_for_exact_hits_and_falls_with_their_errors(smeared):
+    exact = fit(hit_arrays(straight_lines.generate(50, tracks=1, seed=3)))
+    assert exact.quality().min() > 0.999
+    _, arrays, lines = smeared
+    quality = lines.quality()
+    assert ((quality > 0) & (quality <= 1)).all()
+    np.testing.assert_allclose(
+        -2 * (lines.n_hits + lines.n_z) * np.log(quality), lines.chi2_radius + lines.chi2_z
+    )
+    # 17 hits of a line with four parameters: chi2 is 30 of 34 values
+    assert 0.6 < np.median(quality) < 0.7
+    worse = lines_of.fit(*arrays, sigma_radius_mm(arrays[4]) / 2, SIGMA_Z_MM / 2)
+    assert (worse.quality() <= quality + 1e-9).all()
+
+
+def test_quality_by_hand():
+    # three wires at 10 from a line along them, one of them by 2 errors off: the line's own chi2 is known
+    x = np.array([0.0, 44, 88])
+    lines = lines_of.fit(
+        np.zeros(3, int), 2, x, np.zeros(3), np.array([10.0, 13, 10]), np.zeros(3), 1.0, 10.0
+    )
+    # residuals of a straight line through 0, 3, 0 are -1, 2, -1
+    np.testing.assert_allclose(lines.quality()[0], np.exp(-6 / (2 * 6)), rtol=1e-4)
+    assert np.isnan(lines.quality()[1])
+
+
+# mirror images
+
+
+@pytest.fixture(scope="module")
+def images(smeared):
+    _, arrays, lines = smeared
+    return lines_of.fit_mirror_images(lines, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM)
+
+
+def test_mirror_images_fit_as_well_and_are_the_other_solution(smeared, images):
+    _, (line, _, x, y, *_), lines = smeared
+    mirrored = lines.mirrored
+    assert mirrored.sum() > 50
+    np.testing.assert_array_equal(images.valid, mirrored)
+    np.testing.assert_allclose(
+        images.chi2_radius[mirrored], lines.chi2_radius[mirrored], rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_allclose(images.chi2_z[mirrored], lines.chi2_z[mirrored], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(images.n_hits[mirrored], lines.n_hits[mirrored])
+    np.testing.assert_array_equal(images.n_z[mirrored], lines.n_z[mirrored])
+    np.testing.assert_allclose(images.quality()[mirrored], lines.quality()[mirrored])
+    assert np.isnan(images.phi_rad[~mirrored]).all() and (images.n_hits[~mirrored] == 0).all()
+    own = mirrored[line]
+    there = images.distance_mm(line, x, y)[own]
+    here = lines.distance_mm(line, x, y)[own]
+    np.testing.assert_allclose(np.abs(there), np.abs(here), atol=1e-6)
+    far = np.abs(here) > 1
+    sign_of_normals = np.sign(np.cos(images.phi_rad - lines.phi_rad))[line[own]]
+    row_side = sign_of_normals * np.sign(there) == -np.sign(here)
+    along_normals = np.abs(np.cos(images.phi_rad - lines.phi_rad))[line[own]] > 0.1
+    assert row_side[far & along_normals].all()
+
+
+def test_one_of_both_images_is_the_true_line(smeared, images):
+    events, _, lines = smeared
+    phi, *_ = true_lines(events)
+    mirrored = np.flatnonzero(lines.mirrored)
+
+    def off(found):
+        turn = found.phi_rad - phi
+        return np.abs(np.arctan(np.tan(turn)))[mirrored] / np.sqrt(lines.covariance_phi_d[mirrored, 0, 0])
+
+    assert (np.minimum(off(lines), off(images)) < 4).all()
+    assert 0.3 < (off(lines) > 4).mean() < 0.6  # the fit cannot know which
+
+
+def test_the_image_of_an_image_is_the_line(smeared, images):
+    _, arrays, lines = smeared
+    again = lines_of.fit_mirror_images(images, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM)
+    for name in ("phi_rad", "d_mm", "z0_mm", "tan_dip", "covariance_phi_d", "covariance_z0_dip"):
+        found = getattr(again, name)[lines.mirrored]
+        np.testing.assert_allclose(found, getattr(lines, name)[lines.mirrored], rtol=1e-5, atol=1e-6)
+
+
+def test_the_image_of_a_line_worked_by_hand():
+    # wires on the x axis; y = 4 + x / 4 and its image y = -4 - x / 4, z = 2 x
+    x = 44.0 * np.arange(5)
+    radius = (4 + x / 4) / np.hypot(1, 0.25)
+    z = 2 * (x + 0.25 * -4) / (1 + 0.25**2)  # where the wires are nearest to the line
+    hits = [np.zeros(5, int), x, np.zeros(5), radius, z, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:])
+    images = lines_of.fit_mirror_images(lines, *hits)
+    both = [lines, images]
+    assert sorted(one.slopes()[0][0].round(6) for one in both) == [-0.25, 0.25]
+    for one in both:
+        foil_y, foil_z = one.foil_mm()
+        np.testing.assert_allclose(foil_y[0], 16 * one.slopes()[0][0])
+        np.testing.assert_allclose([foil_z[0], one.slopes()[1][0]], [0, 2], atol=1e-9)
+
+
+def test_hits_left_out_are_left_out_of_the_image_too():
+    x = 22 + 44.0 * np.arange(9)
+    z = 2 * x
+    z[3] += 700
+    hits = [np.zeros(9, int), x, np.zeros(9), 5 + x / 50, z, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:], clip_sigma=5)
+    images = lines_of.fit_mirror_images(lines, *hits)
+    np.testing.assert_array_equal(images.used, lines.used)
+    assert images.chi2_z[0] < 1e-6 and images.n_hits[0] == 8
+
+
+def test_lines_without_images_and_no_lines_are_no_error():
+    nothing = np.zeros(0)
+    lines = lines_of.fit(nothing.astype(int), 0, *[nothing] * 4, 1.0, 1.0)
+    assert len(lines_of.fit_mirror_images(lines, nothing.astype(int), *[nothing] * 4, 1.0, 1.0).phi_rad) == 0
+    alone = [np.array([-1, 0]), *[np.ones(2)] * 4, 1.0, 1.0]
+    images = lines_of.fit_mirror_images(lines_of.fit(alone[0], 1, *alone[1:]), *alone)
+    assert np.isnan(images.phi_rad).all() and not images.valid.any()
+    without_radii = [
+        np.zeros(4, int),
+        44.0 * np.arange(4),
+        np.zeros(4),
+        np.full(4, np.nan),
+        np.zeros(4),
+        1.0,
+        1.0,
+    ]
+    line = lines_of.fit(without_radii[0], 1, *without_radii[1:])
+    image = lines_of.fit_mirror_images(line, *without_radii)
+    np.testing.assert_allclose(image.slopes()[0], line.slopes()[0], atol=1e-9)  # its own
 
 
 # invariants
