@@ -304,7 +304,7 @@ def test_one_of_both_images_is_the_true_line(smeared, images):
         return np.abs(np.arctan(np.tan(turn)))[mirrored] / np.sqrt(lines.covariance_phi_d[mirrored, 0, 0])
 
     assert (np.minimum(off(lines), off(images)) < 4).all()
-    assert 0.3 < (off(lines) > 4).mean() < 0.6  # the fit cannot know which
+    assert 0.3 < (off(lines) > 4).mean() < 0.8  # the fit cannot know which
 
 
 def test_the_image_of_an_image_is_the_line(smeared, images):
