@@ -16,12 +16,12 @@ changes chi2 by 4 w r (|p| - r h), from the update of linear least squares by on
 negative for a hit, its side is changed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import chdtrc
 
-from datasets.geometry import CELL_MM
+from datasets.geometry import CELL_MM, N_COLUMNS
 from fitting.lines import Lines, normal_angle
 
 UNKNOWN_RADIUS_SIGMA_MM = CELL_MM / np.sqrt(12)  # a track anywhere in the cell
@@ -40,6 +40,7 @@ _ROBUST_END_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong
 # the four common tangents of two circles: the side that each circle is on
 _SIDE_OF_ONE = np.array([1, 1, -1, -1])[:, None]
 _SIDE_OF_TWO = np.array([1, -1, 1, -1])[:, None]
+_OF_HITS = ("side", "used")  # what FittedLines has of hits; the rest is of lines
 _TINY = 1e-300
 
 
@@ -206,6 +207,47 @@ def fit_mirror_images(
         used = _fill_top_view(images, these, index, hits, phi, d, None)
         _fill_heights(images, these, hits, used)
     return images
+
+
+def from_foil(lines, images, line, x_mm, y_mm, least_mm=CELL_MM / 2):
+    """Of lines and their mirror images those that come from the foil, x = 0.
+
+    Between the foil and its first hit a track crosses cells, which would have fired. So the one is taken whose
+    way from there to its hits is shorter, by `least_mm` or more. That tells tracks along the foil, whose image
+    often begins at their other end; an image in a row of wires away from the foil has the same way.
+
+    Args:
+        lines, images: FittedLines, of `fit` and `fit_mirror_images`. line, x_mm, y_mm: (hit,), as of `fit`.
+    Returns:
+        FittedLines, the images in the places of their lines where they were taken.
+    """
+    line = np.asarray(line)
+    hits = np.flatnonzero(images.used)
+    way = _way_from_foil(lines, line[hits], x_mm[hits], y_mm[hits])
+    way_of_image = _way_from_foil(images, line[hits], x_mm[hits], y_mm[hits])
+    taken = images.valid & (way - way_of_image > least_mm)
+    taken_hits = np.append(taken, False)[line]  # the last is for hits of no line
+    both = {}
+    for field in fields(FittedLines):
+        values = getattr(lines, field.name).copy()
+        which = taken_hits if field.name in _OF_HITS else taken
+        values[which] = getattr(images, field.name)[which]
+        both[field.name] = values
+    return FittedLines(**both)
+
+
+def _way_from_foil(lines, line, x, y):
+    """(line,) path from where lines cross the foil to the stretch of their hits, 0 within it; at most the
+    length of the tracker, from where on one way is as impossible as another.
+    """
+    foil_y, _ = lines.foil_mm()
+    with np.errstate(invalid="ignore"):  # infinite along the foil
+        way = lines.path_mm(line, x, y) - lines.path_mm(line, 0.0, foil_y[line])
+    first = np.full(len(lines), np.inf)
+    last = np.full(len(lines), -np.inf)
+    np.fmin.at(first, line, way)
+    np.fmax.at(last, line, way)
+    return np.clip(np.maximum(first, -last), 0, N_COLUMNS * CELL_MM)
 
 
 def _turned_over(hits, phi, d):

@@ -12,9 +12,9 @@ with the true track that has more than half of its hits and more than half of wh
 - pulls: of phi_rad, d_mm, z0_mm, tan_dip. `core` is the width of a Gaussian fitted within two widths of the
   median, `robust` half of what holds the inner 68 %.
 
-Each is given for all tracks; for those without a mirror image; for all with the nearer of line and image, as
-if one knew which; for those whose wires are all on the right side; and, as the limit, for a fit that is told
-the sides.
+Each is given for all tracks; for all, but of line and mirror image the one that comes from the foil, and the
+one nearer to the truth, as if one knew which; for those without an image; for those whose wires are all on
+the right side; and, as the limit, for a fit that is told the sides.
 """
 
 import argparse
@@ -23,9 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
+import inference
 import lib
+import metrics
 from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_MM, wire_y_mm
+from fitting import line as lines_of
+from fitting import parameters
 from my_generator import realistic
 from my_generator.response import PRESETS, Response
 
@@ -53,11 +57,17 @@ def parse_args(argv=None):
     add("--response", choices=RESPONSES, default="simulation", help=response_help)
     add("--seed", type=lib.at_least(0), default=2025, help="(default: %(default)s)")
     clip_help = "leave out hits so many errors away (default: none)"
-    add("--clip-sigma", type=float, metavar="SIGMA", help=clip_help)
+    add("--clip-sigma", type=above_zero, metavar="SIGMA", help=clip_help)
     add("--found", action="store_true", help="fit found tracks too")
     add("--json", type=Path, metavar="FILE", help="write the figures of merit here")
     add("--figure", type=figure_path, metavar="FILE", help="draw residuals and pulls, .pdf or .png")
     return parser.parse_args(argv)
+
+
+def above_zero(text):
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return float(text)
 
 
 def figure_path(text):
@@ -81,8 +91,6 @@ def main(argv=None):
     true_track = track_of_hits(events)
     fits = {"true": compare(events, true, true_track, np.arange(len(true)), response, args.clip_sigma)}
     if args.found:
-        import inference
-
         labels = inference.find_tracks(events)
         found_track, partner = partners(events, labels, true_track, len(true))
         fits["found"] = compare(events, true, found_track, partner, response, args.clip_sigma)
@@ -101,8 +109,6 @@ def main(argv=None):
 
 def true_lines(events):
     """The lines of the tracks of a table, by |x|, as Lines."""
-    from fitting import parameters
-
     names = ("slope_y", "foil_y_mm", "slope_z", "foil_z_mm")
     slopes = np.stack([events.tracks[name].astype(float) for name in names], axis=-1)
     return parameters.lines_of_slopes(slopes)
@@ -146,10 +152,10 @@ class Compared:
     """Fitted lines beside true ones, of the tracks that have enough hits and a true partner.
 
     Attributes:
-        residuals: name -> (track, 4) fitted less true parameters, `line` as fitted, `nearer` of the nearer of
-            line and image, `told` of the fit that is told the sides, phi and d only.
+        residuals: name -> (track, 4) fitted less true parameters: `line` as fitted; of line and image `foil`
+            the one from the foil, `nearer` the one nearer to the truth; `told` the sides, phi and d only.
         pulls: the same, divided by their errors.
-        offset_mm: name -> (track,) of the line from the true one, at the middle of the hits.
+        offset_mm: name -> (track,) distance of the line from the true one, at the middle of the hits.
         has_image, right: (track,) bool, whether there is a mirror image, and whether all wires are on the
             right side of the line.
         n_left_out: tracks with fewer hits, or found tracks that are no true one.
@@ -172,8 +178,6 @@ def compare(events, true, track, partner, response, clip_sigma):
     Returns:
         Compared.
     """
-    from fitting import line
-
     x = events.first_wire_mm[events.hit_event] + CELL_MM * events.hits["layer"]
     y = wire_y_mm(events.hits["column"].astype(float))
     radius = events.hits["drift_radius_mm"].astype(float)
@@ -181,41 +185,41 @@ def compare(events, true, track, partner, response, clip_sigma):
     of_falaise = response.radius_sigma_scale * sigma_radius_mm(radius)
     sigma = np.hypot(of_falaise, response.radius_sigma_mm)
     hits = (track, x, y, radius, z, sigma, response.height_sigma_mm)
-    fitted = line.fit(track, len(partner), *hits[1:], clip_sigma=clip_sigma)
-    images = line.fit_mirror_images(fitted, *hits)
+    fitted = lines_of.fit(track, len(partner), *hits[1:], clip_sigma=clip_sigma)
+    images = lines_of.fit_mirror_images(fitted, *hits)
 
     enough = np.isfinite(fitted.z0_mm) & (fitted.n_hits >= LEAST_HITS) & (partner >= 0)
     chosen = np.flatnonzero(enough)
     truth = true[np.maximum(partner, 0)]
     used = np.flatnonzero(fitted.used & enough[np.maximum(track, 0)])
-    middle_mm = mean_of(truth.path_mm(track[used], x[used], y[used]), track[used], len(partner))
-    point = truth.point_mm(np.arange(len(partner)), middle_mm)
+    owner = track[used]
+    signed = truth.distance_mm(owner, x[used], y[used])
+    path = truth.path_mm(owner, x[used], y[used])
+    every = np.arange(len(partner))
+    middle = truth.point_mm(every, mean_of(path, owner, len(partner)))
 
-    found = {"line": fitted, "image": images}
-    residuals = {name: residuals_of(lines, truth) for name, lines in found.items()}
-    errors = {name: errors_of(lines) for name, lines in found.items()}
-    pulls = {name: residuals[name] / errors[name] for name in found}
-    offsets = {name: lines.distance_mm(np.arange(len(partner)), *point) for name, lines in found.items()}
+    residuals = {}
+    pulls = {}
+    offsets = {}
+    found = {"line": fitted, "image": images, "foil": lines_of.from_foil(fitted, images, track, x, y)}
+    for name, lines in found.items():
+        residuals[name] = residuals_of(lines, truth)
+        pulls[name] = residuals[name] / errors_of(lines)
+        offsets[name] = np.abs(lines.distance_mm(every, *middle))
     is_nearer = np.abs(residuals["image"][:, 0]) < np.abs(residuals["line"][:, 0])
     for figures in (residuals, pulls):
-        figures["nearer"] = np.where(is_nearer[:, None], figures.pop("image"), figures["line"])
-    offsets["nearer"] = np.where(is_nearer, offsets.pop("image"), offsets["line"])
-
-    signed = truth.distance_mm(track[used], x[used], y[used])
-    told, told_errors, told_offset = fit_of_known_sides(
-        track[used],
-        len(partner),
-        signed,
-        truth.path_mm(track[used], x[used], y[used]),
-        radius[used],
-        sigma[used],
+        figures["nearer"] = np.where(is_nearer[:, None], figures["image"], figures["line"])
+    offsets["nearer"] = np.where(is_nearer, offsets["image"], offsets["line"])
+    told, errors_of_told, offset_of_told = fit_of_known_sides(
+        owner, len(partner), signed, path, radius[used], sigma[used]
     )
     residuals["told"] = told
-    pulls["told"] = told / told_errors
-    offsets["told"] = told_offset
-    same_normal = np.sign(np.cos(fitted.phi_rad - truth.phi_rad))[track[used]]
+    pulls["told"] = told / errors_of_told
+    offsets["told"] = np.abs(offset_of_told)
+
+    same_normal = np.sign(np.cos(fitted.phi_rad - truth.phi_rad))[owner]
     wrong = np.sign(signed) != same_normal * fitted.side[used]
-    n_wrong = np.bincount(track[used], wrong, len(partner))
+    n_wrong = np.bincount(owner, wrong, len(partner))
     return Compared(
         residuals={name: values[chosen] for name, values in residuals.items()},
         pulls={name: values[chosen] for name, values in pulls.items()},
@@ -233,8 +237,6 @@ def mean_of(values, group, n_groups):
 
 def residuals_of(lines, truth):
     """(line, 4) parameters less the true ones, with the normal on the true one's side."""
-    from fitting import parameters
-
     turn = lines.phi_rad - truth.phi_rad
     half_turns = np.round(turn / np.pi)
     sign = np.where(half_turns % 2 == 0, 1.0, -1.0)
@@ -285,14 +287,13 @@ def fit_of_known_sides(track, n_tracks, distance, path, radius, sigma):
 
 def figures_of_merit(fitted):
     """Shares of tracks, and population -> median errors and widths of pulls, from Compared."""
-    import metrics
-
     n_tracks = len(fitted.right)
     everything = np.ones(n_tracks, bool)
     populations = {
         "all": ("line", everything),
-        "no image": ("line", ~fitted.has_image),
+        "image by the foil": ("foil", everything),
         "nearer image": ("nearer", everything),
+        "no image": ("line", ~fitted.has_image),
         "right sides": ("line", fitted.right),
         "sides told": ("told", everything),
     }
@@ -307,7 +308,7 @@ def figures_of_merit(fitted):
         scores["populations"][name] = {
             "n_tracks": int(np.count_nonzero(chosen)),
             "angle_mrad": median_of(1e3 * np.abs(fitted.residuals[fit][chosen, 0])),
-            "offset_mm": median_of(np.abs(fitted.offset_mm[fit][chosen])),
+            "offset_mm": median_of(fitted.offset_mm[fit][chosen]),
             "pulls": {
                 parameter: widths(pulls[:, i]) for i, parameter in enumerate(PARAMETERS[: pulls.shape[1]])
             },
@@ -375,58 +376,56 @@ def table(hits, scores):
 
 
 def draw(fits, path):
-    """Residuals above, pulls below; hits -> Compared."""
+    """Errors of angle and place above, pulls below; hits -> Compared."""
     import seaborn
     from matplotlib.figure import Figure
 
     import plotting
 
     colours = seaborn.color_palette("colorblind")
-    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    figure = Figure(figsize=(13, 7), layout="constrained")
     axes = figure.subplots(2, 4)
-    pulls = np.linspace(-5, 5, 61)
-    for number, (hits, fitted) in enumerate(fits.items()):
-        style = {"histtype": "step", "color": colours[number], "label": f"{hits} hits", "density": True}
-        style |= {"linewidth": 1.5, "linestyle": ["-", "--"][number]}
-        for ax, (values, reach, _) in zip(axes[0], drawn_residuals(fitted), strict=True):
-            ax.hist(values, np.linspace(-reach, reach, 61), **style)
-        for i, ax in enumerate(axes[1]):
-            ax.hist(fitted.pulls["line"][:, i], pulls, **style)
     first = next(iter(fits.values()))
-    for ax, (values, reach, label) in zip(axes[0], drawn_residuals(first), strict=True):
-        ax.set_xlabel(label)
-        ax.set_xlim(-reach, reach)
-        told = {"median error": np.median(np.abs(values))}
-        ax.set_title("\n".join(f"{name} {value:.3g}" for name, value in told.items()), fontsize=10)
-    names = (r"$\varphi$", "d", r"$z_0$", r"$\tan$ dip")
-    for i, (ax, name) in enumerate(zip(axes[1], names, strict=True)):
-        width = widths(first.pulls["line"][:, i])
-        ax.plot(pulls, gaussian(pulls, (2 * np.pi) ** -0.5, 0, 1), color="0.5", label="unit Gaussian")
+    bins = np.linspace(-5, 5, 61)
+    for number, (hits, fitted) in enumerate(fits.items()):
+        style = {"histtype": "step", "density": True, "linewidth": 1.5, "label": f"{hits} hits"}
+        style |= {"color": colours[number], "linestyle": ["-", "--"][number]}
+        for ax, values, reference in zip(
+            axes[0], residuals_drawn(fitted), residuals_drawn(first), strict=True
+        ):
+            reach = 6 * np.median(np.abs(reference))
+            ax.hist(values, np.linspace(-reach, reach, 61), **style)
+            ax.set_xlim(-reach, reach)
+            ax.set_title(f"median error {np.median(np.abs(reference)):.3g}", fontsize=10)
+        for ax, values in zip(axes[1], fitted.pulls["line"].T, strict=True):
+            ax.hist(values, bins, **style)
+    for ax, values in zip(axes[1], first.pulls["line"].T, strict=True):
+        width = widths(values)
+        ax.plot(
+            bins, gaussian(bins, (2 * np.pi) ** -0.5, 0, 1), color="0.4", linewidth=1, label="unit Gaussian"
+        )
         ax.set_title(f"width {width['core']:.3f}, robust {width['robust']:.3f}", fontsize=10)
-        ax.set_xlabel(f"pull of {name}")
         ax.set_xlim(-5, 5)
-    axes[0, 0].legend(frameon=False, fontsize=9)
-    axes[1, 0].legend(frameon=False, fontsize=9)
-    for ax in axes.flat:
-        seaborn.despine(ax=ax)
-        ax.set_yticks([])
+    names = (r"$\varphi$", "$d$", "$z_0$", r"$\tan\,$dip")
+    units = ("mrad", "mm", "mm", "")
+    for i, (name, unit) in enumerate(zip(names, units, strict=True)):
+        axes[0, i].set_xlabel(f"error of {name}, {unit}".rstrip(", "))
+        axes[1, i].set_xlabel(f"pull of {name}")
     for ax in axes[:, 0]:
         ax.set_ylabel("tracks")
+        ax.legend(frameon=False, fontsize=9, loc="upper left", handlelength=1)
+    for ax in axes.flat:
+        seaborn.despine(ax=ax, left=True)
+        ax.set_yticks([])
+    figure.suptitle(
+        f"{len(first.right)} straight tracks; medians and widths of those of {next(iter(fits))} hits"
+    )
     plotting.save(figure, path)
 
 
-def drawn_residuals(fitted):
-    """(values, reach of the axis, its label) of four errors of the lines as they were fitted."""
-    angle = 1e3 * fitted.residuals["line"][:, 0]
-    offset = fitted.offset_mm["line"]
-    z0 = fitted.residuals["line"][:, 2]
-    dip = fitted.residuals["line"][:, 3]
-    labels = ("angle, mrad", "offset at the middle of the hits, mm", r"$z_0$, mm", r"$\tan$ dip")
-    drawn = []
-    for values, label in zip((angle, offset, z0, dip), labels, strict=True):
-        reach = 6 * np.median(np.abs(values))
-        drawn.append((values, reach, label))
-    return drawn
+def residuals_drawn(fitted):
+    """(4, track) errors of the lines as they were fitted, phi in mrad."""
+    return fitted.residuals["line"].T * [[1e3], [1], [1], [1]]
 
 
 if __name__ == "__main__":

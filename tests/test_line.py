@@ -11,6 +11,7 @@ from scipy import ndimage, optimize, stats
 from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_RADIUS_MM, TOY_FIRST_WIRE_MM, wire_x_mm, wire_y_mm
 from fitting import line as lines_of
+from fitting import parameters, vertex
 from my_generator import realistic, straight_lines
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -331,6 +332,55 @@ def test_the_image_of_a_line_worked_by_hand():
         np.testing.assert_allclose([foil_z[0], one.slopes()[1][0]], [0, 2], atol=1e-9)
 
 
+def test_the_image_that_comes_from_the_foil_is_taken(smeared, images):
+    events, arrays, lines = smeared
+    taken = lines_of.from_foil(lines, images, arrays[0], arrays[2], arrays[3])
+    phi, *_ = true_lines(events)
+
+    def is_wrong(found):
+        return np.abs(np.sin(found.phi_rad - phi)) > 4 * np.sqrt(lines.covariance_phi_d[:, 0, 0])
+
+    changed = taken.phi_rad != lines.phi_rad
+    assert changed.sum() > 10 and lines.mirrored[changed].all()
+    assert is_wrong(lines)[changed].mean() > 0.9 and is_wrong(taken)[changed].mean() < 0.1
+    for name in ("phi_rad", "d_mm", "z0_mm", "covariance_phi_d", "covariance_z0_dip", "chi2_z", "n_hits"):
+        wanted = np.where(
+            changed.reshape(-1, *[1] * (getattr(lines, name).ndim - 1)),
+            getattr(images, name),
+            getattr(lines, name),
+        )
+        np.testing.assert_array_equal(getattr(taken, name), wanted)
+    distance = taken.distance_mm(arrays[0], arrays[2], arrays[3])
+    np.testing.assert_array_equal(taken.side, np.where(distance < 0, -1, 1))
+
+
+def test_a_track_along_the_foil_begins_at_the_foil_and_its_image_at_the_other_end():
+    # through the first layer from the foil at y = -20: x = 10 at the first wire, 30 at the last
+    y = 44.0 * np.arange(11)
+    hits = [np.zeros(11, int), np.full(11, 22.0), y, np.abs(2 * np.arange(11) - 12.0), 0 * y, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:])
+    images = lines_of.fit_mirror_images(lines, *hits)
+    one = lines_of.from_foil(lines, images, *hits[:3])
+    other = lines_of.from_foil(images, lines, *hits[:3])
+    np.testing.assert_allclose(one.foil_mm()[0], other.foil_mm()[0], rtol=1e-6)
+    foil_y = one.foil_mm()[0][0]
+    assert -250 < foil_y < 0
+    assert one.slopes()[0][0] > 0
+
+
+def test_an_image_of_the_same_way_from_the_foil_is_not_taken():
+    x = 22 + 44.0 * np.arange(9)
+    hits = [np.zeros(9, int), x, np.zeros(9), 5 + x / 50, 2 * x, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:])
+    images = lines_of.fit_mirror_images(lines, *hits)
+    for one, other in ((lines, images), (images, lines)):
+        np.testing.assert_array_equal(lines_of.from_foil(one, other, *hits[:3]).phi_rad, one.phi_rad)
+    along = [np.zeros(9, int), np.full(9, 22.0), x, np.full(9, 10.0), 2 * x, 0.5, 10.0]  # never at the foil
+    lines = lines_of.fit(along[0], 1, *along[1:], start=([0.0], [32.0]))
+    images = lines_of.fit_mirror_images(lines, *along)
+    np.testing.assert_array_equal(lines_of.from_foil(lines, images, *along[:3]).d_mm, lines.d_mm)
+
+
 def test_hits_left_out_are_left_out_of_the_image_too():
     x = 22 + 44.0 * np.arange(9)
     z = 2 * x
@@ -626,3 +676,30 @@ def test_any_hits_at_all_give_numbers_or_nan(hits, clip):
     assert (lines.chi2_radius[determined] >= 0).all() and (lines.chi2_z[determined] >= 0).all()
     assert np.isfinite(lines.tan_dip).tolist() == np.isfinite(lines.covariance_z0_dip).all((1, 2)).tolist()
     lines.slopes(), lines.foil_mm(), lines.p_value()
+    quality = lines.quality()[determined]
+    assert ((quality >= 0) & (quality <= 1)).all()
+    hits = [line.astype(int), wire_x_mm(1, layer), wire_y_mm(column), radius, z, 0.5, 10.0]
+    images = lines_of.fit_mirror_images(lines, *hits)
+    np.testing.assert_array_equal(np.isfinite(images.phi_rad), lines.mirrored)
+    assert len(lines_of.from_foil(lines, images, *hits[:3])) == 4
+    held = vertex.hold(lines, 100.0, 50.0, 1.0, 10.0)
+    assert np.isfinite(held.lines.phi_rad).tolist() == determined.tolist()
+    assert (held.chi2[determined] >= 0).all()
+    of_slopes = parameters.carry(lines.covariance(), parameters.slopes_by_line(lines))
+    assert np.isnan(of_slopes[~determined]).all()
+    point = vertex.common(lines, np.zeros(4, int), 1)
+    assert np.isnan(point.y_mm[0]) or point.chi2[0] > -1e-6
+
+
+def test_all_cells_of_the_detector_as_one_line_are_no_error():
+    side, layer, column = np.indices((2, 9, 113)).reshape(3, -1)
+    rng = np.random.default_rng(0)
+    radius = np.where(rng.random(2034) < 0.1, np.nan, rng.uniform(0, CELL_RADIUS_MM, 2034))
+    z = np.where(rng.random(2034) < 0.1, np.nan, rng.uniform(-1500, 1500, 2034))
+    hits = [np.zeros(2034, int), wire_x_mm(side, layer), wire_y_mm(column), radius, z, 0.5, 10.0]
+    for clip in (None, 5):
+        lines = lines_of.fit(hits[0], 1, *hits[1:], clip_sigma=clip)
+        images = lines_of.fit_mirror_images(lines, *hits)
+        assert np.isfinite(lines.covariance()).all()
+        assert 0 <= lines.quality()[0] < 0.5
+        assert not images.valid.any()

@@ -126,6 +126,18 @@ def test_held_lines_are_nearer_to_the_truth_and_their_errors_say_so(singles):
         assert abs(pulls[chosen].std() - 1) < 4 / np.sqrt(2 * chosen.sum())
 
 
+def test_a_point_tells_a_line_from_its_mirror_image(singles):
+    events, arrays, lines = singles
+    images = lines_of.fit_mirror_images(lines, arrays[0], *arrays[2:])
+    held, held_image = (vertex.hold(fitted, *true_foil(events), 1.0, 10.0) for fitted in (lines, images))
+    better = np.where(held_image.chi2 < held.chi2, images.phi_rad, lines.phi_rad)
+    true_phi = np.arctan2(-1, events.tracks["slope_y"].astype(float))
+    errors = np.sqrt(lines.covariance_phi_d[:, 0, 0])
+    told = lines.mirrored & (np.abs(held_image.chi2 - held.chi2) > 9)
+    assert told.sum() > 20
+    assert (np.abs(np.sin(better - true_phi)) < 5 * errors)[told].mean() > 0.95
+
+
 def test_an_exact_point_is_on_the_held_line(singles):
     _, _, lines = singles
     foil_y, foil_z = lines.foil_mm()
