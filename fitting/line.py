@@ -40,6 +40,8 @@ _ROBUST_END_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong
 # the four common tangents of two circles: the side that each circle is on
 _SIDE_OF_ONE = np.array([1, 1, -1, -1])[:, None]
 _SIDE_OF_TWO = np.array([1, -1, 1, -1])[:, None]
+_UNSURE_ROUNDS = 10
+_LEAST_KNOWN = 0.1  # of a radius that fits a line on neither side, where the likelihood is not a parabola
 _OF_HITS = ("side", "used")  # what FittedLines has of hits; the rest is of lines
 _TINY = 1e-300
 
@@ -248,6 +250,57 @@ def _way_from_foil(lines, line, x, y):
     np.fmin.at(first, line, way)
     np.fmax.at(last, line, way)
     return np.clip(np.maximum(first, -last), 0, N_COLUMNS * CELL_MM)
+
+
+def refit_unsure_sides(
+    lines,
+    line,
+    x_mm,
+    y_mm,
+    radius_mm,
+    z_mm,
+    sigma_radius_mm,
+    sigma_z_mm,
+    unknown_radius_sigma_mm=UNKNOWN_RADIUS_SIGMA_MM,
+):
+    """Fit lines again where wires may be on either side, as probably as the line says.
+
+    `fit` puts every wire on one side. Of a line that passes a wire within its error that is a guess, and a
+    wrong one makes the errors of the line look smaller than they are. Here a radius is what is left of a
+    Gaussian without its sign, so its likelihood is the sum of those of both sides. The lines are hardly
+    better than before; their errors are the right ones.
+
+    Args:
+        lines: FittedLines, of `fit`, `fit_mirror_images` or `from_foil`. The others are those that `fit` was
+            called with; the hits it used are used here.
+    Returns:
+        FittedLines. `chi2_radius` is that of the radii to these lines, a little more than the least;
+        `side` is the more probable one; `valid` is that of `lines`.
+    """
+    line = np.asarray(line)
+    measurements = x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm
+    known_line = np.append(np.isfinite(lines.phi_rad), False)  # the last is for hits of no line
+    owned = np.where(lines.used & known_line[line], line, -1)
+    n_hits = np.bincount(line[owned >= 0], minlength=len(lines))
+
+    refitted = _nothing(len(lines), len(line))
+    for these, index, hits in _chunks(owned, n_hits, measurements, unknown_radius_sigma_mm):
+        phi = lines.phi_rad[these]
+        d = lines.d_mm[these] - _across(phi, hits.x0, hits.y0)
+        for _ in range(_UNSURE_ROUNDS):
+            radius = hits.radius * _sureness(hits, phi, d)
+            phi, d = _best_line(hits, hits.weight, radius, phi, newton_steps=2)
+        sure = _sureness(hits, phi, d)
+        lost = hits.weight * np.square(hits.radius) * (1 - np.square(sure))
+        used = _fill_top_view(refitted, these, index, hits, phi, d, None, np.maximum(1 - lost, _LEAST_KNOWN))
+        _fill_heights(refitted, these, hits, used)
+    refitted.valid = lines.valid.copy()
+    return refitted
+
+
+def _sureness(hits, phi, d):
+    """(hit,) probability that a wire is on the side of the normal, less that of the other side."""
+    return np.tanh(hits.weight * hits.radius * _distance(hits, phi, d))
 
 
 def _turned_over(hits, phi, d):
@@ -572,13 +625,14 @@ def _flip(hits, phi, d, clip):
     return _best_line(hits, weight, radius, phi, 3)
 
 
-def _fill_top_view(lines, these, index, hits, phi, d, clip):
+def _fill_top_view(lines, these, index, hits, phi, d, clip, share_known=1.0):
     """Write phi, d and what belongs to the radii into `lines`.
 
     Args:
         lines: FittedLines. these: (chosen line,) indices in it of the lines of `hits`. index: (hit,) indices
             of `hits` among all hits.
-        phi, d: (chosen line,).
+        phi, d: (chosen line,). share_known: (hit,) or one number, how much of the weight of each radius tells
+            where the line is.
     Returns:
         (hit,) bool, the hits used.
     """
@@ -589,7 +643,7 @@ def _fill_top_view(lines, these, index, hits, phi, d, clip):
     distance = _distance(hits, phi, d)
     weight = _weight(hits, distance, clip)
     used = weight > 0
-    total, middle, spread = _moments(hits, weight, hits.path(phi))
+    total, middle, spread = _moments(hits, weight * share_known, hits.path(phi))
     known = spread > _MIN_SPREAD_MM**2 * total  # else there is but one wire
     # distances are s phi - d: a straight-line fit with constant d and slope -phi
     covariance_d_phi = _covariance(total, -middle - _origin(hits, phi), spread)

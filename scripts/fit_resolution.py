@@ -12,9 +12,10 @@ with the true track that has more than half of its hits and more than half of wh
 - pulls: of phi_rad, d_mm, z0_mm, tan_dip. `core` is the width of a Gaussian fitted within two widths of the
   median, `robust` half of what holds the inner 68 %.
 
-Each is given for all tracks; for all, but of line and mirror image the one that comes from the foil, and the
-one nearer to the truth, as if one knew which; for those without an image; for those whose wires are all on
-the right side; and, as the limit, for a fit that is told the sides.
+Each is given for all tracks; for all, but of line and mirror image the one that comes from the foil, as it is
+and fitted again with unsure sides (`line.refit_unsure_sides`), and the one nearer to the truth, as if one knew
+which; for those without an image; for those whose wires are all on the right side; and, as the limit, for a
+fit that is told the sides.
 """
 
 import argparse
@@ -153,7 +154,8 @@ class Compared:
 
     Attributes:
         residuals: name -> (track, 4) fitted less true parameters: `line` as fitted; of line and image `foil`
-            the one from the foil, `nearer` the one nearer to the truth; `told` the sides, phi and d only.
+            the one from the foil, `nearer` the one nearer to the truth; `unsure` the one from the foil, fitted
+            with unsure sides; `told` the sides, phi and d only.
         pulls: the same, divided by their errors.
         offset_mm: name -> (track,) distance of the line from the true one, at the middle of the hits.
         has_image, right: (track,) bool, whether there is a mirror image, and whether all wires are on the
@@ -201,15 +203,17 @@ def compare(events, true, track, partner, response, clip_sigma):
     residuals = {}
     pulls = {}
     offsets = {}
-    found = {"line": fitted, "image": images, "foil": lines_of.from_foil(fitted, images, track, x, y)}
+    of_foil = lines_of.from_foil(fitted, images, track, x, y)
+    unsure = lines_of.refit_unsure_sides(of_foil, *hits)
+    found = {"line": fitted, "image": images, "foil": of_foil, "unsure": unsure}
     for name, lines in found.items():
         residuals[name] = residuals_of(lines, truth)
         pulls[name] = residuals[name] / errors_of(lines)
         offsets[name] = np.abs(lines.distance_mm(every, *middle))
     is_nearer = np.abs(residuals["image"][:, 0]) < np.abs(residuals["line"][:, 0])
     for figures in (residuals, pulls):
-        figures["nearer"] = np.where(is_nearer[:, None], figures["image"], figures["line"])
-    offsets["nearer"] = np.where(is_nearer, offsets["image"], offsets["line"])
+        figures["nearer"] = np.where(is_nearer[:, None], figures.pop("image"), figures["line"])
+    offsets["nearer"] = np.where(is_nearer, offsets.pop("image"), offsets["line"])
     told, errors_of_told, offset_of_told = fit_of_known_sides(
         owner, len(partner), signed, path, radius[used], sigma[used]
     )
@@ -292,6 +296,7 @@ def figures_of_merit(fitted):
     populations = {
         "all": ("line", everything),
         "image by the foil": ("foil", everything),
+        "the same, sides unsure": ("unsure", everything),
         "nearer image": ("nearer", everything),
         "no image": ("line", ~fitted.has_image),
         "right sides": ("line", fitted.right),

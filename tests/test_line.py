@@ -413,6 +413,86 @@ def test_lines_without_images_and_no_lines_are_no_error():
     np.testing.assert_allclose(image.slopes()[0], line.slopes()[0], atol=1e-9)  # its own
 
 
+# unsure sides
+
+
+def test_unsure_sides_are_the_maximum_of_a_likelihood_of_both_and_its_curvature():
+    arrays = some(hit_arrays(realistic.generate(300, tracks=1, preset="simulation", seed=8)), 300)
+    line, n_lines, x, y, radius, z = arrays
+    n_hits = np.bincount(line)
+    x = x - (np.bincount(line, x) / n_hits)[line]  # far from the origin turning is moving too
+    y = y - (np.bincount(line, y) / n_hits)[line]
+    sigma = np.full(len(line), 1.0)
+    lines = lines_of.fit(line, n_lines, x, y, radius, z, sigma, SIGMA_Z_MM)
+    unsure = lines_of.refit_unsure_sides(lines, line, x, y, radius, z, sigma, SIGMA_Z_MM)
+
+    def half_chi2(phi, d):
+        distance = np.cos(phi)[line] * x + np.sin(phi)[line] * y - d[line]
+        both = np.logaddexp(-((distance - radius) ** 2) / 2, -((distance + radius) ** 2) / 2)
+        return -np.bincount(line, both, n_lines)
+
+    errors = np.sqrt(unsure.covariance_phi_d[:, [0, 1], [0, 1]]).T
+    conditional = errors * np.sqrt(1 - (unsure.covariance_phi_d[:, 0, 1] / errors.prod(0)) ** 2)
+    step = conditional / 50
+    best = np.stack([unsure.phi_rad, unsure.d_mm])
+    curvature = np.empty((n_lines, 2, 2))
+    one, two = np.eye(2)[:, :, None] * step
+    for i, j, first, second in [(0, 0, one, one), (0, 1, one, two), (1, 0, two, one), (1, 1, two, two)]:
+        ends = [half_chi2(*(best + a * first + b * second)) for a, b in [(1, 1), (1, -1), (-1, 1), (-1, -1)]]
+        curvature[:, i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * step[i] * step[j])
+    for along, away in ((one, step[0]), (two, step[1])):
+        slope = (half_chi2(*(best + along)) - half_chi2(*(best - along))) / (2 * away)
+        # a step of the slope over the curvature is far below the errors
+        assert np.quantile(np.abs(slope) * away * 50, 0.98) < 0.02
+    scale = conditional[:, None] * conditional[None, :]
+    of_fit = np.linalg.inv(unsure.covariance_phi_d) * np.moveaxis(scale, -1, 0)
+    by_steps = curvature * np.moveaxis(scale, -1, 0)
+    # but for hits that fit on neither side, whose likelihood is bent the other way
+    distance = unsure.distance_mm(line, x, y)
+    lost = radius**2 / np.cosh(np.minimum(radius * np.abs(distance), 300)) ** 2
+    usual = np.bincount(line, lost > 0.9, n_lines) == 0
+    assert usual.mean() > 0.8
+    assert np.quantile(np.abs(of_fit - by_steps)[usual].max((1, 2)), 0.98) < 0.02
+
+
+def test_unsure_sides_change_no_line_whose_wires_are_far_away():
+    x = 22 + 44.0 * np.arange(9)
+    hits = [np.zeros(9, int), x, 44.0 * (np.arange(9) % 2), np.full(9, 22.0), 2 * x, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 2, *hits[1:])
+    unsure = lines_of.refit_unsure_sides(lines, *hits)
+    for name in (
+        "phi_rad",
+        "d_mm",
+        "z0_mm",
+        "tan_dip",
+        "covariance_phi_d",
+        "covariance_z0_dip",
+        "chi2_radius",
+    ):
+        np.testing.assert_allclose(getattr(unsure, name), getattr(lines, name), rtol=1e-9, atol=1e-12)
+    for name in ("valid", "mirrored", "side", "used", "n_hits", "n_z"):
+        np.testing.assert_array_equal(getattr(unsure, name), getattr(lines, name))
+
+
+def test_unsure_sides_make_errors_larger_and_pulls_narrower():
+    ideal = realistic.generate(3000, tracks=1, preset="ideal", seed=9)
+    arrays = hit_arrays(ideal)
+    rng = np.random.default_rng(0)
+    arrays[4] = np.abs(arrays[4] + 2 * rng.standard_normal(len(arrays[4])))
+    lines = lines_of.fit(*arrays, 2.0, SIGMA_Z_MM)
+    unsure = lines_of.refit_unsure_sides(lines, arrays[0], *arrays[2:], 2.0, SIGMA_Z_MM)
+    phi, *_ = true_lines(ideal)
+    clear = ~lines.mirrored
+
+    def width(found):
+        pulls = np.sin(found.phi_rad - phi) / np.sqrt(found.covariance_phi_d[:, 0, 0])
+        low, high = np.quantile(pulls[clear], [0.1587, 0.8413])
+        return (high - low) / 2
+
+    assert (unsure.covariance_phi_d[:, 0, 0] >= 0.999 * lines.covariance_phi_d[:, 0, 0]).mean() > 0.9
+    assert abs(width(unsure) - 1) < 0.04 < width(lines) - 1
+
+
 # invariants
 
 
@@ -682,6 +762,8 @@ def test_any_hits_at_all_give_numbers_or_nan(hits, clip):
     images = lines_of.fit_mirror_images(lines, *hits)
     np.testing.assert_array_equal(np.isfinite(images.phi_rad), lines.mirrored)
     assert len(lines_of.from_foil(lines, images, *hits[:3])) == 4
+    unsure = lines_of.refit_unsure_sides(lines, *hits)
+    assert np.isfinite(unsure.phi_rad).tolist() == determined.tolist()
     held = vertex.hold(lines, 100.0, 50.0, 1.0, 10.0)
     assert np.isfinite(held.lines.phi_rad).tolist() == determined.tolist()
     assert (held.chi2[determined] >= 0).all()
