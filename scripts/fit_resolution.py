@@ -15,7 +15,7 @@ with the true track that has more than half of its hits and more than half of wh
 Each is given for all tracks; for all, but of line and mirror image the one that comes from the foil, as it is
 and fitted again with unsure sides (`line.refit_unsure_sides`), and the one nearer to the truth, as if one knew
 which; for those without an image; for those whose wires are all on the right side; and, as the limit, for a
-fit that is told the sides.
+fit that is told the sides. 20,000 events take some seconds on one core, with `--found` a minute.
 """
 
 import argparse
