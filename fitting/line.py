@@ -16,12 +16,12 @@ changes chi2 by 4 w r (|p| - r h), from the update of linear least squares by on
 negative for a hit, its side is changed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import chdtrc
 
-from datasets.geometry import CELL_MM
+from datasets.geometry import CELL_MM, N_COLUMNS
 from fitting.lines import Lines, normal_angle
 
 UNKNOWN_RADIUS_SIGMA_MM = CELL_MM / np.sqrt(12)  # a track anywhere in the cell
@@ -40,6 +40,9 @@ _ROBUST_END_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong
 # the four common tangents of two circles: the side that each circle is on
 _SIDE_OF_ONE = np.array([1, 1, -1, -1])[:, None]
 _SIDE_OF_TWO = np.array([1, -1, 1, -1])[:, None]
+_UNSURE_ROUNDS = 10
+_LEAST_KNOWN = 0.1  # of a radius that fits a line on neither side, where the likelihood is not a parabola
+_OF_HITS = ("side", "used")  # what FittedLines has of hits; the rest is of lines
 _TINY = 1e-300
 
 
@@ -55,7 +58,7 @@ class FittedLines(Lines):
         n_hits, n_z: (line,) hits and heights used.
         valid: (line,) bool, (phi, d) are determined and the fit has converged.
         mirrored: (line,) bool, the wires used lie on one straight line: this line's mirror image there fits
-            the radii as well.
+            as well; `fit_mirror_images` gives it.
         side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no
             fitted line.
         used: (hit,) bool, false for hits of no fitted line and for those that `clip_sigma` left out.
@@ -83,9 +86,42 @@ class FittedLines(Lines):
         freedom.
         """
         of_radius, of_z = self.n_degrees()
-        n = of_radius + of_z
         chi2 = self.chi2_radius + self.chi2_z
-        return np.where(n > 0, chdtrc(np.maximum(n, 1), chi2), np.nan)
+        return probability_of_worse(chi2, of_radius + of_z)
+
+    def quality(self):
+        """(line,) from 0 to 1, exp(-chi2 / 2n) of n radii and heights: TKEvent's quality of a track.
+
+        It is the nth root of the likelihood, 1 for a line that meets every hit, about 0.6 for one whose hits
+        are off by their errors. It does not ask how many hits there are: two are always met. A single height
+        does not count.
+        """
+        n = self.n_hits + np.where(self.n_z > 1, self.n_z, 0)
+        chi2 = self.chi2_radius + self.chi2_z
+        return np.exp(-chi2 / (2 * np.maximum(n, 1)))
+
+    def covariance(self):
+        """(line, 4, 4) covariance of phi_rad, d_mm, z0_mm and tan_dip; NaN where one is not known.
+
+        Heights know nothing of phi and d, but turning the line moves s = 0 by d and so changes z0.
+        """
+        covariance = np.zeros((len(self), 4, 4))
+        z0_by_phi = self.tan_dip * self.d_mm
+        of_phi = self.covariance_phi_d[:, 0]
+        shared = z0_by_phi[:, None] * of_phi
+        covariance[:, :2, :2] = self.covariance_phi_d
+        covariance[:, 2:, 2:] = self.covariance_z0_dip
+        covariance[:, 2, :2] = shared
+        covariance[:, :2, 2] = shared
+        without_heights = np.isnan(self.z0_mm)
+        covariance[without_heights, 3, :2] = np.nan
+        covariance[without_heights, :2, 3] = np.nan
+        return covariance
+
+
+def probability_of_worse(chi2, n_degrees):
+    """Probability of a larger chi2 with that many degrees of freedom, NaN where there is none."""
+    return np.where(n_degrees > 0, chdtrc(np.maximum(n_degrees, 1), chi2), np.nan)
 
 
 def fit(
@@ -119,27 +155,13 @@ def fit(
         FittedLines.
     """
     line = np.asarray(line)
-    measurements = [
-        np.broadcast_to(np.asarray(values, float), line.shape)
-        for values in (x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm)
-    ]
-    owned = line >= 0
-    with_height = owned & np.isfinite(measurements[3])
-    n_hits = np.bincount(line[owned], minlength=n_lines)
+    measurements = x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm
     lines = _nothing(n_lines, len(line))
-    lines.n_hits = n_hits
+    owned = line >= 0
+    with_height = owned & np.isfinite(np.broadcast_to(np.asarray(z_mm, float), line.shape))
+    lines.n_hits = np.bincount(line[owned], minlength=n_lines)
     lines.n_z = np.bincount(line[with_height], minlength=n_lines)
-
-    fitted = np.flatnonzero(n_hits >= 2)
-    sorted_hits = np.flatnonzero(owned)
-    sorted_hits = sorted_hits[n_hits[line[sorted_hits]] >= 2]
-    sorted_hits = sorted_hits[np.argsort(line[sorted_hits], kind="stable")]
-    bounds = np.append(0, np.cumsum(n_hits[fitted]))
-    for first in range(0, len(fitted), _CHUNK):
-        these = fitted[first : first + _CHUNK]
-        index = sorted_hits[bounds[first] : bounds[first + len(these)]]
-        columns = [values[index] for values in measurements]
-        hits = _hits(n_hits[these], *columns, unknown_radius_sigma_mm)
+    for these, index, hits in _chunks(line, lines.n_hits, measurements, unknown_radius_sigma_mm):
         given = None if start is None else [np.asarray(values, float)[these] for values in start]
         phi, d = _search(hits, given, clip_sigma, max_iterations)
         if clip_sigma is not None:
@@ -147,6 +169,167 @@ def fit(
         used = _fill_top_view(lines, these, index, hits, phi, d, clip_sigma)
         _fill_heights(lines, these, hits, used)
     return lines
+
+
+def fit_mirror_images(
+    lines,
+    line,
+    x_mm,
+    y_mm,
+    radius_mm,
+    z_mm,
+    sigma_radius_mm,
+    sigma_z_mm,
+    unknown_radius_sigma_mm=UNKNOWN_RADIUS_SIGMA_MM,
+):
+    """The other solutions of the lines whose wires lie on one straight line.
+
+    Such a line is turned over about the row of its wires: every wire is on its other side, at the same
+    distance, so the radii cannot tell which of both was there. The heights are fitted again; they cannot
+    either, since the points nearest to the wires are as far from each other as before.
+
+    Args:
+        lines: FittedLines. The others are those that `fit` was called with; the hits it used are used here.
+    Returns:
+        FittedLines, one for each of `lines`; NaN and not valid where there is no mirror image. Where all
+        radii are 0 the line lies on the row and is its own mirror image. Two hits have four solutions; this
+        is one of the others.
+    """
+    line = np.asarray(line)
+    measurements = x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm
+    hits_of_mirrored = np.flatnonzero(lines.used)
+    hits_of_mirrored = hits_of_mirrored[lines.mirrored[line[hits_of_mirrored]]]
+    turned = np.full(len(line), -1)
+    turned[hits_of_mirrored] = line[hits_of_mirrored]
+    n_hits = np.bincount(line[hits_of_mirrored], minlength=len(lines))
+
+    images = _nothing(len(lines), len(line))
+    for these, index, hits in _chunks(turned, n_hits, measurements, unknown_radius_sigma_mm):
+        phi, d = _turned_over(hits, lines.phi_rad[these], lines.d_mm[these])
+        used = _fill_top_view(images, these, index, hits, phi, d, None)
+        _fill_heights(images, these, hits, used)
+    return images
+
+
+def from_foil(lines, images, line, x_mm, y_mm, least_mm=CELL_MM / 2):
+    """Of lines and their mirror images those that come from the foil, x = 0.
+
+    Between the foil and its first hit a track crosses cells, which would have fired. So the one is taken whose
+    way from there to its hits is shorter, by `least_mm` or more. That tells tracks along the foil, whose image
+    often begins at their other end; an image in a row of wires away from the foil has the same way.
+
+    Args:
+        lines, images: FittedLines, of `fit` and `fit_mirror_images`. line, x_mm, y_mm: (hit,), as of `fit`.
+    Returns:
+        FittedLines, the images in the places of their lines where they were taken.
+    """
+    line = np.asarray(line)
+    hits = np.flatnonzero(images.used)
+    way = _way_from_foil(lines, line[hits], x_mm[hits], y_mm[hits])
+    way_of_image = _way_from_foil(images, line[hits], x_mm[hits], y_mm[hits])
+    taken = images.valid & (way - way_of_image > least_mm)
+    taken_hits = np.append(taken, False)[line]  # the last is for hits of no line
+    both = {}
+    for field in fields(FittedLines):
+        values = getattr(lines, field.name).copy()
+        which = taken_hits if field.name in _OF_HITS else taken
+        values[which] = getattr(images, field.name)[which]
+        both[field.name] = values
+    return FittedLines(**both)
+
+
+def _way_from_foil(lines, line, x, y):
+    """(line,) path from where lines cross the foil to the stretch of their hits, 0 within it; at most the
+    length of the tracker, from where on one way is as impossible as another.
+    """
+    foil_y, _ = lines.foil_mm()
+    with np.errstate(invalid="ignore"):  # infinite along the foil
+        way = lines.path_mm(line, x, y) - lines.path_mm(line, 0.0, foil_y[line])
+    first = np.full(len(lines), np.inf)
+    last = np.full(len(lines), -np.inf)
+    np.fmin.at(first, line, way)
+    np.fmax.at(last, line, way)
+    return np.clip(np.maximum(first, -last), 0, N_COLUMNS * CELL_MM)
+
+
+def refit_unsure_sides(
+    lines,
+    line,
+    x_mm,
+    y_mm,
+    radius_mm,
+    z_mm,
+    sigma_radius_mm,
+    sigma_z_mm,
+    unknown_radius_sigma_mm=UNKNOWN_RADIUS_SIGMA_MM,
+):
+    """Fit lines again where wires may be on either side, as probably as the line says.
+
+    `fit` puts every wire on one side. Of a line that passes a wire within its error that is a guess, and a
+    wrong one makes the errors of the line look smaller than they are. Here a radius is what is left of a
+    Gaussian without its sign, so its likelihood is the sum of those of both sides. The lines are hardly
+    better than before; their errors are the right ones.
+
+    Args:
+        lines: FittedLines, of `fit`, `fit_mirror_images` or `from_foil`. The others are those that `fit` was
+            called with; the hits it used are used here.
+    Returns:
+        FittedLines. `chi2_radius` is that of the radii to these lines, a little more than the least;
+        `side` is the more probable one; `valid` is that of `lines`.
+    """
+    line = np.asarray(line)
+    measurements = x_mm, y_mm, radius_mm, z_mm, sigma_radius_mm, sigma_z_mm
+    known_line = np.append(np.isfinite(lines.phi_rad), False)  # the last is for hits of no line
+    owned = np.where(lines.used & known_line[line], line, -1)
+    n_hits = np.bincount(line[owned >= 0], minlength=len(lines))
+
+    refitted = _nothing(len(lines), len(line))
+    for these, index, hits in _chunks(owned, n_hits, measurements, unknown_radius_sigma_mm):
+        phi = lines.phi_rad[these]
+        d = lines.d_mm[these] - _across(phi, hits.x0, hits.y0)
+        for _ in range(_UNSURE_ROUNDS):
+            radius = hits.radius * _sureness(hits, phi, d)
+            phi, d = _best_line(hits, hits.weight, radius, phi, newton_steps=2)
+        sure = _sureness(hits, phi, d)
+        lost = hits.weight * np.square(hits.radius) * (1 - np.square(sure))
+        used = _fill_top_view(refitted, these, index, hits, phi, d, None, np.maximum(1 - lost, _LEAST_KNOWN))
+        _fill_heights(refitted, these, hits, used)
+    refitted.valid = lines.valid.copy()
+    return refitted
+
+
+def _sureness(hits, phi, d):
+    """(hit,) probability that a wire is on the side of the normal, less that of the other side."""
+    return np.tanh(hits.weight * hits.radius * _distance(hits, phi, d))
+
+
+def _turned_over(hits, phi, d):
+    """Lines reflected in the row of their wires: (phi, d), d from the middle of the wires."""
+    _, _, _, xx, xy, yy = _scatter(hits, np.ones(len(hits.x)))
+    twice_the_row = np.arctan2(2 * xy, xx - yy)
+    return twice_the_row - phi, d - _across(phi, hits.x0, hits.y0)
+
+
+def _chunks(line, n_hits, measurements, unknown_sigma):
+    """The hits of the lines that have two or more, some lines at a time.
+
+    Args:
+        line: (hit,). n_hits: (line,) how many hits have that number. measurements: x, y, radius, z and the
+            errors of both, each (hit,) or one number.
+    Yields:
+        these: (chosen line,) their indices. index: (chosen hit,) indices of their hits. hits: _Hits.
+    """
+    columns = [np.broadcast_to(np.asarray(values, float), line.shape) for values in measurements]
+    fitted = np.flatnonzero(n_hits >= 2)
+    sorted_hits = np.flatnonzero(line >= 0)
+    sorted_hits = sorted_hits[n_hits[line[sorted_hits]] >= 2]
+    sorted_hits = sorted_hits[np.argsort(line[sorted_hits], kind="stable")]
+    bounds = np.append(0, np.cumsum(n_hits[fitted]))
+    for first in range(0, len(fitted), _CHUNK):
+        these = fitted[first : first + _CHUNK]
+        index = sorted_hits[bounds[first] : bounds[first + len(these)]]
+        of_these = [values[index] for values in columns]
+        yield these, index, _hits(n_hits[these], *of_these, unknown_sigma)
 
 
 def _nothing(n_lines, n_hits):
@@ -442,13 +625,14 @@ def _flip(hits, phi, d, clip):
     return _best_line(hits, weight, radius, phi, 3)
 
 
-def _fill_top_view(lines, these, index, hits, phi, d, clip):
+def _fill_top_view(lines, these, index, hits, phi, d, clip, share_known=1.0):
     """Write phi, d and what belongs to the radii into `lines`.
 
     Args:
         lines: FittedLines. these: (chosen line,) indices in it of the lines of `hits`. index: (hit,) indices
             of `hits` among all hits.
-        phi, d: (chosen line,).
+        phi, d: (chosen line,). share_known: (hit,) or one number, how much of the weight of each radius tells
+            where the line is.
     Returns:
         (hit,) bool, the hits used.
     """
@@ -459,7 +643,7 @@ def _fill_top_view(lines, these, index, hits, phi, d, clip):
     distance = _distance(hits, phi, d)
     weight = _weight(hits, distance, clip)
     used = weight > 0
-    total, middle, spread = _moments(hits, weight, hits.path(phi))
+    total, middle, spread = _moments(hits, weight * share_known, hits.path(phi))
     known = spread > _MIN_SPREAD_MM**2 * total  # else there is but one wire
     # distances are s phi - d: a straight-line fit with constant d and slope -phi
     covariance_d_phi = _covariance(total, -middle - _origin(hits, phi), spread)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage, optimize
+from scipy import ndimage, optimize, stats
 
 from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_RADIUS_MM, TOY_FIRST_WIRE_MM, wire_x_mm, wire_y_mm
 from fitting import line as lines_of
+from fitting import parameters, vertex
 from my_generator import realistic, straight_lines
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -222,6 +223,274 @@ def test_scipy_finds_hardly_any_better_line(preset, scale):
     assert (ours > scipy + 0.01).sum() == 0  # of 60; less than one in a hundred in the long run
     assert (ours < scipy + 0.01).all()
     assert (np.abs(ours - scipy) < 0.01).mean() > 0.9
+
+
+def test_the_covariance_of_all_four_is_that_of_the_errors(smeared):
+    events, _, lines = smeared
+    difference = (np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]) - true_lines(events)).T
+    covariance = lines.covariance()
+    squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[~lines.mirrored]
+    assert abs(np.median(squares) - stats.chi2(4).median()) < 0.25  # 0.075 expected
+    np.testing.assert_allclose(covariance[:, :2, :2], lines.covariance_phi_d)
+    np.testing.assert_allclose(covariance[:, 2:, 2:], lines.covariance_z0_dip)
+    np.testing.assert_allclose(covariance, covariance.swapaxes(1, 2))
+
+
+def test_quality_is_one_for_exact_hits_and_falls_with_their_errors(smeared):
+    exact = fit(hit_arrays(straight_lines.generate(50, tracks=1, seed=3)))
+    assert exact.quality().min() > 0.999
+    _, arrays, lines = smeared
+    quality = lines.quality()
+    assert ((quality > 0) & (quality <= 1)).all()
+    np.testing.assert_allclose(
+        -2 * (lines.n_hits + lines.n_z) * np.log(quality), lines.chi2_radius + lines.chi2_z
+    )
+    # 17 hits of a line with four parameters: chi2 is 30 of 34 values
+    assert 0.6 < np.median(quality) < 0.7
+    worse = lines_of.fit(*arrays, sigma_radius_mm(arrays[4]) / 2, SIGMA_Z_MM / 2)
+    assert (worse.quality() <= quality + 1e-9).all()
+
+
+def test_quality_by_hand():
+    # three wires at 10 from a line along them, one of them by 2 errors off: the line's own chi2 is known
+    x = np.array([0.0, 44, 88])
+    lines = lines_of.fit(
+        np.zeros(3, int), 2, x, np.zeros(3), np.array([10.0, 13, 10]), np.zeros(3), 1.0, 10.0
+    )
+    # residuals of a straight line through 0, 3, 0 are -1, 2, -1
+    np.testing.assert_allclose(lines.quality()[0], np.exp(-6 / (2 * 6)), rtol=1e-4)
+    assert np.isnan(lines.quality()[1])
+
+
+# mirror images
+
+
+@pytest.fixture(scope="module")
+def images(smeared):
+    _, arrays, lines = smeared
+    return lines_of.fit_mirror_images(lines, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM)
+
+
+def test_mirror_images_fit_as_well_and_are_the_other_solution(smeared, images):
+    _, (line, _, x, y, *_), lines = smeared
+    mirrored = lines.mirrored
+    assert mirrored.sum() > 50
+    np.testing.assert_array_equal(images.valid, mirrored)
+    np.testing.assert_allclose(
+        images.chi2_radius[mirrored], lines.chi2_radius[mirrored], rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_allclose(images.chi2_z[mirrored], lines.chi2_z[mirrored], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(images.n_hits[mirrored], lines.n_hits[mirrored])
+    np.testing.assert_array_equal(images.n_z[mirrored], lines.n_z[mirrored])
+    np.testing.assert_allclose(images.quality()[mirrored], lines.quality()[mirrored])
+    assert np.isnan(images.phi_rad[~mirrored]).all() and (images.n_hits[~mirrored] == 0).all()
+    own = mirrored[line]
+    there = images.distance_mm(line, x, y)[own]
+    here = lines.distance_mm(line, x, y)[own]
+    np.testing.assert_allclose(np.abs(there), np.abs(here), atol=1e-6)
+    far = np.abs(here) > 1
+    sign_of_normals = np.sign(np.cos(images.phi_rad - lines.phi_rad))[line[own]]
+    row_side = sign_of_normals * np.sign(there) == -np.sign(here)
+    along_normals = np.abs(np.cos(images.phi_rad - lines.phi_rad))[line[own]] > 0.1
+    assert row_side[far & along_normals].all()
+
+
+def test_one_of_both_images_is_the_true_line(smeared, images):
+    events, _, lines = smeared
+    phi, *_ = true_lines(events)
+    mirrored = np.flatnonzero(lines.mirrored)
+
+    def off(found):
+        turn = found.phi_rad - phi
+        return np.abs(np.arctan(np.tan(turn)))[mirrored] / np.sqrt(lines.covariance_phi_d[mirrored, 0, 0])
+
+    assert (np.minimum(off(lines), off(images)) < 4).all()
+    assert 0.3 < (off(lines) > 4).mean() < 0.8  # the fit cannot know which
+
+
+def test_the_image_of_an_image_is_the_line(smeared, images):
+    _, arrays, lines = smeared
+    again = lines_of.fit_mirror_images(images, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM)
+    for name in ("phi_rad", "d_mm", "z0_mm", "tan_dip", "covariance_phi_d", "covariance_z0_dip"):
+        found = getattr(again, name)[lines.mirrored]
+        np.testing.assert_allclose(found, getattr(lines, name)[lines.mirrored], rtol=1e-5, atol=1e-6)
+
+
+def test_the_image_of_a_line_worked_by_hand():
+    # wires on the x axis; y = 4 + x / 4 and its image y = -4 - x / 4, z = 2 x
+    x = 44.0 * np.arange(5)
+    radius = (4 + x / 4) / np.hypot(1, 0.25)
+    z = 2 * (x + 0.25 * -4) / (1 + 0.25**2)  # where the wires are nearest to the line
+    hits = [np.zeros(5, int), x, np.zeros(5), radius, z, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:])
+    images = lines_of.fit_mirror_images(lines, *hits)
+    both = [lines, images]
+    assert sorted(one.slopes()[0][0].round(6) for one in both) == [-0.25, 0.25]
+    for one in both:
+        foil_y, foil_z = one.foil_mm()
+        np.testing.assert_allclose(foil_y[0], 16 * one.slopes()[0][0])
+        np.testing.assert_allclose([foil_z[0], one.slopes()[1][0]], [0, 2], atol=1e-9)
+
+
+def test_the_image_that_comes_from_the_foil_is_taken(smeared, images):
+    events, arrays, lines = smeared
+    taken = lines_of.from_foil(lines, images, arrays[0], arrays[2], arrays[3])
+    phi, *_ = true_lines(events)
+
+    def is_wrong(found):
+        return np.abs(np.sin(found.phi_rad - phi)) > 4 * np.sqrt(lines.covariance_phi_d[:, 0, 0])
+
+    changed = taken.phi_rad != lines.phi_rad
+    assert changed.sum() > 10 and lines.mirrored[changed].all()
+    assert is_wrong(lines)[changed].mean() > 0.9 and is_wrong(taken)[changed].mean() < 0.1
+    for name in ("phi_rad", "d_mm", "z0_mm", "covariance_phi_d", "covariance_z0_dip", "chi2_z", "n_hits"):
+        wanted = np.where(
+            changed.reshape(-1, *[1] * (getattr(lines, name).ndim - 1)),
+            getattr(images, name),
+            getattr(lines, name),
+        )
+        np.testing.assert_array_equal(getattr(taken, name), wanted)
+    distance = taken.distance_mm(arrays[0], arrays[2], arrays[3])
+    np.testing.assert_array_equal(taken.side, np.where(distance < 0, -1, 1))
+
+
+def test_a_track_along_the_foil_begins_at_the_foil_and_its_image_at_the_other_end():
+    # through the first layer from the foil at y = -20: x = 10 at the first wire, 30 at the last
+    y = 44.0 * np.arange(11)
+    hits = [np.zeros(11, int), np.full(11, 22.0), y, np.abs(2 * np.arange(11) - 12.0), 0 * y, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:])
+    images = lines_of.fit_mirror_images(lines, *hits)
+    one = lines_of.from_foil(lines, images, *hits[:3])
+    other = lines_of.from_foil(images, lines, *hits[:3])
+    np.testing.assert_allclose(one.foil_mm()[0], other.foil_mm()[0], rtol=1e-6)
+    foil_y = one.foil_mm()[0][0]
+    assert -250 < foil_y < 0
+    assert one.slopes()[0][0] > 0
+
+
+def test_an_image_of_the_same_way_from_the_foil_is_not_taken():
+    x = 22 + 44.0 * np.arange(9)
+    hits = [np.zeros(9, int), x, np.zeros(9), 5 + x / 50, 2 * x, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:])
+    images = lines_of.fit_mirror_images(lines, *hits)
+    for one, other in ((lines, images), (images, lines)):
+        np.testing.assert_array_equal(lines_of.from_foil(one, other, *hits[:3]).phi_rad, one.phi_rad)
+    along = [np.zeros(9, int), np.full(9, 22.0), x, np.full(9, 10.0), 2 * x, 0.5, 10.0]  # never at the foil
+    lines = lines_of.fit(along[0], 1, *along[1:], start=([0.0], [32.0]))
+    images = lines_of.fit_mirror_images(lines, *along)
+    np.testing.assert_array_equal(lines_of.from_foil(lines, images, *along[:3]).d_mm, lines.d_mm)
+
+
+def test_hits_left_out_are_left_out_of_the_image_too():
+    x = 22 + 44.0 * np.arange(9)
+    z = 2 * x
+    z[3] += 700
+    hits = [np.zeros(9, int), x, np.zeros(9), 5 + x / 50, z, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 1, *hits[1:], clip_sigma=5)
+    images = lines_of.fit_mirror_images(lines, *hits)
+    np.testing.assert_array_equal(images.used, lines.used)
+    assert images.chi2_z[0] < 1e-6 and images.n_hits[0] == 8
+
+
+def test_lines_without_images_and_no_lines_are_no_error():
+    nothing = np.zeros(0)
+    lines = lines_of.fit(nothing.astype(int), 0, *[nothing] * 4, 1.0, 1.0)
+    assert len(lines_of.fit_mirror_images(lines, nothing.astype(int), *[nothing] * 4, 1.0, 1.0).phi_rad) == 0
+    alone = [np.array([-1, 0]), *[np.ones(2)] * 4, 1.0, 1.0]
+    images = lines_of.fit_mirror_images(lines_of.fit(alone[0], 1, *alone[1:]), *alone)
+    assert np.isnan(images.phi_rad).all() and not images.valid.any()
+    without_radii = [
+        np.zeros(4, int),
+        44.0 * np.arange(4),
+        np.zeros(4),
+        np.full(4, np.nan),
+        np.zeros(4),
+        1.0,
+        1.0,
+    ]
+    line = lines_of.fit(without_radii[0], 1, *without_radii[1:])
+    image = lines_of.fit_mirror_images(line, *without_radii)
+    np.testing.assert_allclose(image.slopes()[0], line.slopes()[0], atol=1e-9)  # its own
+
+
+# unsure sides
+
+
+def test_unsure_sides_are_the_maximum_of_a_likelihood_of_both_and_its_curvature():
+    arrays = some(hit_arrays(realistic.generate(300, tracks=1, preset="simulation", seed=8)), 300)
+    line, n_lines, x, y, radius, z = arrays
+    n_hits = np.bincount(line)
+    x = x - (np.bincount(line, x) / n_hits)[line]  # far from the origin turning is moving too
+    y = y - (np.bincount(line, y) / n_hits)[line]
+    sigma = np.full(len(line), 1.0)
+    lines = lines_of.fit(line, n_lines, x, y, radius, z, sigma, SIGMA_Z_MM)
+    unsure = lines_of.refit_unsure_sides(lines, line, x, y, radius, z, sigma, SIGMA_Z_MM)
+
+    def half_chi2(phi, d):
+        distance = np.cos(phi)[line] * x + np.sin(phi)[line] * y - d[line]
+        both = np.logaddexp(-((distance - radius) ** 2) / 2, -((distance + radius) ** 2) / 2)
+        return -np.bincount(line, both, n_lines)
+
+    errors = np.sqrt(unsure.covariance_phi_d[:, [0, 1], [0, 1]]).T
+    conditional = errors * np.sqrt(1 - (unsure.covariance_phi_d[:, 0, 1] / errors.prod(0)) ** 2)
+    step = conditional / 50
+    best = np.stack([unsure.phi_rad, unsure.d_mm])
+    curvature = np.empty((n_lines, 2, 2))
+    one, two = np.eye(2)[:, :, None] * step
+    for i, j, first, second in [(0, 0, one, one), (0, 1, one, two), (1, 0, two, one), (1, 1, two, two)]:
+        ends = [half_chi2(*(best + a * first + b * second)) for a, b in [(1, 1), (1, -1), (-1, 1), (-1, -1)]]
+        curvature[:, i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * step[i] * step[j])
+    for along, away in ((one, step[0]), (two, step[1])):
+        slope = (half_chi2(*(best + along)) - half_chi2(*(best - along))) / (2 * away)
+        # a step of the slope over the curvature is far below the errors
+        assert np.quantile(np.abs(slope) * away * 50, 0.98) < 0.02
+    scale = conditional[:, None] * conditional[None, :]
+    of_fit = np.linalg.inv(unsure.covariance_phi_d) * np.moveaxis(scale, -1, 0)
+    by_steps = curvature * np.moveaxis(scale, -1, 0)
+    # but for hits that fit on neither side, whose likelihood is bent the other way
+    distance = unsure.distance_mm(line, x, y)
+    lost = radius**2 / np.cosh(np.minimum(radius * np.abs(distance), 300)) ** 2
+    usual = np.bincount(line, lost > 0.9, n_lines) == 0
+    assert usual.mean() > 0.8
+    assert np.quantile(np.abs(of_fit - by_steps)[usual].max((1, 2)), 0.98) < 0.02
+
+
+def test_unsure_sides_change_no_line_whose_wires_are_far_away():
+    x = 22 + 44.0 * np.arange(9)
+    hits = [np.zeros(9, int), x, 44.0 * (np.arange(9) % 2), np.full(9, 22.0), 2 * x, 0.5, 10.0]
+    lines = lines_of.fit(hits[0], 2, *hits[1:])
+    unsure = lines_of.refit_unsure_sides(lines, *hits)
+    for name in (
+        "phi_rad",
+        "d_mm",
+        "z0_mm",
+        "tan_dip",
+        "covariance_phi_d",
+        "covariance_z0_dip",
+        "chi2_radius",
+    ):
+        np.testing.assert_allclose(getattr(unsure, name), getattr(lines, name), rtol=1e-9, atol=1e-12)
+    for name in ("valid", "mirrored", "side", "used", "n_hits", "n_z"):
+        np.testing.assert_array_equal(getattr(unsure, name), getattr(lines, name))
+
+
+def test_unsure_sides_make_errors_larger_and_pulls_narrower():
+    ideal = realistic.generate(3000, tracks=1, preset="ideal", seed=9)
+    arrays = hit_arrays(ideal)
+    rng = np.random.default_rng(0)
+    arrays[4] = np.abs(arrays[4] + 2 * rng.standard_normal(len(arrays[4])))
+    lines = lines_of.fit(*arrays, 2.0, SIGMA_Z_MM)
+    unsure = lines_of.refit_unsure_sides(lines, arrays[0], *arrays[2:], 2.0, SIGMA_Z_MM)
+    phi, *_ = true_lines(ideal)
+    clear = ~lines.mirrored
+
+    def width(found):
+        pulls = np.sin(found.phi_rad - phi) / np.sqrt(found.covariance_phi_d[:, 0, 0])
+        low, high = np.quantile(pulls[clear], [0.1587, 0.8413])
+        return (high - low) / 2
+
+    assert (unsure.covariance_phi_d[:, 0, 0] >= 0.999 * lines.covariance_phi_d[:, 0, 0]).mean() > 0.9
+    assert abs(width(unsure) - 1) < 0.04 < width(lines) - 1
 
 
 # invariants
@@ -487,3 +756,32 @@ def test_any_hits_at_all_give_numbers_or_nan(hits, clip):
     assert (lines.chi2_radius[determined] >= 0).all() and (lines.chi2_z[determined] >= 0).all()
     assert np.isfinite(lines.tan_dip).tolist() == np.isfinite(lines.covariance_z0_dip).all((1, 2)).tolist()
     lines.slopes(), lines.foil_mm(), lines.p_value()
+    quality = lines.quality()[determined]
+    assert ((quality >= 0) & (quality <= 1)).all()
+    hits = [line.astype(int), wire_x_mm(1, layer), wire_y_mm(column), radius, z, 0.5, 10.0]
+    images = lines_of.fit_mirror_images(lines, *hits)
+    np.testing.assert_array_equal(np.isfinite(images.phi_rad), lines.mirrored)
+    assert len(lines_of.from_foil(lines, images, *hits[:3])) == 4
+    unsure = lines_of.refit_unsure_sides(lines, *hits)
+    assert np.isfinite(unsure.phi_rad).tolist() == determined.tolist()
+    held = vertex.hold(lines, 100.0, 50.0, 1.0, 10.0)
+    assert np.isfinite(held.lines.phi_rad).tolist() == determined.tolist()
+    assert (held.chi2[determined] >= 0).all()
+    of_slopes = parameters.carry(lines.covariance(), parameters.slopes_by_line(lines))
+    assert np.isnan(of_slopes[~determined]).all()
+    point = vertex.common(lines, np.zeros(4, int), 1)
+    assert np.isnan(point.y_mm[0]) or point.chi2[0] > -1e-6
+
+
+def test_all_cells_of_the_detector_as_one_line_are_no_error():
+    side, layer, column = np.indices((2, 9, 113)).reshape(3, -1)
+    rng = np.random.default_rng(0)
+    radius = np.where(rng.random(2034) < 0.1, np.nan, rng.uniform(0, CELL_RADIUS_MM, 2034))
+    z = np.where(rng.random(2034) < 0.1, np.nan, rng.uniform(-1500, 1500, 2034))
+    hits = [np.zeros(2034, int), wire_x_mm(side, layer), wire_y_mm(column), radius, z, 0.5, 10.0]
+    for clip in (None, 5):
+        lines = lines_of.fit(hits[0], 1, *hits[1:], clip_sigma=clip)
+        images = lines_of.fit_mirror_images(lines, *hits)
+        assert np.isfinite(lines.covariance()).all()
+        assert 0 <= lines.quality()[0] < 0.5
+        assert not images.valid.any()
