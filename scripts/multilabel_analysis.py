@@ -28,7 +28,9 @@ from my_generator import straight_lines
 
 N_COLUMNS = 22  # of the toy's calorimeter, with both overflows
 THRESHOLD = "threshold"
+TOP = "top k, k predicted"
 DRAWN = "nearest multiset, k predicted"
+SHORT = (THRESHOLD, TOP, DRAWN)  # decisions that a model can make without the truth
 # Figures of the original notes, read off a plot; which metric they are is not said there
 PUBLISHED = {
     "published, sigmoid": {"1": 0.953, "2": 0.534, "3": 0.412},
@@ -161,7 +163,7 @@ def decisions(truth, answer, threshold):
     return {
         THRESHOLD: (scores >= threshold).astype(np.int64),
         "top k, k true": metrics.top_labels(scores, k_true),
-        "top k, k predicted": metrics.top_labels(scores, k_predicted),
+        TOP: metrics.top_labels(scores, k_predicted),
         "top, true number of columns": metrics.top_labels(scores, n_columns),
         "nearest multiset, k true": metrics.nearest_multiset(scores, k_true),
         DRAWN: metrics.nearest_multiset(scores, k_predicted),
@@ -178,7 +180,7 @@ def measure(truth, answer, decided, threshold):
         ]
         for name, chosen in by_tracks(truth).items()
     }
-    diagrams = [metrics.reliability(target[:, label], scores[:, label]) for label in range(N_COLUMNS)]
+    diagrams = [metrics.reliability(target[:, column], scores[:, column], 10) for column in range(N_COLUMNS)]
     return {
         "threshold": threshold,
         "decisions": {
@@ -231,7 +233,7 @@ def tables(content):
     """Markdown: exact sets and multisets of each decision, and figures made for one label."""
     models = content["models"]
     numbers = [*content["different_columns"], "all"]
-    heads = [f"{number} tracks" if number.isdigit() else number for number in numbers]
+    heads = [metrics.number_of(int(number)) if number.isdigit() else number for number in numbers]
     lines = []
     for kind, name in (("exact_sets", "exact sets"), ("exact_multisets", "exact multisets")):
         lines += [row_of([f"{name}, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
@@ -292,68 +294,48 @@ def pages_of(truth, answers, decided, content):
     import plotting_sets
 
     models = content["models"]
+    by_decision = {}
+    for model, result in models.items():
+        by_decision[model] = {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
     drawn = {model: result["decisions"][DRAWN] for model, result in models.items()}
-    columns = {model: of_model[DRAWN] for model, of_model in decided.items()}
-    right = {model: ((found > 0) == (truth > 0)).all(1) for model, found in columns.items()}
-    first, second = columns.values()
-    found = np.stack([first > 0, second > 0])[:, :, :]
-    outcomes = np.stack(
-        [found[0] & found[1], found[0] & ~found[1], ~found[0] & found[1], ~found[0] & ~found[1]]
-    )
-    outcomes = (outcomes & (truth > 0)).sum(1)
+    matrices = {model: np.array(scores["single_confusions"]) for model, scores in drawn.items()}
+    diagrams = {model: result["calibration"]["columns"] for model, result in models.items()}
+    says = {model: result["calibration"]["scores_are"] for model, result in models.items()}
+
+    is_true = truth > 0
     several = truth.sum(1) > 1
+    column_names = [f"column {column}" for column in range(N_COLUMNS)]
+    given = {model: of_model[DRAWN] > 0 for model, of_model in decided.items()}
+    right = {model: (columns == is_true).all(1) for model, columns in given.items()}
+    wrong = {model: ~is_right for model, is_right in right.items()}
+    right_of_several = {model: is_right[several] for model, is_right in right.items()}
+    first, second = (columns[:, None] for columns in given.values())
+    outcomes = np.concatenate([first & second, first & ~second, ~first & second, ~first & ~second], 1)
+    n_outcomes = (outcomes & is_true[:, None]).sum(0)
     sets_right = {}
     for model, of_model in decided.items():
-        for decision in (THRESHOLD, "top k, k predicted", DRAWN):
-            sets_right[f"{model}: {decision}"] = ((of_model[decision] > 0) == (truth > 0)).all(1)
+        for decision in SHORT:
+            sets_right[f"{model}: {decision}"] = ((of_model[decision] > 0) == is_true).all(1)
+    all_right = np.stack(list(sets_right.values()), 1)
 
+    scores = {model: answer["column"] for model, answer in answers.items()}
+    should_be = {model: targets(truth, of_model)[0] for model, of_model in scores.items()}
+    most_frequent = "Most frequent sets of columns, events of two tracks or more"
+    which_right = "Which decisions give exactly the right set (black dot: it does)"
+    one_label = {model: result["one_label"] for model, result in models.items()}
     return {
-        "exact_sets": plotting_sets.exact_sets(
-            {
-                model: {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
-                for model, result in models.items()
-            },
-            content["different_columns"],
-        ),
-        "one_label": plotting_sets.one_label(
-            {model: result["one_label"] for model, result in models.items()}, PUBLISHED
-        ),
+        "exact_sets": plotting_sets.exact_sets(by_decision, content["different_columns"]),
+        "one_label": plotting_sets.one_label(one_label, PUBLISHED),
         "right_labels": plotting_sets.right_labels(
-            {model: scores["by_tracks"] for model, scores in drawn.items()}, DRAWN
+            {m: scores[DRAWN] for m, scores in by_decision.items()}, DRAWN
         ),
-        "label_by_label": plotting_sets.label_by_label(drawn, outcomes, DRAWN),
-        "confusions": plotting_sets.confusions(
-            {model: np.array(scores["single_confusions"]) for model, scores in drawn.items()},
-            len(truth),
-            DRAWN,
-        ),
-        "reliability": plotting_sets.reliability(
-            {
-                model: [
-                    {key: np.asarray(values) for key, values in diagram.items()}
-                    for diagram in result["calibration"]["columns"]
-                ]
-                for model, result in models.items()
-            },
-            {model: result["calibration"]["scores_are"] for model, result in models.items()},
-        ),
-        "upset_columns": plotting_sets.upset(
-            truth[several] > 0,
-            [f"column {label}" for label in range(N_COLUMNS)],
-            "Most frequent sets of columns, events of two tracks or more",
-            "events",
-            {model: is_right[several] for model, is_right in right.items()},
-        ),
-        "upset_decisions": plotting_sets.upset(
-            np.stack(list(sets_right.values()), 1),
-            list(sets_right),
-            "Which decisions give exactly the right set (dot: it does)",
-            "events",
-        ),
-        "together": plotting_sets.together(truth, {model: ~is_right for model, is_right in right.items()}),
-        "label_map": plotting_sets.label_map(
-            {model: answer["column"] for model, answer in answers.items()}, truth, right
-        ),
+        "label_by_label": plotting_sets.label_by_label(drawn, n_outcomes, DRAWN),
+        "confusions": plotting_sets.confusions(matrices, len(truth), DRAWN),
+        "reliability": plotting_sets.reliability(diagrams, says),
+        "upset_columns": plotting_sets.upset(is_true[several], column_names, most_frequent, right_of_several),
+        "upset_decisions": plotting_sets.upset(all_right, list(sets_right), which_right, n_most=24),
+        "together": plotting_sets.together(truth, wrong),
+        "label_map": plotting_sets.label_map(scores, should_be, truth, right),
     }
 
 
