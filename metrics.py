@@ -718,13 +718,13 @@ def label_sets(truth, decided):
         truth, decided: (event, label) counts.
     Returns:
         dict: "1", "2", ..., the true numbers of tracks that occur, and "all" -> {"exact_sets" and
-        "exact_multisets", each with "value", "interval" of 68 % and "n"; "right_labels", list of the events
-        in which 0, 1, ... tracks have their label}.
+        "exact_multisets", each with "value", "interval" of 68 % and "n"; "missed_labels", list of the events
+        of which 0, 1, ... different labels are missing}.
     """
     truth, decided = _label_arrays(truth, decided)
     same_set = ((truth > 0) == (decided > 0)).all(1)
     same_multiset = (truth == decided).all(1)
-    n_right = np.minimum(truth, decided).sum(1).astype(np.int64)
+    n_missed = ((truth > 0) & (decided == 0)).sum(1)
     scores = {}
     for name, chosen in _by_tracks(truth).items():
         n_most = int(truth[chosen].sum(1).max(initial=0))
@@ -732,7 +732,7 @@ def label_sets(truth, decided):
         scores[name] = {
             "exact_sets": _ratio("", same_set[chosen], one),
             "exact_multisets": _ratio("", same_multiset[chosen], one),
-            "right_labels": np.bincount(n_right[chosen], minlength=n_most + 1).tolist(),
+            "missed_labels": np.bincount(n_missed[chosen], minlength=n_most + 1).tolist(),
         }
     return scores
 

@@ -24,14 +24,14 @@ RIGHT_COLOUR = "0.7"
 MISSED_COLOUR = "0.25"  # by both models
 DOT = {"markersize": 4}
 RING = {"markersize": 8, "markerfacecolor": "none"}
-FEWEST = 10  # entries of a bin that is still drawn
+FEWEST = 10  # entries of what is still drawn
 
 
 def _page(title, n_rows, n_columns, size=PAGE, **options):
     """A page with a title and its panels, (row, column)."""
     figure = Figure(size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
-    figure.suptitle(title, fontsize=13)
+    figure.suptitle(title, fontsize=12)
     return figure, figure.subplots(n_rows, n_columns, squeeze=False, **options)
 
 
@@ -108,7 +108,7 @@ def exact_sets(scores, all_different):
         all_different: number of tracks -> share of the events whose tracks have different labels.
     """
     decisions = list(next(iter(scores.values())))
-    n_columns = int(np.ceil(len(decisions) / 2))
+    n_columns = len(decisions) // 2 + 1  # the last panel is free for the legend
     title = "Events with exactly the right columns, with 68 % intervals; k is the number of tracks"
     figure, axes = _page(title, 2, n_columns, sharex=True, sharey=True)
     for ax, decision in zip(axes.ravel(), decisions, strict=False):
@@ -122,17 +122,17 @@ def exact_sets(scores, all_different):
         ax.set_title(decision, fontsize=10)
         ax.set(xticks=np.array(list(all_different), int))
         _grid(ax, "y")
-    for ax in axes[-1]:
         ax.set_xlabel("true number of tracks")
     for ax in axes[:, 0]:
         ax.set_ylabel("events (%)")
+    for ax in axes.ravel()[len(decisions) :]:
+        ax.set_axis_off()
     handles = _handles(scores)
     handles.append(_symbol("set: which columns", **DOT))
-    handles.append(_symbol("multiset: how many tracks in each", **RING))
-    handles.append(
-        Line2D([], [], color=LEVEL_COLOUR, label="events whose tracks all end in different columns")
-    )
-    _below(figure, handles, 3)
+    handles.append(_symbol("multiset: how many tracks\nin each", **RING))
+    handles.append(Line2D([], [], color=LEVEL_COLOUR, label="events whose tracks\nend in different columns"))
+    legend = axes[-1, -1].legend(handles=handles, loc="center left", frameon=False, labelspacing=1)
+    legend.set_in_layout(False)
     return figure
 
 
@@ -177,22 +177,22 @@ def one_label(scores, published):
     return figure
 
 
-def right_labels(scores, decision):
-    """How many tracks of an event have their label, a panel a true number of tracks.
+def missed_labels(scores, decision):
+    """How many labels of an event are missing, a panel a true number of tracks.
 
     Args:
-        scores: model -> as `metrics.label_sets`. decision: its name.
+        scores: model -> as `metrics.label_sets`. decision: what the models were read by.
     """
     names = _numbers(next(iter(scores.values())))
     n_rows = min(len(names), 2)
-    title = f"Tracks whose column was found · {decision}"
+    title = f"Columns of an event that were missed\n{decision}"
     figure, axes = _page(title, n_rows, int(np.ceil(len(names) / n_rows)))
     for ax in axes.ravel()[len(names) :]:
         ax.set_axis_off()
     for ax, name in zip(axes.ravel(), names, strict=False):
         for place, by_tracks in enumerate(scores.values()):
             colour, _, _ = _look(place)
-            n_events = np.array(by_tracks[name]["right_labels"])
+            n_events = np.array(by_tracks[name]["missed_labels"])
             share = 100 * n_events / n_events.sum()
             x = np.arange(len(share))
             bars = ax.bar(x + (-0.2, 0.2)[place], share, 0.4, color=colour)
@@ -200,7 +200,7 @@ def right_labels(scores, decision):
         ax.set_title(f"{metrics.number_of(int(name))}, {n_events.sum()} events", fontsize=10)
         ax.set(yscale="log", ylim=(0.005, 300), xticks=x)
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.set(xlabel="tracks with the right column", ylabel="events (%)")
+        ax.set(xlabel="missed columns", ylabel="events (%)")
         _grid(ax, "y")
     _below(figure, [Patch(color=_look(place)[0], label=model) for place, model in enumerate(scores)], 2)
     return figure
@@ -214,9 +214,10 @@ def label_by_label(scores, outcomes, decision):
 
     Args:
         scores: model -> as `metrics.single_labels`. outcomes: (4, label) events that have the label and were
-            given it by both models, by the first only, by the second only, by neither. decision: its name.
+            given it by both models, by the first only, by the second only, by neither. decision: what the models
+            were read by.
     """
-    title = f"Column by column, with 68 % intervals · {decision}"
+    title = f"Column by column, with 68 % intervals\n{decision}"
     figure, axes = _page(title, 1, 3, sharey=True, width_ratios=(3, 3, 2))
     recall, precision, missed = axes[0]
     _dumbbells(recall, [of_model["recall"] for of_model in scores.values()])
@@ -262,9 +263,9 @@ def confusions(matrices, n_events, decision):
 
     Args:
         matrices: model -> (label, label) events, as `metrics.single_confusions`. n_events: of which.
-        decision: its name.
+        decision: what the models were read by.
     """
-    title = f"One column taken for another, events with exactly one such mistake · {decision}"
+    title = f"One column taken for another, events with exactly one such mistake\n{decision}"
     figure, axes = _page(title, 1, 2, LOW_PAGE)
     highest = max(2, *(matrix.max() for matrix in matrices.values()))
     for ax, (model, matrix) in zip(axes[0], matrices.items(), strict=True):
@@ -341,7 +342,7 @@ def upset(members, names, title, shares=None, n_most=40):
         sets_order=list(names),
         sort_subsets="-cardinality",
         radius=22,
-        width=0.2 * len(frequent) + 0.6,
+        width=0.22 * len(frequent) + 0.4,
         height=0.185 * len(names) + 0.3,
         add_intersections=False,
         add_sets_size=False,
@@ -350,7 +351,7 @@ def upset(members, names, title, shares=None, n_most=40):
     board.add_canvas("top", "events", size=1.5, pad=0.15)
     if shares:
         board.add_canvas("top", "shares", size=1.5, pad=0.25)
-    board.set_margin((1.1, 0.4, 0.3, 0.4))  # top, right, bottom, left, inches
+    board.set_margin((1.1 if shares else 0.8, 0.4, 0.3, 0.4))  # top, right, bottom, left, inches
     figure = Figure()
     FigureCanvasAgg(figure)  # marsilea measures its texts while it draws
     board.render(figure)
@@ -360,7 +361,7 @@ def upset(members, names, title, shares=None, n_most=40):
     n_drawn = n_events[pattern]
     ax = board.get_ax("events")
     bars = ax.bar(np.arange(len(drawn)), n_drawn, 0.7, color=BAR_COLOUR)
-    ax.bar_label(bars, fontsize=7, padding=1)
+    ax.bar_label(bars, fontsize=6, padding=1)
     ax.set(ylabel="events")
     ax.margins(y=0.15)
     _bare(ax, len(drawn))
@@ -385,22 +386,21 @@ def _bare(ax, n):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def together(truth, wrong):
+def together(truth, wrong, decision):
     """AggreSet (Yalcin et al. 2016): pairs of labels that occur together, and how large the sets are.
 
     Args:
         truth: (event, label) counts. wrong: model -> (event,) bool, its set was not exactly right.
+        decision: what the models were read by.
     """
-    truth = np.asarray(truth)
     figure = Figure((11.7, 7.6), layout="constrained")
-    figure.suptitle("Columns that occur together, and where sets go wrong", fontsize=13)
+    figure.suptitle(f"Columns that occur together, and where sets go wrong\n{decision}", fontsize=12)
     rows = [["pairs", *wrong], ["labels", "sizes", "sizes"]]
     axes = figure.subplot_mosaic(rows, height_ratios=(5, 4))
     n_events = _of_pairs(truth, np.ones(len(truth)))
     counted = np.ma.masked_equal(n_events, 0)
-    scale = LogNorm(max(counted.min(), 1), max(counted.max(), 2))
     title = "events with both columns\n(diagonal: with two tracks in it)"
-    _triangle(axes["pairs"], counted, title, "cividis_r", norm=scale)
+    _triangle(axes["pairs"], counted, title, "cividis_r", vmin=0)
     shares = {model: 100 * _of_pairs(truth, is_wrong) / counted for model, is_wrong in wrong.items()}
     highest = max(1, *(np.percentile(share.compressed(), 98) for share in shares.values()))
     for model, share in shares.items():
@@ -440,12 +440,13 @@ def _sizes(ax, truth, wrong):
     """The share that each model got wrong, by number of tracks and of different labels."""
     sizes = np.stack([truth.sum(1), (truth > 0).sum(1)], 1)
     kinds, which, n_events = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
-    x = np.arange(len(kinds))
+    shown = np.flatnonzero(n_events >= FEWEST)
+    x = np.arange(len(shown))
     for place, (model, is_wrong) in enumerate(wrong.items()):
         n_wrong = np.bincount(which, is_wrong, len(kinds)).astype(int)
-        _dots(ax, x, _ratios(n_wrong, n_events), place, label=model)
+        _dots(ax, x, _ratios(n_wrong[shown], n_events[shown]), place, label=model)
     names = []
-    for (n_tracks, n_labels), n in zip(kinds, n_events, strict=True):
+    for (n_tracks, n_labels), n in zip(kinds[shown], n_events[shown], strict=True):
         names.append(f"{n_labels} of\n{metrics.number_of(n_tracks)}\n({n})")
     ax.set_xticks(x, names, fontsize=8)
     ax.set(xlabel="different columns, of the tracks of an event (events)", ylabel="wrong sets (%)")
@@ -453,7 +454,7 @@ def _sizes(ax, truth, wrong):
     _grid(ax, "y")
 
 
-def label_map(scores, targets, truth, right, n_most=1500):
+def label_map(scores, truth, right, decision, n_most=1500):
     """A plane of label probabilities, after UnTangle Map (Cao et al. 2016): labels around, events inside.
 
     Labels stand on a circle in the order of their likeness: two are alike where the one gets the score that
@@ -461,14 +462,15 @@ def label_map(scores, targets, truth, right, n_most=1500):
     its label, one of two tracks half-way between them. Events of more tracks would all lie in the middle.
 
     Args:
-        scores, targets: model -> (event, label), and what they should be.
-        truth: (event, label) counts. right: model -> (event,) bool. n_most: events of a panel.
+        scores: model -> (event, label). truth: (event, label) counts. right: model -> (event,) bool.
+        decision: what the models were read by. n_most: events of a panel.
     """
     n_tracks = truth.sum(1)
     numbers = np.unique(n_tracks)[:2]
-    title = "Events between their columns: each at the mean of the columns, weighted with the scores"
+    title = f"Events at the mean of the columns, weighted with their scores\n{decision}"
     figure, axes = _page(title, len(numbers), len(scores), (11.7, 5.6 * len(numbers) + 0.8))
-    place = _on_circle(_order(sum(_likeness(scores[model], targets[model]) for model in scores)))
+    few = n_tracks == n_tracks.min()  # with more tracks all labels of an event compete for its shares
+    place = _on_circle(_order(sum(_likeness(values[few], truth[few]) for values in scores.values())))
     for column, (model, values) in zip(axes.T, scores.items(), strict=True):
         where = values @ place / values.sum(1, keepdims=True)
         for ax, number in zip(column, numbers, strict=True):
@@ -490,9 +492,9 @@ def label_map(scores, targets, truth, right, n_most=1500):
     return figure
 
 
-def _likeness(scores, target):
+def _likeness(scores, truth):
     """(label, label) how much one label gets of the score that the other lacks, 0 or more."""
-    residual = scores - target
+    residual = scores / scores.sum(1, keepdims=True) - truth / truth.sum(1, keepdims=True)
     return np.maximum(-residual.T @ residual, 0)
 
 
