@@ -661,9 +661,9 @@ def best_threshold(truth, scores):
     if not len(truth):
         raise ValueError("no events to choose a threshold on")
     is_true = truth > 0
-    highest_false = np.where(is_true, 0.0, scores).max(1)
-    lowest_true = np.where(is_true, scores, 1.0).min(1)
-    # Such an event is exact for thresholds above its highest false score, up to its lowest true one.
+    highest_false = np.where(is_true, -1, scores).max(1)
+    lowest_true = np.where(is_true, scores, 2).min(1)
+    # An event is exact for thresholds above its highest false score, up to its lowest true one.
     possible = highest_false < lowest_true
     if not possible.any():
         return 0.5

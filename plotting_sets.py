@@ -110,7 +110,7 @@ def exact_sets(scores, all_different):
     decisions = list(next(iter(scores.values())))
     n_columns = len(decisions) // 2 + 1  # the last panel is free for the legend
     title = "Events with exactly the right columns, with 68 % intervals; k is the number of tracks"
-    figure, axes = _page(title, 2, n_columns, sharex=True, sharey=True)
+    figure, axes = _page(title, 2, n_columns, sharey=True)
     for ax, decision in zip(axes.ravel(), decisions, strict=False):
         for place, of_model in enumerate(scores.values()):
             by_tracks = of_model[decision]

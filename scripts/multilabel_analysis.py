@@ -43,9 +43,9 @@ PUBLISHED = {
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("models", nargs=2, metavar="MODEL", help="name of a shipped model, or path of a run folder")
+    add("models", nargs=2, metavar="MODEL", help="names of shipped models, or paths of run folders")
     add("files", nargs="*", metavar="FILES", help="files or globs of the toy (default: fresh events)")
-    add("--out", type=lib.folder, required=True, metavar="FOLDER", help="for the figures")
+    add("--out", type=lib.folder, metavar="FOLDER", help="draw figures here")
     add("--json", type=Path, metavar="FILE", help="write all figures of merit here")
     add("--events", type=lib.at_least(1), default=20000, help="fresh events (default: %(default)s)")
     val_help = "fresh events to choose thresholds on (default: %(default)s)"
@@ -91,7 +91,8 @@ def main(argv=None):
     print("\n" + tables(content))
     if args.json:
         lib.write_json(args.json, content)
-    draw(truth, answers, decided, content, args.out)
+    if args.out:
+        draw(truth, answers, decided, content, args.out)
     return content
 
 
@@ -156,7 +157,13 @@ def probabilities(events, model):
     from inference import label_probabilities
 
     said = label_probabilities(events, model)
-    return {name: np.asarray(said[name], float) for name in ("column", "n_tracks")}
+    answer = {}
+    for name, n in (("column", N_COLUMNS), ("n_tracks", len(number_of_tracks.LABELS))):
+        answer[name] = np.asarray(said[name], float)
+        if answer[name].shape != (len(events), n):
+            shape = answer[name].shape
+            raise ValueError(f"{model}: its {name} is of shape {shape}; {(len(events), n)} is wanted")
+    return answer
 
 
 # ---- decisions and figures of merit ------------------------------------------------------------------------
@@ -182,9 +189,13 @@ def decisions(truth, answer, threshold):
 
 def best_decision(truth, decided):
     """The name of the decision, of those without the truth, that gets most sets exactly right."""
-    is_true = truth > 0
-    n_exact = {name: ((decided[name] > 0) == is_true).all(1).sum() for name in OWN}
+    n_exact = {name: is_exact(truth, decided[name]).sum() for name in OWN}
     return max(n_exact, key=n_exact.get)
+
+
+def is_exact(truth, columns):
+    """(event,) bool, whether the columns given to an event are exactly the true ones."""
+    return ((columns > 0) == (truth > 0)).all(1)
 
 
 def measure(truth, answer, decided):
@@ -271,11 +282,11 @@ def tables(content):
     lines.append("")
     for model, result in models.items():
         calibration = result["calibration"]
-        lines.append(
-            f"{model}: threshold {result['threshold']:.3f}, best by {result['best_decision']}, number of tracks right"
-            f" {100 * result['counting']['accuracy']:.2f} %, calibration error"
-            f" {100 * calibration['by_tracks']['all']:.2f} % ({calibration['scores_are']})"
-        )
+        chosen = f"threshold {result['threshold']:.3f}, best by {result['best_decision']}"
+        counted = f"number of tracks right {100 * result['counting']['accuracy']:.2f} %"
+        error = 100 * calibration["by_tracks"]["all"]
+        says = f"scores are the {calibration['scores_are']}, calibration error {error:.2f} %"
+        lines.append(f"{model}: {chosen}; {counted}; {says}")
     return "\n".join(lines)
 
 
@@ -300,59 +311,76 @@ def draw(truth, answers, decided, content, folder):
     pages = pages_of(truth, answers, decided, content)
     for place, (name, page) in enumerate(pages.items(), 1):
         plotting.save(page, folder / f"{place:02}_{name}.png")
+        page.set_layout_engine("none")  # the PDF keeps the layout, which takes long to find
     path = folder / "multilabel.pdf"
     plotting.save(pages.values(), path)
     print(f"drawn in {path}", flush=True)
 
 
 def pages_of(truth, answers, decided, content):
-    """Name -> figure."""
-    import plotting_sets
+    """Name -> figure; those of columns that occur together only where there are events of several tracks."""
+    import plotting_sets as figures
 
     models = content["models"]
     by_decision = {}
     for model, result in models.items():
         by_decision[model] = {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
-    best = {model: result["best_decision"] for model, result in models.items()}
-    read_by = "; ".join(f"{model}: {name}" for model, name in best.items())
-    drawn = {model: result["decisions"][best[model]] for model, result in models.items()}
-    drawn_by_tracks = {model: of_model[best[model]] for model, of_model in by_decision.items()}
-    matrices = {model: np.array(scores["single_confusions"]) for model, scores in drawn.items()}
+    one_label = {model: result["one_label"] for model, result in models.items()}
     diagrams = {model: result["calibration"]["columns"] for model, result in models.items()}
     says = {model: result["calibration"]["scores_are"] for model, result in models.items()}
-
-    is_true = truth > 0
-    several = truth.sum(1) > 1
-    column_names = [f"column {column}" for column in range(N_COLUMNS)]
-    given = {model: of_model[best[model]] > 0 for model, of_model in decided.items()}
-    right = {model: (columns == is_true).all(1) for model, columns in given.items()}
-    wrong = {model: ~is_right for model, is_right in right.items()}
-    right_of_several = {model: is_right[several] for model, is_right in right.items()}
-    first, second = (columns[:, None] for columns in given.values())
-    outcomes = np.concatenate([first & second, first & ~second, ~first & second, ~first & ~second], 1)
-    n_outcomes = (outcomes & is_true[:, None]).sum(0)
-    sets_right = {}
-    for model, of_model in decided.items():
-        for decision in OWN:
-            sets_right[f"{model}: {decision}"] = ((of_model[decision] > 0) == is_true).all(1)
-    all_right = np.stack(list(sets_right.values()), 1)
-
     scores = {model: answer["column"] for model, answer in answers.items()}
-    most_frequent = f"Most frequent sets of columns, events of two tracks or more\n{read_by}"
-    which_right = "Which decisions give exactly the right set (black dot: it does)"
-    one_label = {model: result["one_label"] for model, result in models.items()}
-    return {
-        "exact_sets": plotting_sets.exact_sets(by_decision, content["different_columns"]),
-        "one_label": plotting_sets.one_label(one_label, PUBLISHED),
-        "missed_labels": plotting_sets.missed_labels(drawn_by_tracks, read_by),
-        "label_by_label": plotting_sets.label_by_label(drawn, n_outcomes, read_by),
-        "confusions": plotting_sets.confusions(matrices, len(truth), read_by),
-        "reliability": plotting_sets.reliability(diagrams, says),
-        "upset_columns": plotting_sets.upset(is_true[several], column_names, most_frequent, right_of_several),
-        "upset_decisions": plotting_sets.upset(all_right, list(sets_right), which_right, n_most=24),
-        "together": plotting_sets.together(truth, wrong, read_by),
-        "label_map": plotting_sets.label_map(scores, truth, right, read_by),
+
+    # From here on each model is read by its best decision.
+    best = {model: result["best_decision"] for model, result in models.items()}
+    read_by = "; ".join(f"{model}: {decision}" for model, decision in best.items())
+    results = {model: result["decisions"][best[model]] for model, result in models.items()}
+    by_tracks = {model: result["by_tracks"] for model, result in results.items()}
+    matrices = {model: np.array(result["single_confusions"]) for model, result in results.items()}
+    given = {model: columns[best[model]] > 0 for model, columns in decided.items()}
+    right = {model: is_exact(truth, columns) for model, columns in given.items()}
+
+    pages = {
+        "exact_sets": figures.exact_sets(by_decision, content["different_columns"]),
+        "one_label": figures.one_label(one_label, PUBLISHED),
+        "missed_labels": figures.missed_labels(by_tracks, read_by),
+        "label_by_label": figures.label_by_label(results, outcomes(truth, *given.values()), read_by),
+        "confusions": figures.confusions(matrices, len(truth), read_by),
+        "reliability": figures.reliability(diagrams, says),
+        "upset_decisions": upset_of_decisions(truth, decided),
+        "label_map": figures.label_map(scores, truth, right, read_by),
     }
+    several = truth.sum(1) > 1
+    if several.any():
+        names = [f"column {column}" for column in range(N_COLUMNS)]
+        title = f"Most frequent sets of columns, events of two tracks or more\n{read_by}"
+        shares = {model: is_right[several] for model, is_right in right.items()}
+        wrong = {model: ~is_right for model, is_right in right.items()}
+        pages["upset_columns"] = figures.upset(truth[several] > 0, names, title, shares)
+        pages["together"] = figures.together(truth, wrong, read_by)
+    return pages
+
+
+def outcomes(truth, first, second):
+    """(4, column) events with a column that were given it by both, by the first, by the second, by neither.
+
+    Args:
+        truth: (event, column) counts. first, second: (event, column) bool.
+    """
+    is_true = truth > 0
+    kinds = (first & second, first & ~second, ~first & second, ~first & ~second)
+    return np.stack([(is_true & kind).sum(0) for kind in kinds])
+
+
+def upset_of_decisions(truth, decided):
+    """UpSet plot of what each decision of each model gets right."""
+    import plotting_sets
+
+    right = {}
+    for model, columns in decided.items():
+        for decision in OWN:
+            right[f"{model}: {decision}"] = is_exact(truth, columns[decision])
+    title = "Which decisions give exactly the right set (black dot: it does)"
+    return plotting_sets.upset(np.stack(list(right.values()), 1), list(right), title, n_most=24)
 
 
 if __name__ == "__main__":
