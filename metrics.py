@@ -779,41 +779,49 @@ def single_confusions(truth, decided):
 
 
 def one_label(truth, scores):
-    """What becomes of events with several labels where only the highest score counts, by number of tracks.
+    """What metrics that are made for one label, or for labels one by one, say of several, by number of tracks.
 
-    The first figure is what Keras calls accuracy when a network is trained on marks of 0 and 1 for each
-    label: of equal marks its arg max takes the first label, so a perfect model reaches about one over the
-    number of labels.
+    The arg max of marks of 0 and 1 is their first 1, so a perfect model agrees with it in about one of as many
+    events as there are labels. Shares, counts over the number of tracks, are never the 0 or 1 that a threshold
+    gives unless all tracks have one label, so there a perfect model gets only the absent labels right.
 
     Args:
         truth: (event, label) counts. scores: (event, label), 0 to 1.
     Returns:
-        As `label_sets`, with the figures, each with "value", "interval" and "n": "arg_max_of_marks", the
-        highest score is the first true label; "arg_max_of_counts", it is the label of most tracks, the first
-        of these; "arg_max_is_true", it is any true label; "half_threshold", right decisions of all labels
-        with the threshold 0.5, whose interval is too short, as the labels of an event are not independent.
-        "perfect_arg_max" is a number: the expectation of "arg_max_of_marks" for a model that gives all true
-        labels of an event equal scores, up to a random rest.
+        As `label_sets`, with these figures, each with "value", "interval" of 68 % and "n":
+        "arg_max_of_marks" and "arg_max_of_counts", the highest score is where the first highest mark or count
+        is: Keras' categorical accuracy; "arg_max_is_true", it is any true label; "half_of_marks" and
+        "half_of_shares", labels whose mark or share is equal to score > 0.5: Keras' binary accuracy, whose
+        interval is too short, as the labels of an event are not independent. Besides two numbers,
+        "perfect_arg_max_of_marks" and "perfect_half_of_shares": the expectation for a model that gives all
+        true labels of an event equal scores, up to a random rest, and one whose scores are the shares.
     """
     truth, scores = _label_arrays(truth, scores)
     is_true = truth > 0
-    highest = scores.argmax(1)
     n_labels = is_true.sum(1)
-    all_labels = np.full(len(truth), truth.shape[1])
+    shares = truth / np.maximum(truth.sum(1, keepdims=True), 1)
+    highest = scores.argmax(1)
+    above = scores > 0.5
+    one = np.ones(len(truth))
+    all_labels = one * truth.shape[1]
     figures = {
-        "arg_max_of_marks": highest == is_true.argmax(1),
-        "arg_max_of_counts": highest == truth.argmax(1),
-        "arg_max_is_true": np.take_along_axis(is_true, highest[:, None], 1)[:, 0],
+        "arg_max_of_marks": (highest == is_true.argmax(1), one),
+        "arg_max_of_counts": (highest == truth.argmax(1), one),
+        "arg_max_is_true": (np.take_along_axis(is_true, highest[:, None], 1)[:, 0], one),
+        "half_of_marks": ((above == is_true).sum(1), all_labels),
+        "half_of_shares": ((above == shares).sum(1), all_labels),
     }
-    n_right = ((scores >= 0.5) == is_true).sum(1)
+    perfect = {
+        "perfect_arg_max_of_marks": 1 / np.maximum(n_labels, 1),
+        "perfect_half_of_shares": ((shares > 0.5) == shares).mean(1),
+    }
     found = {}
     for name, chosen in _by_tracks(truth).items():
-        one = np.ones(chosen.sum())
-        found[name] = {figure: _ratio("", right[chosen], one) for figure, right in figures.items()}
-        found[name]["half_threshold"] = _ratio("", n_right[chosen], all_labels[chosen])
-        with_labels = chosen & (n_labels > 0)
-        share = 1 / n_labels[with_labels]
-        found[name]["perfect_arg_max"] = float(share.mean()) if len(share) else float("nan")
+        found[name] = {
+            figure: _ratio("", right[chosen], of[chosen]) for figure, (right, of) in figures.items()
+        }
+        for figure, expected in perfect.items():
+            found[name][figure] = float(expected[chosen].mean()) if chosen.any() else float("nan")
     return found
 
 

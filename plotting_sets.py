@@ -136,11 +136,12 @@ def exact_sets(scores, all_different):
     return figure
 
 
-ONE_LABEL = {
+ONE_LABEL = {  # figure of `metrics.one_label` -> title of its panel
     "arg_max_of_marks": "highest score = arg max of the marks\n(Keras' accuracy, marks of 0 and 1)",
-    "arg_max_of_counts": "highest score = arg max of the counts\n(Keras' accuracy, targets counts / k)",
+    "arg_max_of_counts": "highest score = arg max of the counts\n(Keras' accuracy, shares)",
     "arg_max_is_true": "highest score is any true column",
-    "half_threshold": "single columns right with the threshold 0.5\n(binary accuracy)",
+    "half_of_marks": "(score > 0.5) = mark, each column\n(Keras' binary accuracy, marks of 0 and 1)",
+    "half_of_shares": "(score > 0.5) = share, each column\n(Keras' binary accuracy, shares)",
 }
 
 
@@ -150,30 +151,31 @@ def one_label(scores, published):
     Args:
         scores: model -> as `metrics.one_label`. published: name of a curve -> number of tracks -> 0 to 1.
     """
-    title = "What metrics made for one label say, with 68 % intervals; k is the number of tracks"
-    figure, axes = _page(title, 2, 2, sharex=True)
+    title = "What metrics made for one label say, with 68 % intervals; shares are counts / number of tracks"
+    figure, axes = _page(title, 2, 3)
     markers = dict(zip(published, "x+", strict=True))
-    for ax, (kind, name) in zip(axes.ravel(), ONE_LABEL.items(), strict=True):
+    for ax, (kind, name) in zip(axes.ravel(), ONE_LABEL.items(), strict=False):
         for place, by_tracks in enumerate(scores.values()):
             names = _numbers(by_tracks)
             x = np.array(names, int)
             _dots(ax, x, [by_tracks[number][kind] for number in names], place)
-        if kind == "arg_max_of_marks":
-            _levels(ax, {number: by_tracks[number]["perfect_arg_max"] for number in names})
-        if kind != "half_threshold":
-            for curve, points in published.items():
-                share = 100 * np.array(list(points.values()))
-                ax.plot(np.array(list(points), int), share, markers[curve], color="black", markersize=8)
+        perfect = f"perfect_{kind}"
+        if perfect in by_tracks["all"]:
+            _levels(ax, {number: by_tracks[number][perfect] for number in names})
+        for curve, points in published.items():
+            share = 100 * np.array(list(points.values()))
+            ax.plot(np.array(list(points), int), share, markers[curve], color="black", markersize=8)
         ax.set_title(name, fontsize=10)
-        ax.set(xticks=x, ylabel="columns of events (%)" if kind == "half_threshold" else "events (%)")
+        ax.set(xticks=x, xlabel="true number of tracks")
+        ax.set_ylabel("columns of all events (%)" if kind.startswith("half") else "events (%)")
         _grid(ax, "y")
-    for ax in axes[-1]:
-        ax.set_xlabel("true number of tracks")
     handles = _handles(scores)
-    handles.append(Line2D([], [], color=LEVEL_COLOUR, label="perfect model, equal scores"))
+    handles.append(Line2D([], [], color=LEVEL_COLOUR, label="a perfect model"))
     for curve, marker in markers.items():
         handles.append(_symbol(curve, marker=marker, color="black", markersize=8))
-    _below(figure, handles, 3)
+    axes[-1, -1].set_axis_off()
+    legend = axes[-1, -1].legend(handles=handles, loc="center left", frameon=False, labelspacing=1)
+    legend.set_in_layout(False)
     return figure
 
 

@@ -33,6 +33,7 @@ LIMITED = "threshold, 1 to k predicted"
 TOP = "top k, k predicted"
 MULTISET = "nearest multiset, k predicted"
 OWN = (LIMITED, TOP, MULTISET)  # decisions that a model makes without the truth, from both of its outputs
+ONE_LABEL = ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_of_marks", "half_of_shares")
 # Figures of the original notes, read off a plot; which metric they are is not said there
 PUBLISHED = {
     "published, sigmoid": {"1": 0.953, "2": 0.534, "3": 0.412},
@@ -100,15 +101,10 @@ def main(argv=None):
 
 
 def names_of(models):
-    """What two models are called: their names or the names of their folders, with their places if these are
-    the same.
-    """
-    names = [Path(model).parent.name if model.endswith(".keras") else Path(model).name for model in models]
-    return (
-        names
-        if names[0] != names[1]
-        else [f"{name} ({place})" for name, place in zip(names, "AB", strict=True)]
-    )
+    """What two models are called: by the names of their folders, with A and B where these are the same."""
+    folders = [Path(model).parent if model.endswith(".keras") else Path(model) for model in models]
+    first, second = (folder.name for folder in folders)
+    return [first, second] if first != second else [f"{first} (A)", f"{second} (B)"]
 
 
 def events_of(args):
@@ -270,12 +266,13 @@ def tables(content):
                 lines.append(row_of([decision, model, *(percent(scores[n][kind]) for n in numbers)]))
         lines.append("")
     lines += [row_of(["made for one label, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
-    for figure in ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_threshold"):
+    for figure in ONE_LABEL:
         for model, result in models.items():
             cells = [percent(result["one_label"][n][figure]) for n in numbers]
             lines.append(row_of([figure.replace("_", " "), model, *cells]))
-    perfect = [f"{100 * result['one_label'][n]['perfect_arg_max']:.1f}" for n in numbers]
-    lines.append(row_of(["arg max of marks", "perfect, equal scores", *perfect]))
+        if f"perfect_{figure}" in result["one_label"]["all"]:
+            perfect = [f"{100 * result['one_label'][n][f'perfect_{figure}']:.1f}" for n in numbers]
+            lines.append(row_of([figure.replace("_", " "), "a perfect model", *perfect]))
     for name, points in PUBLISHED.items():
         cells = [f"{100 * points[n]:.1f}" if n in points else "–" for n in numbers]
         lines.append(row_of(["unknown", name, *cells]))
