@@ -704,11 +704,16 @@ def nearest_multiset(scores, k):
         (event, label) int64, k in each event.
     """
     k = np.asarray(k)[:, None]
-    scores = np.asarray(scores, float) + np.finfo(float).tiny  # equal shares where every score is 0
-    expected = k * scores / scores.sum(1, keepdims=True)
+    expected = k * shares_of(scores)
     whole = np.floor(expected).astype(np.int64)
     n_left = k[:, 0] - whole.sum(1)
     return whole + top_labels(expected - whole, n_left)
+
+
+def shares_of(scores):
+    """(event, label) scores, not negative, over their sum in an event; equal shares where every score is 0."""
+    scores = np.asarray(scores, float) + np.finfo(float).tiny
+    return scores / scores.sum(1, keepdims=True)
 
 
 def label_sets(truth, decided):

@@ -474,7 +474,7 @@ def label_map(scores, truth, right, decision, n_most=1500):
     few = n_tracks == n_tracks.min()  # with more tracks all labels of an event compete for its shares
     place = _on_circle(_order(sum(_likeness(values[few], truth[few]) for values in scores.values())))
     for column, (model, values) in zip(axes.T, scores.items(), strict=True):
-        where = values @ place / values.sum(1, keepdims=True)
+        where = metrics.shares_of(values) @ place
         for ax, number in zip(column, numbers, strict=True):
             which = np.flatnonzero(n_tracks == number)[:n_most]
             is_right = right[model][which]
@@ -496,7 +496,7 @@ def label_map(scores, truth, right, decision, n_most=1500):
 
 def _likeness(scores, truth):
     """(label, label) how much one label gets of the score that the other lacks, 0 or more."""
-    residual = scores / scores.sum(1, keepdims=True) - truth / truth.sum(1, keepdims=True)
+    residual = metrics.shares_of(scores) - metrics.shares_of(truth)
     return np.maximum(-residual.T @ residual, 0)
 
 

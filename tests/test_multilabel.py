@@ -60,6 +60,13 @@ def test_top_labels_are_those_with_the_highest_scores_and_the_first_of_equal_one
     np.testing.assert_array_equal(metrics.top_labels(scores, [2, 1, 0]), expected)
 
 
+def test_labels_without_scores_have_equal_shares():
+    np.testing.assert_allclose(
+        metrics.shares_of([[0, 0, 0, 0], [0, 1, 3, 0]]), [[0.25] * 4, [0, 0.25, 0.75, 0]]
+    )
+    np.testing.assert_array_equal(metrics.nearest_multiset([[0, 0, 0]], [2]), [[1, 1, 0]])
+
+
 def test_two_tracks_get_one_label_where_its_share_is_above_three_quarters():
     scores = [[0.8, 0.2, 0], [0.7, 0.3, 0], [0.7, 0.2, 0.1]]
     multiset = metrics.nearest_multiset(scores, [2, 2, 4])
