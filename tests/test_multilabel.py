@@ -61,9 +61,8 @@ def test_top_labels_are_those_with_the_highest_scores_and_the_first_of_equal_one
 
 
 def test_labels_without_scores_have_equal_shares():
-    np.testing.assert_allclose(
-        metrics.shares_of([[0, 0, 0, 0], [0, 1, 3, 0]]), [[0.25] * 4, [0, 0.25, 0.75, 0]]
-    )
+    shares = metrics.shares_of([[0, 0, 0, 0], [0, 1, 3, 0]])
+    np.testing.assert_allclose(shares, [[0.25] * 4, [0, 0.25, 0.75, 0]], atol=1e-12)
     np.testing.assert_array_equal(metrics.nearest_multiset([[0, 0, 0]], [2]), [[1, 1, 0]])
 
 
