@@ -689,9 +689,9 @@ def best_threshold(truth, scores):
     if not len(truth):
         raise ValueError("no events to choose a threshold on")
     is_true = truth > 0
-    highest_false = np.where(is_true, 0.0, scores).max(1)
-    lowest_true = np.where(is_true, scores, 1.0).min(1)
-    # Such an event is exact for thresholds above its highest false score, up to its lowest true one.
+    highest_false = np.where(is_true, -1, scores).max(1)
+    lowest_true = np.where(is_true, scores, 2).min(1)
+    # An event is exact for thresholds above its highest false score, up to its lowest true one.
     possible = highest_false < lowest_true
     if not possible.any():
         return 0.5
@@ -732,11 +732,16 @@ def nearest_multiset(scores, k):
         (event, label) int64, k in each event.
     """
     k = np.asarray(k)[:, None]
-    scores = np.asarray(scores, float) + np.finfo(float).tiny  # equal shares where every score is 0
-    expected = k * scores / scores.sum(1, keepdims=True)
+    expected = k * shares_of(scores)
     whole = np.floor(expected).astype(np.int64)
     n_left = k[:, 0] - whole.sum(1)
     return whole + top_labels(expected - whole, n_left)
+
+
+def shares_of(scores):
+    """(event, label) scores, not negative, over their sum in an event; equal shares where every score is 0."""
+    scores = np.asarray(scores, float) + np.finfo(float).tiny
+    return scores / scores.sum(1, keepdims=True)
 
 
 def label_sets(truth, decided):
@@ -746,13 +751,13 @@ def label_sets(truth, decided):
         truth, decided: (event, label) counts.
     Returns:
         dict: "1", "2", ..., the true numbers of tracks that occur, and "all" -> {"exact_sets" and
-        "exact_multisets", each with "value", "interval" of 68 % and "n"; "right_labels", list of the events
-        in which 0, 1, ... tracks have their label}.
+        "exact_multisets", each with "value", "interval" of 68 % and "n"; "missed_labels", list of the events
+        of which 0, 1, ... different labels are missing}.
     """
     truth, decided = _label_arrays(truth, decided)
     same_set = ((truth > 0) == (decided > 0)).all(1)
     same_multiset = (truth == decided).all(1)
-    n_right = np.minimum(truth, decided).sum(1).astype(np.int64)
+    n_missed = ((truth > 0) & (decided == 0)).sum(1)
     scores = {}
     for name, chosen in _by_tracks(truth).items():
         n_most = int(truth[chosen].sum(1).max(initial=0))
@@ -760,7 +765,7 @@ def label_sets(truth, decided):
         scores[name] = {
             "exact_sets": _ratio("", same_set[chosen], one),
             "exact_multisets": _ratio("", same_multiset[chosen], one),
-            "right_labels": np.bincount(n_right[chosen], minlength=n_most + 1).tolist(),
+            "missed_labels": np.bincount(n_missed[chosen], minlength=n_most + 1).tolist(),
         }
     return scores
 
@@ -807,41 +812,49 @@ def single_confusions(truth, decided):
 
 
 def one_label(truth, scores):
-    """What becomes of events with several labels where only the highest score counts, by number of tracks.
+    """What metrics that are made for one label, or for labels one by one, say of several, by number of tracks.
 
-    The first figure is what Keras calls accuracy when a network is trained on marks of 0 and 1 for each
-    label: of equal marks its arg max takes the first label, so a perfect model reaches about one over the
-    number of labels.
+    The arg max of marks of 0 and 1 is their first 1, so a perfect model agrees with it in about one of as many
+    events as there are labels. Shares, counts over the number of tracks, are never the 0 or 1 that a threshold
+    gives unless all tracks have one label, so there a perfect model gets only the absent labels right.
 
     Args:
         truth: (event, label) counts. scores: (event, label), 0 to 1.
     Returns:
-        As `label_sets`, with the figures, each with "value", "interval" and "n": "arg_max_of_marks", the
-        highest score is the first true label; "arg_max_of_counts", it is the label of most tracks, the first
-        of these; "arg_max_is_true", it is any true label; "half_threshold", right decisions of all labels
-        with the threshold 0.5, whose interval is too short, as the labels of an event are not independent.
-        "perfect_arg_max" is a number: the expectation of "arg_max_of_marks" for a model that gives all true
-        labels of an event equal scores, up to a random rest.
+        As `label_sets`, with these figures, each with "value", "interval" of 68 % and "n":
+        "arg_max_of_marks" and "arg_max_of_counts", the highest score is where the first highest mark or count
+        is: Keras' categorical accuracy; "arg_max_is_true", it is any true label; "half_of_marks" and
+        "half_of_shares", labels whose mark or share is equal to score > 0.5: Keras' binary accuracy, whose
+        interval is too short, as the labels of an event are not independent. Besides two numbers,
+        "perfect_arg_max_of_marks" and "perfect_half_of_shares": the expectation for a model that gives all
+        true labels of an event equal scores, up to a random rest, and one whose scores are the shares.
     """
     truth, scores = _label_arrays(truth, scores)
     is_true = truth > 0
-    highest = scores.argmax(1)
     n_labels = is_true.sum(1)
-    all_labels = np.full(len(truth), truth.shape[1])
+    shares = truth / np.maximum(truth.sum(1, keepdims=True), 1)
+    highest = scores.argmax(1)
+    above = scores > 0.5
+    one = np.ones(len(truth))
+    all_labels = one * truth.shape[1]
     figures = {
-        "arg_max_of_marks": highest == is_true.argmax(1),
-        "arg_max_of_counts": highest == truth.argmax(1),
-        "arg_max_is_true": np.take_along_axis(is_true, highest[:, None], 1)[:, 0],
+        "arg_max_of_marks": (highest == is_true.argmax(1), one),
+        "arg_max_of_counts": (highest == truth.argmax(1), one),
+        "arg_max_is_true": (np.take_along_axis(is_true, highest[:, None], 1)[:, 0], one),
+        "half_of_marks": ((above == is_true).sum(1), all_labels),
+        "half_of_shares": ((above == shares).sum(1), all_labels),
     }
-    n_right = ((scores >= 0.5) == is_true).sum(1)
+    perfect = {
+        "perfect_arg_max_of_marks": 1 / np.maximum(n_labels, 1),
+        "perfect_half_of_shares": ((shares > 0.5) == shares).mean(1),
+    }
     found = {}
     for name, chosen in _by_tracks(truth).items():
-        one = np.ones(chosen.sum())
-        found[name] = {figure: _ratio("", right[chosen], one) for figure, right in figures.items()}
-        found[name]["half_threshold"] = _ratio("", n_right[chosen], all_labels[chosen])
-        with_labels = chosen & (n_labels > 0)
-        share = 1 / n_labels[with_labels]
-        found[name]["perfect_arg_max"] = float(share.mean()) if len(share) else float("nan")
+        found[name] = {
+            figure: _ratio("", right[chosen], of[chosen]) for figure, (right, of) in figures.items()
+        }
+        for figure, expected in perfect.items():
+            found[name][figure] = float(expected[chosen].mean()) if chosen.any() else float("nan")
     return found
 
 

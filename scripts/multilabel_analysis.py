@@ -8,7 +8,8 @@ model is chosen on other fresh events. Two tracks may end in one column, so the 
 multiset, of which a model without counts can only tell the set; the tables have both.
 
 Prints exact sets and multisets by true number of tracks, with 68 % intervals, and what metrics made for one
-label say instead. Draws `multilabel.pdf`, and its pages as pictures.
+label say instead. Draws `multilabel.pdf`, and its pages as pictures; from the third page on each model is read
+by the decision that gets most sets right of the other fresh events.
 """
 
 import argparse
@@ -28,7 +29,11 @@ from my_generator import straight_lines
 
 N_COLUMNS = 22  # of the toy's calorimeter, with both overflows
 THRESHOLD = "threshold"
-DRAWN = "nearest multiset, k predicted"
+LIMITED = "threshold, 1 to k predicted"
+TOP = "top k, k predicted"
+MULTISET = "nearest multiset, k predicted"
+OWN = (LIMITED, TOP, MULTISET)  # decisions that a model makes without the truth, from both of its outputs
+ONE_LABEL = ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_of_marks", "half_of_shares")
 # Figures of the original notes, read off a plot; which metric they are is not said there
 PUBLISHED = {
     "published, sigmoid": {"1": 0.953, "2": 0.534, "3": 0.412},
@@ -39,9 +44,9 @@ PUBLISHED = {
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("models", nargs=2, metavar="MODEL", help="name of a shipped model, or path of a run folder")
+    add("models", nargs=2, metavar="MODEL", help="names of shipped models, or paths of run folders")
     add("files", nargs="*", metavar="FILES", help="files or globs of the toy (default: fresh events)")
-    add("--out", type=lib.folder, required=True, metavar="FOLDER", help="for the figures")
+    add("--out", type=lib.folder, metavar="FOLDER", help="draw figures here")
     add("--json", type=Path, metavar="FILE", help="write all figures of merit here")
     add("--events", type=lib.at_least(1), default=20000, help="fresh events (default: %(default)s)")
     val_help = "fresh events to choose thresholds on (default: %(default)s)"
@@ -64,10 +69,16 @@ def main(argv=None):
     results = {}
     for name, model in zip(args.names, args.models, strict=True):
         print(f"{name}: looking at {len(val_events)} + {len(events)} events", flush=True)
-        threshold = metrics.best_threshold(val_truth, probabilities(val_events, model)["column"])
+        val_answer = probabilities(val_events, model)
+        threshold = metrics.best_threshold(val_truth, val_answer["column"])
+        val_decided = decisions(val_truth, val_answer, threshold)
         answers[name] = probabilities(events, model)
         decided[name] = decisions(truth, answers[name], threshold)
-        results[name] = measure(truth, answers[name], decided[name], threshold)
+        results[name] = {
+            "threshold": threshold,
+            "best_decision": best_decision(val_truth, val_decided),
+            **measure(truth, answers[name], decided[name]),
+        }
 
     words = sys.argv[1:] if argv is None else argv
     content = {
@@ -81,7 +92,8 @@ def main(argv=None):
     print("\n" + tables(content))
     if args.json:
         lib.write_json(args.json, content)
-    draw(truth, answers, decided, content, args.out)
+    if args.out:
+        draw(truth, answers, decided, content, args.out)
     return content
 
 
@@ -89,15 +101,10 @@ def main(argv=None):
 
 
 def names_of(models):
-    """What two models are called: their names or the names of their folders, with their places if these are
-    the same.
-    """
-    names = [Path(model).parent.name if model.endswith(".keras") else Path(model).name for model in models]
-    return (
-        names
-        if names[0] != names[1]
-        else [f"{name} ({place})" for name, place in zip(names, "AB", strict=True)]
-    )
+    """What two models are called: by the names of their folders, with A and B where these are the same."""
+    folders = [Path(model).parent if model.endswith(".keras") else Path(model) for model in models]
+    first, second = (folder.name for folder in folders)
+    return [first, second] if first != second else [f"{first} (A)", f"{second} (B)"]
 
 
 def events_of(args):
@@ -146,7 +153,13 @@ def probabilities(events, model):
     from inference import label_probabilities
 
     said = label_probabilities(events, model)
-    return {name: np.asarray(said[name], float) for name in ("column", "n_tracks")}
+    answer = {}
+    for name, n in (("column", N_COLUMNS), ("n_tracks", len(number_of_tracks.LABELS))):
+        answer[name] = np.asarray(said[name], float)
+        if answer[name].shape != (len(events), n):
+            shape = answer[name].shape
+            raise ValueError(f"{model}: its {name} is of shape {shape}; {(len(events), n)} is wanted")
+    return answer
 
 
 # ---- decisions and figures of merit ------------------------------------------------------------------------
@@ -158,17 +171,30 @@ def decisions(truth, answer, threshold):
     k_true = truth.sum(1)
     k_predicted = answer["n_tracks"].argmax(1) + 1
     n_columns = (truth > 0).sum(1)
+    above = scores >= threshold
     return {
-        THRESHOLD: (scores >= threshold).astype(np.int64),
+        THRESHOLD: above.astype(np.int64),
+        LIMITED: metrics.top_labels(scores, np.clip(above.sum(1), 1, k_predicted)),
         "top k, k true": metrics.top_labels(scores, k_true),
-        "top k, k predicted": metrics.top_labels(scores, k_predicted),
+        TOP: metrics.top_labels(scores, k_predicted),
         "top, true number of columns": metrics.top_labels(scores, n_columns),
         "nearest multiset, k true": metrics.nearest_multiset(scores, k_true),
-        DRAWN: metrics.nearest_multiset(scores, k_predicted),
+        MULTISET: metrics.nearest_multiset(scores, k_predicted),
     }
 
 
-def measure(truth, answer, decided, threshold):
+def best_decision(truth, decided):
+    """The name of the decision, of those without the truth, that gets most sets exactly right."""
+    n_exact = {name: is_exact(truth, decided[name]).sum() for name in OWN}
+    return max(n_exact, key=n_exact.get)
+
+
+def is_exact(truth, columns):
+    """(event,) bool, whether the columns given to an event are exactly the true ones."""
+    return ((columns > 0) == (truth > 0)).all(1)
+
+
+def measure(truth, answer, decided):
     """All figures of merit of one model, ready for JSON."""
     scores = answer["column"]
     target, says = targets(truth, scores)
@@ -178,9 +204,8 @@ def measure(truth, answer, decided, threshold):
         ]
         for name, chosen in by_tracks(truth).items()
     }
-    diagrams = [metrics.reliability(target[:, label], scores[:, label]) for label in range(N_COLUMNS)]
+    diagrams = [metrics.reliability(target[:, column], scores[:, column], 10) for column in range(N_COLUMNS)]
     return {
-        "threshold": threshold,
         "decisions": {
             name: {
                 "by_tracks": metrics.label_sets(truth, columns),
@@ -231,7 +256,7 @@ def tables(content):
     """Markdown: exact sets and multisets of each decision, and figures made for one label."""
     models = content["models"]
     numbers = [*content["different_columns"], "all"]
-    heads = [f"{number} tracks" if number.isdigit() else number for number in numbers]
+    heads = [metrics.number_of(int(number)) if number.isdigit() else number for number in numbers]
     lines = []
     for kind, name in (("exact_sets", "exact sets"), ("exact_multisets", "exact multisets")):
         lines += [row_of([f"{name}, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
@@ -241,23 +266,24 @@ def tables(content):
                 lines.append(row_of([decision, model, *(percent(scores[n][kind]) for n in numbers)]))
         lines.append("")
     lines += [row_of(["made for one label, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
-    for figure in ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_threshold"):
+    for figure in ONE_LABEL:
         for model, result in models.items():
             cells = [percent(result["one_label"][n][figure]) for n in numbers]
             lines.append(row_of([figure.replace("_", " "), model, *cells]))
-    perfect = [f"{100 * result['one_label'][n]['perfect_arg_max']:.1f}" for n in numbers]
-    lines.append(row_of(["arg max of marks", "perfect, equal scores", *perfect]))
+        if f"perfect_{figure}" in result["one_label"]["all"]:
+            perfect = [f"{100 * result['one_label'][n][f'perfect_{figure}']:.1f}" for n in numbers]
+            lines.append(row_of([figure.replace("_", " "), "a perfect model", *perfect]))
     for name, points in PUBLISHED.items():
         cells = [f"{100 * points[n]:.1f}" if n in points else "–" for n in numbers]
         lines.append(row_of(["unknown", name, *cells]))
     lines.append("")
     for model, result in models.items():
         calibration = result["calibration"]
-        lines.append(
-            f"{model}: threshold {result['threshold']:.3f}, number of tracks right"
-            f" {100 * result['counting']['accuracy']:.2f} %, calibration error"
-            f" {100 * calibration['by_tracks']['all']:.2f} % ({calibration['scores_are']})"
-        )
+        chosen = f"threshold {result['threshold']:.3f}, best by {result['best_decision']}"
+        counted = f"number of tracks right {100 * result['counting']['accuracy']:.2f} %"
+        error = 100 * calibration["by_tracks"]["all"]
+        says = f"scores are the {calibration['scores_are']}, calibration error {error:.2f} %"
+        lines.append(f"{model}: {chosen}; {counted}; {says}")
     return "\n".join(lines)
 
 
@@ -281,80 +307,77 @@ def draw(truth, answers, decided, content, folder):
 
     pages = pages_of(truth, answers, decided, content)
     for place, (name, page) in enumerate(pages.items(), 1):
-        plotting.save(page, folder / f"{place}_{name}.png")
+        plotting.save(page, folder / f"{place:02}_{name}.png")
+        page.set_layout_engine("none")  # the PDF keeps the layout, which takes long to find
     path = folder / "multilabel.pdf"
     plotting.save(pages.values(), path)
     print(f"drawn in {path}", flush=True)
 
 
 def pages_of(truth, answers, decided, content):
-    """Name -> figure."""
-    import plotting_sets
+    """Name -> figure; those of columns that occur together only where there are events of several tracks."""
+    import plotting_sets as figures
 
     models = content["models"]
-    drawn = {model: result["decisions"][DRAWN] for model, result in models.items()}
-    columns = {model: of_model[DRAWN] for model, of_model in decided.items()}
-    right = {model: ((found > 0) == (truth > 0)).all(1) for model, found in columns.items()}
-    first, second = columns.values()
-    found = np.stack([first > 0, second > 0])[:, :, :]
-    outcomes = np.stack(
-        [found[0] & found[1], found[0] & ~found[1], ~found[0] & found[1], ~found[0] & ~found[1]]
-    )
-    outcomes = (outcomes & (truth > 0)).sum(1)
-    several = truth.sum(1) > 1
-    sets_right = {}
-    for model, of_model in decided.items():
-        for decision in (THRESHOLD, "top k, k predicted", DRAWN):
-            sets_right[f"{model}: {decision}"] = ((of_model[decision] > 0) == (truth > 0)).all(1)
+    by_decision = {}
+    for model, result in models.items():
+        by_decision[model] = {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
+    one_label = {model: result["one_label"] for model, result in models.items()}
+    diagrams = {model: result["calibration"]["columns"] for model, result in models.items()}
+    says = {model: result["calibration"]["scores_are"] for model, result in models.items()}
+    scores = {model: answer["column"] for model, answer in answers.items()}
 
-    return {
-        "exact_sets": plotting_sets.exact_sets(
-            {
-                model: {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
-                for model, result in models.items()
-            },
-            content["different_columns"],
-        ),
-        "one_label": plotting_sets.one_label(
-            {model: result["one_label"] for model, result in models.items()}, PUBLISHED
-        ),
-        "right_labels": plotting_sets.right_labels(
-            {model: scores["by_tracks"] for model, scores in drawn.items()}, DRAWN
-        ),
-        "label_by_label": plotting_sets.label_by_label(drawn, outcomes, DRAWN),
-        "confusions": plotting_sets.confusions(
-            {model: np.array(scores["single_confusions"]) for model, scores in drawn.items()},
-            len(truth),
-            DRAWN,
-        ),
-        "reliability": plotting_sets.reliability(
-            {
-                model: [
-                    {key: np.asarray(values) for key, values in diagram.items()}
-                    for diagram in result["calibration"]["columns"]
-                ]
-                for model, result in models.items()
-            },
-            {model: result["calibration"]["scores_are"] for model, result in models.items()},
-        ),
-        "upset_columns": plotting_sets.upset(
-            truth[several] > 0,
-            [f"column {label}" for label in range(N_COLUMNS)],
-            "Most frequent sets of columns, events of two tracks or more",
-            "events",
-            {model: is_right[several] for model, is_right in right.items()},
-        ),
-        "upset_decisions": plotting_sets.upset(
-            np.stack(list(sets_right.values()), 1),
-            list(sets_right),
-            "Which decisions give exactly the right set (dot: it does)",
-            "events",
-        ),
-        "together": plotting_sets.together(truth, {model: ~is_right for model, is_right in right.items()}),
-        "label_map": plotting_sets.label_map(
-            {model: answer["column"] for model, answer in answers.items()}, truth, right
-        ),
+    # From here on each model is read by its best decision.
+    best = {model: result["best_decision"] for model, result in models.items()}
+    read_by = "; ".join(f"{model}: {decision}" for model, decision in best.items())
+    results = {model: result["decisions"][best[model]] for model, result in models.items()}
+    by_tracks = {model: result["by_tracks"] for model, result in results.items()}
+    matrices = {model: np.array(result["single_confusions"]) for model, result in results.items()}
+    given = {model: columns[best[model]] > 0 for model, columns in decided.items()}
+    right = {model: is_exact(truth, columns) for model, columns in given.items()}
+
+    pages = {
+        "exact_sets": figures.exact_sets(by_decision, content["different_columns"]),
+        "one_label": figures.one_label(one_label, PUBLISHED),
+        "missed_labels": figures.missed_labels(by_tracks, read_by),
+        "label_by_label": figures.label_by_label(results, outcomes(truth, *given.values()), read_by),
+        "confusions": figures.confusions(matrices, len(truth), read_by),
+        "reliability": figures.reliability(diagrams, says),
+        "upset_decisions": upset_of_decisions(truth, decided),
+        "label_map": figures.label_map(scores, truth, right, read_by),
     }
+    several = truth.sum(1) > 1
+    if several.any():
+        names = [f"column {column}" for column in range(N_COLUMNS)]
+        title = f"Most frequent sets of columns, events of two tracks or more\n{read_by}"
+        shares = {model: is_right[several] for model, is_right in right.items()}
+        wrong = {model: ~is_right for model, is_right in right.items()}
+        pages["upset_columns"] = figures.upset(truth[several] > 0, names, title, shares)
+        pages["together"] = figures.together(truth, wrong, read_by)
+    return pages
+
+
+def outcomes(truth, first, second):
+    """(4, column) events with a column that were given it by both, by the first, by the second, by neither.
+
+    Args:
+        truth: (event, column) counts. first, second: (event, column) bool.
+    """
+    is_true = truth > 0
+    kinds = (first & second, first & ~second, ~first & second, ~first & ~second)
+    return np.stack([(is_true & kind).sum(0) for kind in kinds])
+
+
+def upset_of_decisions(truth, decided):
+    """UpSet plot of what each decision of each model gets right."""
+    import plotting_sets
+
+    right = {}
+    for model, columns in decided.items():
+        for decision in OWN:
+            right[f"{model}: {decision}"] = is_exact(truth, columns[decision])
+    title = "Which decisions give exactly the right set (black dot: it does)"
+    return plotting_sets.upset(np.stack(list(right.values()), 1), list(right), title, n_most=24)
 
 
 if __name__ == "__main__":
