@@ -48,6 +48,21 @@ FINDERS_BY_RESPONSE = (
     FOUND + ", heights hidden",
     *ORACLES,
 )
+# networks that name classes of tracks
+CLASS_MODELS = (
+    "calorimeter_column",
+    "calorimeter_columns_softmax",
+    "calorimeter_columns_bce",
+    "calorimeter_columns_each",
+    "fitting_hints",
+)
+SAYS = {
+    "calorimeter_column": "column of the only track",
+    "calorimeter_columns_softmax": "share of the tracks in each column",
+    "calorimeter_columns_bce": "whether a track ends in each column",
+    "calorimeter_columns_each": "column of each track",
+    "fitting_hints": "segments of angle and foil of the only track",
+}
 HEADLINE = """\
 - **{right}** of {n_events:,} simulated events of 1 to 4 tracks, ideal and realistic ones, are counted right.
 - **{perfect:.0f} %** of simulated events of four tracks, with the noise, cross-talk and kinks of a real
@@ -122,7 +137,7 @@ def counter_cards():
     """Name -> card of the shipped counters, those of one tracker side first."""
     names = [path.parent.name for path in MODELS.glob("*/card.json")]
     cards = {name: card_of(name) for name in sorted(names)}
-    counters = [name for name, card in cards.items() if "accuracy" in card["metrics"]["test"]]
+    counters = [name for name, card in cards.items() if "confusion" in card["metrics"]["test"]]
     counters.sort(key=lambda name: sides_of(cards[name]))
     return {name: cards[name] for name in counters}
 
@@ -168,7 +183,7 @@ def counters():
 
 def commands():
     """What trained the shipped models, a line each."""
-    cards = [*counter_cards().values(), card_of("track_finder")]
+    cards = [*counter_cards().values(), card_of("track_finder"), *map(card_of, CLASS_MODELS)]
     lines = [card["command"] for card in cards]
     return "\n".join(["```", *lines, "```"])
 
@@ -268,8 +283,43 @@ def ablation():
     return table(["perfect events, 1/2/3/4 tracks, %", "events trained on", *steps], rows)
 
 
+def class_models():
+    """The networks that name blocks or give hints, a row a card."""
+    head = ["model", "says", "fresh events", "1/2/3/4 tracks", "original files", "parameters", "trained in"]
+    rows = []
+    for name in CLASS_MODELS:
+        card = card_of(name)
+        scores = card["metrics"]["test"]
+        by_number = "/".join(f"{100 * of_n['accuracy']:.1f}" for of_n in scores["by_tracks"].values())
+        results = [on_fresh_events(card), by_number, on_original_files(card)]
+        rows.append([link_to(name), SAYS[name], *results, f"{card['parameters']:,}", minutes(card)])
+    return table(head, rows)
+
+
+def hints():
+    """Hints of one track, or of every found track, from networks and from simpler ways."""
+    figures = {"angle": "angle", "foil": "foil", "both": "both", "both_within_one": "both, within one"}
+    figures |= {"fine_angle": "angle of 30", "fine_foil": "foil of 113"}
+    rows = []
+    for sample, ways in read("fitting_hints/hints.json")["hints"].items():
+        for way, scores in ways.items():
+            rows.append([sample, way, *(f"{100 * scores[name]['accuracy']:.2f}" for name in figures)])
+    return table(["events", "hints from", *(f"{title}, %" for title in figures.values())], rows)
+
+
+def fits_with_hints():
+    """What hints bring to a fit."""
+    rows = []
+    for sample, fits in read("fitting_hints/hints.json")["fits"].items():
+        for name, scores in fits.items():
+            shares = [f"{100 * scores[key]['accuracy']:.2f}" for key in ("failures", "wrong")]
+            rows.append([sample, name, f"{scores['fits_per_cpu_s']:,.0f}", *shares])
+    return table(["events", "fit", "fits a CPU second", "failures, %", "wrong, %"], rows)
+
+
 RESULTS = {
     "ablation": ablation,
+    "class_models": class_models,
     "commands": commands,
     "counters": counters,
     "counters_in_short": counters_in_short,
@@ -278,7 +328,9 @@ RESULTS = {
     "finders": finders,
     "finders_by_response": finders_by_response,
     "finders_in_short": finders_in_short,
+    "fits_with_hints": fits_with_hints,
     "headline": headline,
+    "hints": hints,
     "known_problems": known_problems,
     "known_problems_of_ideal": known_problems_of_ideal,
 }
