@@ -83,5 +83,5 @@ def check(events, source="events"):
     Raises:
         ValueError: it does not; names the source.
     """
-    number_of_tracks.check(events, source)
     check_blocks(events, source)
+    number_of_tracks.check(events, source)

@@ -21,10 +21,7 @@ import numpy as np
 
 import lib
 import metrics
-from datasets import number_of_tracks
-from datasets.events import concatenate
-from datasets.geometry import TOY
-from datasets.readers import open_events
+from datasets import associated_calohit_multilabel, batches, number_of_tracks
 from my_generator import straight_lines
 
 N_COLUMNS = 22  # of the toy's calorimeter, with both overflows
@@ -111,41 +108,23 @@ def events_of(args):
     """The events to compare on, of 1 to 4 tracks with known ends."""
     if not args.files:
         return straight_lines.generate(args.events, seed=args.seed)
-    tables = []
-    for path, events in open_events.stream(args.files, progress=True):
-        check(events, path)
-        tables.append(events)
-    events = concatenate(tables)
+    events = batches.read(associated_calohit_multilabel.task(), args.files)
     if not len(events):
         raise ValueError(f"{', '.join(args.files)}: no events")
     return events
 
 
-def check(events, path):
-    """See that columns are known and the toy's.
-
-    Raises:
-        ValueError: they are not; names the file and the event.
-    """
-    not_toy = np.flatnonzero(events.info["geometry"] != TOY)
-    if len(not_toy):
-        raise ValueError(
-            f"{path}: event {not_toy[0]} is not of the straight-line toy, whose columns are meant"
-        )
-    n_tracks = number_of_tracks.classes(events, path) + 1
-    n_known = np.bincount(events.track_event, events.tracks["calo_column"] >= 0, len(events))
-    unknown = np.flatnonzero(n_known != n_tracks)
-    if len(unknown):
-        event = unknown[0]
-        said = f"{n_known[event]:.0f} of {n_tracks[event]} tracks"
-        raise ValueError(f"{path}: event {event} has known calorimeter columns of {said}")
-
-
 def columns_of(events):
     """(event, column) int64, how many tracks end in each calorimeter column."""
-    cell = events.track_event * N_COLUMNS + events.tracks["calo_column"].astype(np.int64)
-    counts = np.bincount(cell, minlength=len(events) * N_COLUMNS)
-    return counts.reshape(len(events), N_COLUMNS)
+    return associated_calohit_multilabel.counts(events, events.tracks["calo_column"], N_COLUMNS)
+
+
+def shares_of_each(of_track, n_tracks):
+    """(event, column) shares of the tracks, from the columns of each, (event, track, column), and the
+    probabilities of 1, 2, ... tracks.
+    """
+    there = np.arange(of_track.shape[1]) <= n_tracks.argmax(1)[:, None]
+    return (of_track * there[..., None]).sum(1) / there.sum(1, keepdims=True)
 
 
 def probabilities(events, model):
@@ -153,6 +132,8 @@ def probabilities(events, model):
     from inference import label_probabilities
 
     said = label_probabilities(events, model)
+    if said.get("column", np.zeros(0)).ndim == 3:
+        said["column"] = shares_of_each(said["column"], said["n_tracks"])
     answer = {}
     for name, n in (("column", N_COLUMNS), ("n_tracks", len(number_of_tracks.LABELS))):
         answer[name] = np.asarray(said[name], float)
