@@ -24,10 +24,10 @@ angle theta of the direction in the top view, from the normal of the foil, and d
 along it; beyond a kink both change.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import chdtrc, ndtr, ndtri
 from scipy.stats import qmc
 
 from datasets import geometry as geo
@@ -38,7 +38,7 @@ from fitting.line import UNKNOWN_RADIUS_SIGMA_MM
 from fitting.tracks import RADIUS_SCALE, SIGMA_Z_MM
 
 N_DRAWS = 128
-CHUNK = 4096  # solutions at a time
+CHUNK = 512  # solutions at a time: their hits stay in the processor's cache
 WRONG_RADII = 0.01  # share of hits whose radius is not the track's
 WRONG_HEIGHTS = 0.003
 KINK_SHARE = 0.1  # of the tracks
@@ -50,7 +50,9 @@ FEW_TRACKS = 10  # as many count as one opinion that the usual errors are right
 EFFICIENCY = 0.9  # of a crossed cell, before any was seen
 CROSSING_MM = 0.5  # error of the edge of a cell
 NEGLIGIBLE = 12.0  # in log likelihood below the best solution
-N_ROUNDS = 8
+# Factors on the errors, one a round: wide first, so that wrong hits show; of heights nothing is known at first
+FROM_AFAR = (np.inf, 10.0, 4.0, 2.0, 1.0, 1.0, 1.0)
+FROM_NEAR = (2.0, 1.0, 1.0, 1.0)
 _NO_KINK = N_LAYERS  # a kink in front of this layer is none
 _STIFF = 1e-6  # change of angle that a straight line allows
 _FLAT = 3.0  # prior width of dz/ds; a few heights may not tell it
@@ -70,7 +72,7 @@ class Ends:
             of the event table.
         block_probability: (block,) float.
         kink_probability: (track,) that the track has a kink.
-        solutions: Solutions, all that count.
+        solutions: Solutions, all that count, in any order.
     """
 
     event: np.ndarray
@@ -114,7 +116,7 @@ class Ends:
 
 @dataclass
 class Solutions:
-    """Solutions for tracks, straight or with a kink, sorted by track.
+    """Solutions for tracks, straight or with a kink.
 
     Attributes:
         track: (solution,) index of the track. kink: (solution,) first layer beyond the kink, 9 without one.
@@ -141,11 +143,10 @@ class Solutions:
         return Solutions(**{name: values[which] for name, values in vars(self).items()})
 
 
-def _joined(parts):
-    """Solutions of several, sorted by track."""
+def _concatenated(parts):
+    """Solutions of several Solutions."""
     names = vars(parts[0])
-    joined = Solutions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-    return joined[np.argsort(joined.track, kind="stable")]
+    return Solutions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 # ---- the tracks' hits --------------------------------------------------------------------------------------
@@ -156,17 +157,23 @@ class _Hits:
     """Hits of tracks, sorted by track.
 
     Attributes:
-        offsets: (track + 1,). layer: (hit,). wire: (hit, 2). radius, z: (hit,), 0 where unknown.
+        offsets: (track + 1,). layer: (hit,). x, y: (hit,) wire. radius, z: (hit,), 0 where unknown.
         sigma_radius, sigma_z: (hit,), infinite for an unknown height.
     """
 
     offsets: np.ndarray
     layer: np.ndarray
-    wire: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
     radius: np.ndarray
     z: np.ndarray
     sigma_radius: np.ndarray
     sigma_z: np.ndarray
+
+    @property
+    def wire(self):
+        """(hit, 2) x and y."""
+        return np.stack([self.x, self.y], -1)
 
     def padded(self, track):
         """The hits of some tracks as a table: name -> (chosen, place, ...) array, errors infinite where a
@@ -176,7 +183,7 @@ class _Hits:
         place = np.arange(counts.max(initial=1))
         missing = place >= counts[:, None]
         index = np.where(missing, 0, self.offsets[track][:, None] + place)
-        table = {name: getattr(self, name)[index] for name in ("layer", "wire", "radius", "z")}
+        table = {name: getattr(self, name)[index] for name in ("layer", "x", "y", "radius", "z")}
         for name in ("sigma_radius", "sigma_z"):
             table[name] = np.where(missing, np.inf, getattr(self, name)[index])
         return table
@@ -195,7 +202,8 @@ def _hits_of_tracks(events, line, n_tracks):
     return _Hits(
         offsets=offsets_of(np.bincount(line[owned], minlength=n_tracks)),
         layer=hits["layer"].astype(int),
-        wire=np.stack([x, y], -1),
+        x=x,
+        y=y,
         radius=np.nan_to_num(radius),
         z=np.nan_to_num(z),
         sigma_radius=np.where(np.isnan(radius), UNKNOWN_RADIUS_SIGMA_MM, sigma_radius),
@@ -224,15 +232,20 @@ def _residuals(table, some):
     """
     shift, theta, turn, z, rise, more = (some.value[:, i, None] for i in range(6))
     beyond = table["layer"] >= some.kink[:, None]
-    normal, direction = _normal_and_direction(theta + turn * beyond)
-    slope = rise + more * beyond
-    from_point = table["wire"] - some.point_mm[:, None] - (shift * some.along)[:, None]
-    distance = (normal * from_point).sum(-1)
-    path = (direction * from_point).sum(-1)
+    theta = np.where(beyond, theta + turn, theta)
+    cos = np.cos(theta)
+    sin = np.sin(theta)
+    slope = np.where(beyond, rise + more, rise)
+    point = some.point_mm + some.value[:, :1] * some.along
+    x = table["x"] - point[:, :1]
+    y = table["y"] - point[:, 1:]
+    distance = cos * y - sin * x
+    path = cos * x + sin * y
     height = z + slope * path
-    along = some.along[:, None]
-    distance_by_shift = -(normal * along).sum(-1)
-    path_by_shift = -(direction * along).sum(-1)
+    along_x = some.along[:, :1]
+    along_y = some.along[:, 1:]
+    distance_by_shift = sin * along_x - cos * along_y
+    path_by_shift = -cos * along_x - sin * along_y
     nothing = np.zeros_like(path)
     by_distance = [distance_by_shift, -path, -path * beyond, nothing, nothing, nothing]
     turned = slope * distance
@@ -253,41 +266,34 @@ def _log_and_weight(residual, sigma, share, range_mm):
     return np.where(measured, log, 0.0), np.where(measured, good / np.square(safe), 0.0)
 
 
-def _solve(hits, some, n_rounds=N_ROUNDS):
+def _solve(hits, some, widen):
     """Move solutions to the nearest maximum of their likelihood: Gauss and Newton, a wrong hit's weight
     fading.
 
+    Args:
+        widen: factors on the errors, one a round; infinite: no hit is wrong.
     Returns:
-        Solutions with all attributes; (solution,) as of `_pattern`.
+        the distinct Solutions, with all attributes.
     """
-    n_hits = np.diff(hits.offsets)[some.track]
-    by_size = np.argsort(n_hits, kind="stable")
-    solved = []
-    key = np.zeros(len(some))
+    by_size = np.argsort(np.diff(hits.offsets)[some.track], kind="stable")
+    solved = [some[:0]]
+    patterns = [np.zeros(0)]
     for start in range(0, len(some), CHUNK):
-        which = by_size[start : start + CHUNK]
-        part, key[which] = _solve_chunk(hits, some[which], n_rounds)
+        part, pattern = _solve_chunk(hits, some[by_size[start : start + CHUNK]], widen)
         solved.append(part)
-    if not solved:
-        return some, key
-    back = np.argsort(by_size)
-    names = vars(some)
-    whole = {name: np.concatenate([getattr(part, name) for part in solved])[back] for name in names}
-    return Solutions(**whole), key
+        patterns.append(pattern)
+    return _distinct(_concatenated(solved), np.concatenate(patterns))
 
 
-def _solve_chunk(hits, some, n_rounds):
+def _solve_chunk(hits, some, widen):
     table = hits.padded(some.track)
-    value = some.value.copy()
-    # wide errors first; of heights, of which nothing is known, no errors at all
-    widen = np.array([np.inf, 10.0, 4.0, 2.0] + [1.0] * n_rounds)
-    for wide in widen[:n_rounds]:
-        some = Solutions(**{**vars(some), "value": value})
+    value = some.value
+    for wide in widen:
         matrix, slope, _ = _quadratic(table, some, wide)
         step = np.linalg.solve(matrix, slope[..., None])[..., 0]
         step[:, 1:3] = np.clip(step[:, 1:3], -0.3, 0.3)
         value = value - step
-    some = Solutions(**{**vars(some), "value": value})
+        some = replace(some, value=value)
     matrix, _, (log_density, distance) = _quadratic(table, some, 1.0)
     _, log_det = np.linalg.slogdet(matrix)
     log_likelihood = log_density - 0.5 * log_det
@@ -302,11 +308,12 @@ def _pattern(table, distance, theta):
     """
     measured = np.isfinite(table["sigma_radius"])
     sides = np.where(distance < 0, -1.0, 1.0) * measured
-    from_first = (table["wire"] - table["wire"][:, :1]) * measured[..., None]
-    farthest = np.square(from_first).sum(-1).argmax(1)
-    way = from_first[np.arange(len(theta)), farthest]
-    _, direction = _normal_and_direction(theta)
-    forward = np.where((direction * way).sum(1) < 0, -1.0, 1.0)
+    x = (table["x"] - table["x"][:, :1]) * measured
+    y = (table["y"] - table["y"][:, :1]) * measured
+    farthest = (x**2 + y**2).argmax(1)
+    every = np.arange(len(theta))
+    along = np.cos(theta) * x[every, farthest] + np.sin(theta) * y[every, farthest]
+    forward = np.where(along < 0, -1.0, 1.0)
     digits = np.sin(1.0 + np.arange(sides.shape[1]))
     return forward * (sides * digits).sum(1)
 
@@ -457,7 +464,18 @@ def _straight_solutions(hits):
         back = ((middle[track] - point) * direction).sum(1)
         near_middle = point + back[:, None] * direction
         starts.append(_start(track, _NO_KINK, near_middle, normal, _half_turn(theta), np.zeros(len(track))))
-    return _distinct(*_solve(hits, _joined(starts)))
+    return _solve(hits, _unlike_starts(hits, _concatenated(starts)), FROM_AFAR)
+
+
+def _unlike_starts(hits, some):
+    """Without starts that have the same sides of the wires as another one."""
+    patterns = [np.zeros(0)]
+    for start in range(0, len(some), CHUNK):
+        part = some[start : start + CHUNK]
+        table = hits.padded(part.track)
+        distance, _, _, _ = _residuals(table, part)
+        patterns.append(_pattern(table, distance, part.value[:, 1]))
+    return _distinct(some, np.concatenate(patterns))
 
 
 def _n_wires(hits):
@@ -502,7 +520,7 @@ def _kinked_solutions(hits, which, first_wire_mm, n_best=2):
                 parts.append(_start(track, layer, at_plane, along, theta, turn))
     if not parts:
         return _start(np.zeros(0, int), 0, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
-    return _distinct(*_solve(hits, _joined(parts)))
+    return _solve(hits, _unlike_starts(hits, _concatenated(parts)), FROM_AFAR)
 
 
 def _best_starts(hits, mask, points, thetas, n_best):
@@ -743,9 +761,9 @@ def ends(events, fitted):
     some = _straight_solutions(hits)
     if len(some):
         _scale_errors(hits, some[_is_best(some)])
-        some = _straight_solutions(hits)
+        some = _solve(hits, some, FROM_NEAR)
         kinked = _kinked_solutions(hits, _poorly_straight(hits, some), first_wire)
-        some = _joined([some, kinked])
+        some = _concatenated([some, kinked])
         prior = np.where(some.kink == _NO_KINK, 1 - KINK_SHARE, KINK_SHARE / len(KINK_LAYERS))
         some.log_likelihood += np.log(prior)
         some = some[_counts(some, 2 * NEGLIGIBLE)]
@@ -782,8 +800,6 @@ def _is_best(some):
 
 def _poorly_straight(hits, some):
     """Tracks whose best straight solution is improbable."""
-    from scipy.special import chdtrc
-
     best = some[_is_best(some)]
     table = hits.padded(best.track)
     distance, height, _, _ = _residuals(table, best)
