@@ -49,6 +49,7 @@ LEAST_SCALE = 0.02  # of the errors: ideal events have none
 FEW_TRACKS = 10  # as many count as one opinion that the usual errors are right
 EFFICIENCY = 0.9  # of a crossed cell, before any was seen
 CROSSING_MM = 0.5  # error of the edge of a cell
+SLACK_MM = 10.0  # of a real track's end: curvature, depth of a block
 NEGLIGIBLE = 12.0  # in log likelihood below the best solution
 # Factors on the errors, one a round: wide first, so that wrong hits show; of heights nothing is known at first
 FROM_AFAR = (np.inf, 10.0, 4.0, 2.0, 1.0, 1.0, 1.0)
@@ -579,12 +580,19 @@ class _Crossings:
     fired: np.ndarray
 
 
-def _crossings(some, events, event, side, first_wire_mm):
+def _crossings(some, events, fitted):
     """The cells that solutions cross between the foil and where they leave the tracker.
 
+    In the toy a line crosses a cell if its point nearest to the wire lies in the cell's square, in the
+    detector if it comes within half a cell's width.
+
     Args:
-        some: Solutions. events: Events. event, side: (solution,). first_wire_mm: (solution,) |x| of layer 0.
+        some: Solutions. events: Events. fitted: FittedTracks.
     """
+    event = fitted.event[some.track]
+    side = fitted.side[some.track]
+    first_wire_mm = events.first_wire_mm[event]
+    is_toy = events.info["geometry"][event] == geo.TOY
     layers = np.arange(N_LAYERS)
     x = first_wire_mm[:, None] + CELL_MM * layers
     beyond = layers >= some.kink[:, None]
@@ -595,7 +603,7 @@ def _crossings(some, events, event, side, first_wire_mm):
     cos = np.copysign(np.maximum(np.abs(cos), 1e-3), cos)
     sin = np.sin(theta)
     y = point[:, 1, None] + sin / cos * (x - point[:, 0, None])
-    larger = np.maximum(np.abs(cos), np.abs(sin))
+    larger = np.where(is_toy[:, None], np.maximum(np.abs(cos), np.abs(sin)), 1.0)
     reach = CELL_RADIUS_MM / larger  # of the line from a wire whose cell it crosses
     margin = 3 * CROSSING_MM
     half = (reach + margin) / np.abs(cos)
@@ -714,24 +722,42 @@ def _index(position_mm, row):
     return np.clip(index, 0, row.n_blocks - 1).astype(int)
 
 
+def _covers(position_mm, row):
+    """Whether a position is in a row of blocks, gaps between them included."""
+    from_edge = position_mm - row.first_edge_mm
+    return (from_edge >= 0) & (from_edge <= row.n_blocks * row.pitch_mm)
+
+
 def _detector_block(place, slope):
-    """Number of the detector's block that lines end in: at the first wall that they reach."""
+    """Number of the detector's block that lines end in: at the first wall that they reach.
+
+    In a gap between blocks it is the next one; lines that slip through between two walls end in that of the
+    nearest plane.
+    """
     y0, z0 = _at(0.0, place, slope)
     with np.errstate(divide="ignore", invalid="ignore"):
         to_x_wall = (geo.X_WALL_Y_MM - np.sign(slope[0]) * y0) / np.abs(slope[0])
         to_veto = (geo.VETO_Z_MM - np.sign(slope[1]) * z0) / np.abs(slope[1])
-    to_main_wall = np.full_like(to_veto, geo.MAIN_WALL_X_MM)
-    distances = np.stack([to_main_wall, np.maximum(to_x_wall, 0), np.maximum(to_veto, 0)])
-    wall = np.nan_to_num(distances, nan=np.inf).argmin(0)
-    x = distances.min(0)
+    x = np.stack([np.full_like(to_veto, geo.MAIN_WALL_X_MM), to_x_wall, to_veto])
+    x = np.clip(np.nan_to_num(x, nan=_FAR_MM), 0.0, _FAR_MM)
     y, z = _at(x, place, slope)
     half = geo.N_VETO_COLUMNS // 2
-    from_middle = _index(np.abs(y), geo.VETO_COLUMN_GRID)
-    veto_column = np.where(y > 0, half + from_middle, half - 1 - from_middle)
+    is_there = [
+        _covers(y[0], geo.MAIN_COLUMN_GRID) & _covers(z[0], geo.MAIN_ROW_GRID),
+        _covers(x[1], geo.X_COLUMN_GRID) & _covers(z[1], geo.X_ROW_GRID),
+        _covers(x[2], geo.VETO_X_GRID) & (np.abs(y[2]) < geo.X_WALL_Y_MM),
+    ]
+    wall = (x + np.where(is_there, 0.0, 2 * _FAR_MM)).argmin(0)
+    from_middle = _index(np.abs(y[2]), geo.VETO_COLUMN_GRID)
+    veto_column = np.where(y[2] > 0, half + from_middle, half - 1 - from_middle)
+    main_column = _index(y[0], geo.MAIN_COLUMN_GRID)
+    main_row = _index(z[0], geo.MAIN_ROW_GRID)
+    x_column = _index(x[1], geo.X_COLUMN_GRID)
+    x_row = _index(z[1], geo.X_ROW_GRID)
     numbers = [
-        _number(geo.MAIN_WALL, -1, _index(y, geo.MAIN_COLUMN_GRID), _index(z, geo.MAIN_ROW_GRID)),
-        _number(geo.X_WALL, (y > 0).astype(int), _index(x, geo.X_COLUMN_GRID), _index(z, geo.X_ROW_GRID)),
-        _number(geo.GAMMA_VETO, (z > 0).astype(int), veto_column, -1),
+        _number(geo.MAIN_WALL, -1, main_column, main_row),
+        _number(geo.X_WALL, (y[1] > 0).astype(int), x_column, x_row),
+        _number(geo.GAMMA_VETO, (z[2] > 0).astype(int), veto_column, -1),
     ]
     return np.choose(wall, numbers)
 
@@ -767,9 +793,8 @@ def ends(events, fitted):
         prior = np.where(some.kink == _NO_KINK, 1 - KINK_SHARE, KINK_SHARE / len(KINK_LAYERS))
         some.log_likelihood += np.log(prior)
         some = some[_counts(some, 2 * NEGLIGIBLE)]
-        track = some.track
-        crossings = _crossings(some, events, fitted.event[track], fitted.side[track], first_wire[track])
-        is_alone = np.bincount(track)[track] == 1
+        crossings = _crossings(some, events, fitted)
+        is_alone = np.bincount(some.track)[some.track] == 1
         efficiency = _efficiency(crossings, is_alone)
         some.log_likelihood += _log_silent(crossings, efficiency, len(some))
         some = some[_counts(some, NEGLIGIBLE)]
@@ -850,3 +875,130 @@ def _mixture(events, fitted, some):
         kink_probability=kinked / np.maximum(total, _TINY**0.9),
         solutions=some,
     )
+
+
+# ---- fired blocks ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Associated:
+    """Which fired blocks of events belong to which tracks.
+
+    Attributes:
+        block: (track,) index among all blocks of the table, -1 where no block is the track's.
+        distance: (track,) of the solution from the face of that block, in its errors, 0 on the face; NaN
+            without one.
+        track: (block,) index of the track, -1 where none ends there: a gamma, or a track that was not found.
+    """
+
+    block: np.ndarray
+    distance: np.ndarray
+    track: np.ndarray
+
+
+def associate(events, found, farthest=3.0, slack_mm=SLACK_MM):
+    """Give fired blocks to tracks: the nearest in errors of the extrapolation, each at most once.
+
+    Args:
+        events: Events with blocks. found: Ends of its tracks.
+        farthest: from the face of a block, in errors, that a track may end. slack_mm: added to the errors, for
+            what is no straight line.
+    Returns:
+        Associated.
+    """
+    some = found.solutions
+    n_blocks = np.diff(events.block_offsets)[found.event[some.track]]
+    solution, place = rows_and_places(n_blocks)
+    block = events.block_offsets[:-1][found.event[some.track[solution]]] + place
+    possible = events.blocks["side"][block] == found.side[some.track[solution]]
+    possible &= events.blocks["calo_type"][block] >= 0
+    solution = solution[possible]
+    block = block[possible]
+    distance = np.zeros(len(solution))
+    off_middle = np.zeros(len(solution))
+    middle, half = _faces(events)
+    for start in range(0, len(solution), CHUNK):
+        part = slice(start, start + CHUNK)
+        faces = middle[block[part]], half[block[part]]
+        distance[part], off_middle[part] = _from_face(some[solution[part]], *faces, slack_mm)
+    # a solution that is less likely than another one is farther off
+    best = _best_of(some, len(found.event))
+    behind = (best[some.track] - some.log_likelihood)[solution]
+    distance = np.hypot(distance, np.sqrt(2 * behind))
+    near = distance <= farthest
+    cost = distance + 1e-3 * off_middle  # where several are at distance 0
+    return _best_pairs(
+        some.track[solution[near]], block[near], distance[near], cost[near], found, len(middle)
+    )
+
+
+def _faces(events):
+    """Middle and half size of the faces of all blocks of a table, (block, 3) each, by |x|; 0 is across."""
+    blocks = events.blocks
+    event = np.repeat(np.arange(len(events)), np.diff(events.block_offsets))
+    is_toy = (events.info["geometry"][event] == geo.TOY)[:, None]
+    place = [blocks[name].astype(int) for name in ("calo_type", "side", "wall", "column", "row")]
+    middle = geo.block_face_mm(*place)
+    toy_middle = geo.toy_block_face_mm(place[1], place[3], place[4])
+    middle = np.where(is_toy, toy_middle, middle)
+    middle[:, 0] = np.abs(middle[:, 0])
+    size = np.where(is_toy, geo.TOY_FACE_SIZE_MM, geo.FACE_SIZES_MM[place[0]])
+    return middle, size / 2
+
+
+def _from_face(some, middle, half, slack_mm):
+    """How far solutions are from faces where they reach their planes: in errors from the edge, 0 inside, and
+    from the middle in half sizes; infinite for those that go the other way.
+
+    Args:
+        some: Solutions. middle, half: (solution, 3).
+    """
+    mean = _on_plane(some, some.value[:, None], middle, half)[:, 0]
+    draws = _on_plane(some, _draw(some), middle, half)
+    variance = np.square(draws - mean[:, None]).mean(1) + slack_mm**2
+    off = np.abs(mean - middle)
+    beyond = np.maximum(off - half, 0) / np.sqrt(variance)
+    forward = (mean[:, 0] > 0) & np.isfinite(beyond).all(1)
+    distance = np.where(forward, np.sqrt(np.square(beyond).sum(1)), np.inf)
+    relative = off / np.where(half > 0, half, np.inf)
+    return distance, np.where(forward, relative.max(1), np.inf)
+
+
+def _on_plane(some, value, middle, half):
+    """(solution, draw, 3) where solutions, value (solution, draw, 6), meet the planes of faces."""
+    x, y, z, (_, last) = _pieces(some, value)
+    # the way in |x| to the plane, which is across x, y or z
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_go = [
+            middle[:, :1] - x,
+            (middle[:, 1:2] - y) / last[0],
+            (middle[:, 2:] - z) / last[1],
+        ]
+    across = half.argmin(1)
+    way = np.stack(to_go)[across, np.arange(len(across))]
+    with np.errstate(invalid="ignore", over="ignore"):
+        point = np.stack([x + way, y + last[0] * way, z + last[1] * way], -1)
+    return np.clip(np.nan_to_num(point, nan=np.inf), -1e5, 1e5)
+
+
+def _best_pairs(track, block, distance, cost, found, n_blocks):
+    """Associated: pairs of tracks and blocks that are each other's nearest first, then those of what is left.
+
+    Args:
+        track, block, distance, cost: (pair,). found: Ends. n_blocks: how many there are.
+    """
+    of_track = np.full(len(found.event), -1)
+    of_block = np.full(n_blocks, -1)
+    distance_of_track = np.full(len(found.event), np.nan)
+    order = np.argsort(cost, kind="stable")
+    track, block, distance = track[order], block[order], distance[order]
+    while len(track):
+        _, first_of_track = np.unique(track, return_index=True)
+        _, first_of_block = np.unique(block, return_index=True)
+        pair = np.intersect1d(first_of_track, first_of_block)
+        of_track[track[pair]] = block[pair]
+        of_block[block[pair]] = track[pair]
+        distance_of_track[track[pair]] = distance[pair]
+        left = (of_track[track] < 0) & (of_block[block] < 0)
+        track, block, distance = track[left], block[left], distance[left]
+    return Associated(of_track, distance_of_track, of_block)
