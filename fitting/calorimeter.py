@@ -45,6 +45,7 @@ KINK_SHARE = 0.1  # of the tracks
 KINK_RAD = np.radians(16)  # rms change of each angle at a kink
 KINK_LAYERS = range(2, 8)  # first layers beyond a kink that are tried
 MAX_P = 0.2  # kinks are looked for in tracks whose p-value as one line is lower
+OFF_FOIL = 1e-4  # how much less probable a track is that does not start at the foil
 LEAST_SCALE = 0.02  # of the errors: ideal events have none
 FEW_TRACKS = 10  # as many count as one opinion that the usual errors are right
 EFFICIENCY = 0.9  # of a crossed cell, before any was seen
@@ -58,7 +59,7 @@ _NO_KINK = N_LAYERS  # a kink in front of this layer is none
 _STIFF = 1e-6  # change of angle that a straight line allows
 _FLAT = 3.0  # prior width of dz/ds; a few heights may not tell it
 _FAR_MM = 3000.0  # and of the places
-_TINY = 1e-300
+_N_NUMBERS = 2**14  # more than those of `_number`
 
 
 @dataclass
@@ -840,41 +841,39 @@ def _mixture(events, fitted, some):
     n_tracks = len(fitted.event)
     is_toy = events.info["geometry"][fitted.event] == geo.TOY
     weight = np.exp(some.log_likelihood - _best_of(some, n_tracks)[some.track])
-    tracks = []
-    numbers = []
-    shares = []
+    keys = [np.zeros(0, int)]  # a number for each track and block
+    shares = [np.zeros(0)]
     of_solution = np.zeros(len(some))
     for start in range(0, len(some), CHUNK):
         part = some[start : start + CHUNK]
         number, on_foil = _blocks_of_draws(part, is_toy[part.track])
-        share = weight[start : start + CHUNK, None] * (on_foil + _TINY) / N_DRAWS
+        share = weight[start : start + CHUNK, None] * np.where(on_foil, 1.0, OFF_FOIL) / N_DRAWS
         of_solution[start : start + CHUNK] = share.sum(1)
-        tracks.append(np.repeat(part.track, N_DRAWS))
-        numbers.append(number.ravel())
-        shares.append(share.ravel())
-    track, number, share = (
-        np.concatenate([np.zeros(0, kind), *parts])
-        for kind, parts in ((int, tracks), (int, numbers), (float, shares))
-    )
-    key, inverse = np.unique(track * 2**14 + number, return_inverse=True)
-    track, number = np.divmod(key, 2**14)
-    share = np.bincount(inverse, share, len(key))
-    total = np.bincount(track, share, n_tracks)
-    probability = share / np.maximum(total[track], _TINY**0.9)
+        key, share = _added(part.track[:, None] * _N_NUMBERS + number, share)
+        keys.append(key)
+        shares.append(share)
+    key, share = _added(np.concatenate(keys), np.concatenate(shares))
+    track, number = np.divmod(key, _N_NUMBERS)
+    total = np.bincount(some.track, of_solution, n_tracks)
+    probability = share / total[track]
     order = np.lexsort((-probability, track))
-    kept = order[probability[order] > 0]
     kinked = np.bincount(some.track, of_solution * (some.kink != _NO_KINK), n_tracks)
-    some.log_likelihood = np.log(np.maximum(of_solution, _TINY)) if len(some) else some.log_likelihood
     return Ends(
         event=fitted.event,
         label=fitted.label,
         side=fitted.side,
-        offsets=offsets_of(np.bincount(track[kept], minlength=n_tracks)),
-        address=_address(number[kept], fitted.side[track[kept]].astype(int)),
-        block_probability=probability[kept],
-        kink_probability=kinked / np.maximum(total, _TINY**0.9),
-        solutions=some,
+        offsets=offsets_of(np.bincount(track, minlength=n_tracks)),
+        address=_address(number[order], fitted.side[track[order]].astype(int)),
+        block_probability=probability[order],
+        kink_probability=kinked / np.where(total > 0, total, 1.0),
+        solutions=replace(some, log_likelihood=np.log(of_solution)),
     )
+
+
+def _added(key, share):
+    """Distinct keys, rising, and the sum of the shares of each."""
+    key, number = np.unique(key, return_inverse=True)
+    return key, np.bincount(number.ravel(), share.ravel(), len(key))
 
 
 # ---- fired blocks ------------------------------------------------------------------------------------------
