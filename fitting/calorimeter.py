@@ -773,6 +773,57 @@ def _blocks_of_draws(some, is_toy):
     return number, on_foil
 
 
+def blocks_of_lines(events, event, side, place, slope):
+    """The block that straight lines end in.
+
+    Args:
+        events: Events, which say the geometry. event, side: (line,). place: (x, y, z) in mm of a point of each
+            line, by |x|, each (line,). slope: (dy/dx, dz/dx), each (line,).
+    Returns:
+        name -> (line,) int, as `Ends.address`.
+    """
+    is_toy = events.info["geometry"][event] == geo.TOY
+    number = np.where(is_toy, _toy_block(place, slope), _detector_block(place, slope))
+    return _address(number, side.astype(int))
+
+
+def of_principal_axis(events, fitted):
+    """The block of each track without a fit of radii: the principal axis of its wires in the top view goes on
+    to the wall, and so does a least-squares line through the heights along it.
+
+    Args:
+        events, fitted: as of `ends`.
+    Returns:
+        name -> (track,) int, as `Ends.address`; a track of one wire goes straight away from the foil.
+    """
+    n_tracks = len(fitted.event)
+    hits = _hits_of_tracks(events, _track_of_hits(fitted), n_tracks)
+    middle, theta, _ = _axes(hits, np.ones(len(hits.layer), bool))
+    _, direction = _normal_and_direction(theta)
+    track = np.repeat(np.arange(n_tracks), np.diff(hits.offsets))
+    path = ((hits.wire - middle[track]) * direction[track]).sum(1)
+    measured = np.isfinite(hits.sigma_z)
+
+    def mean(values):
+        total = np.bincount(track[measured], values[measured], n_tracks)
+        return total / np.maximum(np.bincount(track[measured], minlength=n_tracks), 1)
+
+    mean_path = mean(path)
+    mean_z = mean(hits.z)
+    from_mean = path - mean_path[track]
+    rise = mean(from_mean * hits.z) / np.maximum(mean(from_mean**2), 1e-9)
+    cos = np.copysign(np.maximum(np.abs(direction[:, 0]), 1e-9), direction[:, 0])
+    place = (*middle.T, mean_z - rise * mean_path)
+    slope = (direction[:, 1] / cos, rise / cos)
+    return blocks_of_lines(events, fitted.event, fitted.side, place, slope)
+
+
+def _track_of_hits(fitted):
+    """(hit,) index of the track of each hit, -1 for none."""
+    segment = fitted.fitted.segment
+    return np.where(segment >= 0, segment // 2, -1)
+
+
 def ends(events, fitted):
     """Where the tracks of a table end.
 
@@ -782,8 +833,7 @@ def ends(events, fitted):
         Ends.
     """
     n_tracks = len(fitted.event)
-    line = np.where(fitted.fitted.segment >= 0, fitted.fitted.segment // 2, -1)
-    hits = _hits_of_tracks(events, line, n_tracks)
+    hits = _hits_of_tracks(events, _track_of_hits(fitted), n_tracks)
     first_wire = events.first_wire_mm[fitted.event]
     some = _straight_solutions(hits)
     if len(some):
