@@ -27,7 +27,7 @@ along it; beyond a kink both change.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc, chdtri, ndtr, ndtri
 from scipy.stats import qmc
 
 from datasets import geometry as geo
@@ -45,8 +45,10 @@ KINK_SHARE = 0.1  # of the tracks
 KINK_RAD = np.radians(16)  # rms change of each angle at a kink
 KINK_LAYERS = range(2, 8)  # first layers beyond a kink that are tried
 MAX_P = 0.2  # kinks are looked for in tracks whose p-value as one line is lower
-OFF_FOIL = 1e-4  # how much less probable a track is that does not start at the foil
+OFF_FOIL = 1e-4  # how much less probable a track is that does not start at the foil, or ends above its wires
+BEYOND_WIRES_MM = 50.0  # that a height may be, by its error
 LEAST_SCALE = 0.02  # of the errors: ideal events have none
+GOOD_TRACKS = 0.3  # share of tracks that are straight: their chi2 tells the errors
 FEW_TRACKS = 10  # as many count as one opinion that the usual errors are right
 EFFICIENCY = 0.9  # of a crossed cell, before any was seen
 CROSSING_MM = 0.5  # error of the edge of a cell
@@ -560,9 +562,8 @@ def _scale_errors(hits, best):
         n_free = measured.sum(1) - parameters
         chi2 = (np.square(residual / np.where(measured, errors, np.inf))).sum(1)
         seen = n_free >= 3
-        variance = (
-            np.median(chi2[seen] / (n_free[seen] - 0.65)) if seen.any() else 1.0
-        )  # mean of chi2 by its median
+        usual = chdtri(n_free[seen], 1 - GOOD_TRACKS)
+        variance = np.quantile(chi2[seen] / usual, GOOD_TRACKS) if seen.any() else 1.0
         opinion = seen.sum() / (seen.sum() + FEW_TRACKS)
         scale = np.maximum(variance, LEAST_SCALE**2) ** (opinion / 2)
         values = getattr(hits, name)
@@ -763,14 +764,36 @@ def _detector_block(place, slope):
     return np.choose(wall, numbers)
 
 
-def _blocks_of_draws(some, is_toy):
-    """Blocks where draws of solutions end, and whether they start at the foil: (solution, draw) int and bool."""
-    x, y, z, (first, last) = _pieces(some, _draw(some))
+def _blocks_of_draws(some, is_toy, last_wire):
+    """Blocks where draws of solutions end, and how probable each draw is: less where it does not start at the
+    foil, or passes its last hit above or below the wires.
+
+    Args:
+        some: Solutions. is_toy: (solution,) bool. last_wire: (solution, 2) wire of the hit farthest out.
+    Returns:
+        number: (solution, draw) int. probability: (solution, draw).
+    """
+    value = _draw(some)
+    x, y, z, (first, last) = _pieces(some, value)
     place = (x, y, z)
     foil_y, foil_z = _at(0.0, place, first)
     on_foil = (np.abs(foil_y) < N_COLUMNS * CELL_MM / 2) & (np.abs(foil_z) < HALF_HEIGHT_MM)
+    theta = value[..., 1] + value[..., 2]
+    path = np.cos(theta) * (last_wire[:, :1] - x) + np.sin(theta) * (last_wire[:, 1:] - y)
+    last_z = z + (value[..., 4] + value[..., 5]) * path
+    in_tracker = np.abs(last_z) < HALF_HEIGHT_MM + BEYOND_WIRES_MM
     number = np.where(is_toy[:, None], _toy_block(place, last), _detector_block(place, last))
-    return number, on_foil
+    return number, np.where(on_foil & in_tracker, 1.0, OFF_FOIL)
+
+
+def _last_wires(hits):
+    """(track, 2) wire of the hit of each track that is farthest from the foil; NaN without a hit."""
+    n_tracks = len(hits.offsets) - 1
+    track = np.repeat(np.arange(n_tracks), np.diff(hits.offsets))
+    order = np.lexsort((hits.x, track))
+    wire = np.full((n_tracks, 2), np.nan)
+    wire[track[order]] = hits.wire[order]  # the last one written is the farthest
+    return wire
 
 
 def blocks_of_lines(events, event, side, place, slope):
@@ -849,7 +872,7 @@ def ends(events, fitted):
         efficiency = _efficiency(crossings, is_alone)
         some.log_likelihood += _log_silent(crossings, efficiency, len(some))
         some = some[_counts(some, NEGLIGIBLE)]
-    return _mixture(events, fitted, some)
+    return _mixture(events, fitted, some, _last_wires(hits))
 
 
 def _best_of(some, n_tracks):
@@ -886,8 +909,8 @@ def _poorly_straight(hits, some):
     return best.track[chdtrc(np.maximum(n, 1), chi2) < MAX_P]
 
 
-def _mixture(events, fitted, some):
-    """Ends from solutions with their log likelihoods."""
+def _mixture(events, fitted, some, last_wire):
+    """Ends from solutions with their log likelihoods; last_wire: (track, 2), as of `_last_wires`."""
     n_tracks = len(fitted.event)
     is_toy = events.info["geometry"][fitted.event] == geo.TOY
     weight = np.exp(some.log_likelihood - _best_of(some, n_tracks)[some.track])
@@ -896,8 +919,8 @@ def _mixture(events, fitted, some):
     of_solution = np.zeros(len(some))
     for start in range(0, len(some), CHUNK):
         part = some[start : start + CHUNK]
-        number, on_foil = _blocks_of_draws(part, is_toy[part.track])
-        share = weight[start : start + CHUNK, None] * np.where(on_foil, 1.0, OFF_FOIL) / N_DRAWS
+        number, probability = _blocks_of_draws(part, is_toy[part.track], last_wire[part.track])
+        share = weight[start : start + CHUNK, None] * probability / N_DRAWS
         of_solution[start : start + CHUNK] = share.sum(1)
         key, share = _added(part.track[:, None] * _N_NUMBERS + number, share)
         keys.append(key)
