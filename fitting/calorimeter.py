@@ -25,6 +25,7 @@ along it; beyond a kink both change.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.special import chdtrc, chdtri, ndtr, ndtri
@@ -61,6 +62,7 @@ _NO_KINK = N_LAYERS  # a kink in front of this layer is none
 _STIFF = 1e-6  # change of angle that a straight line allows
 _FLAT = 3.0  # prior width of dz/ds; a few heights may not tell it
 _FAR_MM = 3000.0  # and of the places
+_ROUNDING = 1e-9  # of a correlation
 _N_NUMBERS = 2**14  # more than those of `_number`
 
 
@@ -301,7 +303,9 @@ def _solve_chunk(hits, some, widen):
     matrix, _, (log_density, distance) = _quadratic(table, some, 1.0)
     _, log_det = np.linalg.slogdet(matrix)
     log_likelihood = log_density - 0.5 * log_det
-    covariance = np.linalg.inv(matrix)
+    scale = 1 / np.sqrt(matrix[:, range(6), range(6)])
+    scale = scale[:, :, None] * scale[:, None]  # its elements are of very different sizes
+    covariance = np.linalg.inv(matrix * scale) * scale
     solved = Solutions(some.track, some.kink, some.point_mm, some.along, value, covariance, log_likelihood)
     return solved, _pattern(table, distance, value[:, 1])
 
@@ -550,17 +554,9 @@ def _scale_errors(hits, best):
     Args:
         hits: _Hits, changed. best: Solutions, the best straight one of each track.
     """
-    parameters = 2  # of a line, by radii and by heights
-    table = hits.padded(best.track)
-    distance, height, _, _ = _residuals(table, best)
-    off = np.abs(distance) - table["radius"]
-    for residual, name in ((off, "sigma_radius"), (height - table["z"], "sigma_z")):
-        errors = table[name]
-        measured = np.isfinite(errors) & (
-            errors < UNKNOWN_RADIUS_SIGMA_MM if name == "sigma_radius" else True
-        )
-        n_free = measured.sum(1) - parameters
-        chi2 = (np.square(residual / np.where(measured, errors, np.inf))).sum(1)
+    chi2s = _chi2_of_straight(hits, best)
+    for (chi2, n_measured), name in zip(chi2s, ("sigma_radius", "sigma_z"), strict=True):
+        n_free = n_measured - 2  # two parameters of a line follow from radii, two from heights
         seen = n_free >= 3
         usual = chdtri(n_free[seen], 1 - GOOD_TRACKS)
         variance = np.quantile(chi2[seen] / usual, GOOD_TRACKS) if seen.any() else 1.0
@@ -569,6 +565,25 @@ def _scale_errors(hits, best):
         values = getattr(hits, name)
         is_usual = values != UNKNOWN_RADIUS_SIGMA_MM
         setattr(hits, name, np.where(is_usual, values * scale, values))
+
+
+def _chi2_of_straight(hits, best):
+    """Of radii and of heights: (chi2, number of hits), each (solution,); unknown radii do not count."""
+    sums = np.zeros((4, len(best)))
+    by_size = np.argsort(np.diff(hits.offsets)[best.track], kind="stable")
+    for start in range(0, len(best), CHUNK):
+        which = by_size[start : start + CHUNK]
+        table = hits.padded(best.track[which])
+        distance, height, _, _ = _residuals(table, best[which])
+        off = (np.abs(distance) - table["radius"]) / table["sigma_radius"]
+        off_z = (height - table["z"]) / table["sigma_z"]
+        known = table["sigma_radius"] < UNKNOWN_RADIUS_SIGMA_MM
+        measured = np.isfinite(table["sigma_z"])
+        sums[0, which] = (np.square(off) * known).sum(1)
+        sums[1, which] = known.sum(1)
+        sums[2, which] = np.square(off_z).sum(1)
+        sums[3, which] = measured.sum(1)
+    return sums[:2], sums[2:]
 
 
 @dataclass
@@ -654,16 +669,19 @@ def _log_silent(crossings, efficiency, n_solutions):
 # ---- from solutions to blocks ------------------------------------------------------------------------------
 
 
-def _draws(n):
-    """(n, 6) points of a normal distribution, spread evenly."""
-    uniform = qmc.Sobol(6, scramble=True, rng=0).random(n)
+@cache
+def _draws():
+    """(draw, 6) points of a normal distribution, spread evenly."""
+    uniform = qmc.Sobol(6, scramble=True, rng=0).random(N_DRAWS)
     return ndtri(uniform)
 
 
 def _draw(some):
     """Solutions at random: value (solution, draw, 6)."""
-    root = np.linalg.cholesky(some.covariance)
-    return some.value[:, None] + _draws(N_DRAWS) @ root.swapaxes(1, 2)
+    sigma = np.sqrt(some.covariance[:, range(6), range(6)])
+    correlation = some.covariance / (sigma[:, :, None] * sigma[:, None])
+    root = np.linalg.cholesky(correlation + _ROUNDING * np.eye(6))
+    return some.value[:, None] + _draws() @ root.swapaxes(1, 2) * sigma[:, None]
 
 
 def _pieces(some, value):
@@ -900,13 +918,9 @@ def _is_best(some):
 def _poorly_straight(hits, some):
     """Tracks whose best straight solution is improbable."""
     best = some[_is_best(some)]
-    table = hits.padded(best.track)
-    distance, height, _, _ = _residuals(table, best)
-    off = (np.abs(distance) - table["radius"]) / table["sigma_radius"]
-    off_z = (height - table["z"]) / table["sigma_z"]
-    chi2 = np.square(off).sum(1) + np.square(off_z).sum(1)
-    n = np.isfinite(table["sigma_radius"]).sum(1) + np.isfinite(table["sigma_z"]).sum(1) - 4
-    return best.track[chdtrc(np.maximum(n, 1), chi2) < MAX_P]
+    (chi2, n_radii), (chi2_z, n_heights) = _chi2_of_straight(hits, best)
+    n_free = np.maximum(n_radii + n_heights - 4, 1)
+    return best.track[chdtrc(n_free, chi2 + chi2_z) < MAX_P]
 
 
 def _mixture(events, fitted, some, last_wire):
