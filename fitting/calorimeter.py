@@ -45,7 +45,7 @@ WRONG_HEIGHTS = 0.003
 KINK_SHARE = 0.1  # of the tracks
 KINK_RAD = np.radians(16)  # rms change of each angle at a kink
 KINK_LAYERS = range(2, 8)  # first layers beyond a kink that are tried
-MAX_P = 0.2  # kinks are looked for in tracks whose p-value as one line is lower
+MAX_P = 0.1  # kinks are looked for in tracks whose p-value as one line is lower
 OFF_FOIL = 1e-4  # how much less probable a track is that does not start at the foil, or ends above its wires
 BEYOND_WIRES_MM = 50.0  # that a height may be, by its error
 LEAST_SCALE = 0.02  # of the errors: ideal events have none
@@ -54,10 +54,11 @@ FEW_TRACKS = 10  # as many count as one opinion that the usual errors are right
 EFFICIENCY = 0.9  # of a crossed cell, before any was seen
 CROSSING_MM = 0.5  # error of the edge of a cell
 SLACK_MM = 10.0  # of a real track's end: curvature, depth of a block
+WORTH_TRYING = 200.0  # in chi2 beyond the best start
 NEGLIGIBLE = 12.0  # in log likelihood below the best solution
 # Factors on the errors, one a round: wide first, so that wrong hits show; of heights nothing is known at first
 FROM_AFAR = (np.inf, 10.0, 4.0, 2.0, 1.0, 1.0, 1.0)
-FROM_NEAR = (2.0, 1.0, 1.0, 1.0)
+FROM_NEAR = (2.0, 1.0, 1.0)
 _NO_KINK = N_LAYERS  # a kink in front of this layer is none
 _STIFF = 1e-6  # change of angle that a straight line allows
 _FLAT = 3.0  # prior width of dz/ds; a few heights may not tell it
@@ -459,15 +460,23 @@ def _start(track, kink, point, along, theta, turn):
     )
 
 
+def _no_starts():
+    nothing = np.zeros(0)
+    return _start(np.zeros(0, int), 0, np.zeros((0, 2)), np.zeros((0, 2)), nothing, nothing)
+
+
 def _straight_solutions(hits):
     """Distinct straight solutions of all tracks with two wires or more."""
     every = np.ones(len(hits.layer), bool)
     middle, _, _ = _axes(hits, every)
-    points, thetas, n = _tangents(hits, every)
-    spread = _n_wires(hits) >= 2
-    track = np.flatnonzero(spread & (n >= 2))
-    starts = []
-    for point, theta in zip(points[:, track], thetas[:, track], strict=True):
+    points, thetas, _ = _tangents(hits, every)
+    cost = _costs(hits, every, points, thetas)
+    worth_trying = (cost < cost.min(0) + WORTH_TRYING) & (_n_wires(hits) >= 2)
+    starts = [_no_starts()]
+    for i in range(len(points)):
+        track = np.flatnonzero(worth_trying[i])
+        point = points[i, track]
+        theta = thetas[i, track]
         normal, direction = _normal_and_direction(theta)
         back = ((middle[track] - point) * direction).sum(1)
         near_middle = point + back[:, None] * direction
@@ -502,7 +511,8 @@ def _kinked_solutions(hits, which, first_wire_mm, n_best=2):
     chosen = np.zeros(len(hits.offsets) - 1, bool)
     chosen[which] = True
     track_of_hit = np.repeat(np.arange(len(chosen)), np.diff(hits.offsets))
-    parts = []
+    starts = [_no_starts()]
+    costs = [np.zeros(0)]
     for layer in KINK_LAYERS:
         pieces = []
         enough = chosen.copy()
@@ -512,37 +522,56 @@ def _kinked_solutions(hits, which, first_wire_mm, n_best=2):
             enough &= n >= 2
             pieces.append(_best_starts(hits, mask, points, thetas, n_best))
         track = np.flatnonzero(enough)
-        if not len(track):
-            continue
         plane = first_wire_mm[track] + CELL_MM * (layer - 0.5)
-        for i in range(n_best):
-            for j in range(n_best):
-                point, theta = (values[i][track] for values in pieces[0])
-                _, theta_beyond = (values[j][track] for values in pieces[1])
-                theta = _half_turn(theta)
-                turn = np.clip(_half_turn(theta_beyond - theta), -1.0, 1.0)
-                steep = np.sign(np.cos(theta)) * np.maximum(np.abs(np.cos(theta)), 1e-2)
-                y = point[:, 1] + np.sin(theta) / steep * (plane - point[:, 0])
-                at_plane = np.stack([plane, y], -1)
-                along = np.broadcast_to([0.0, 1.0], at_plane.shape)
-                parts.append(_start(track, layer, at_plane, along, theta, turn))
-    if not parts:
-        return _start(np.zeros(0, int), 0, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
-    return _solve(hits, _unlike_starts(hits, _concatenated(parts)), FROM_AFAR)
+        for i, j in np.ndindex(n_best, n_best):
+            point, theta, cost = (values[i][track] for values in pieces[0])
+            _, theta_beyond, cost_beyond = (values[j][track] for values in pieces[1])
+            starts.append(_kinked_start(track, layer, plane, point, theta, theta_beyond))
+            costs.append(cost + cost_beyond)
+    starts = _concatenated(starts)
+    starts.log_likelihood = -np.concatenate(costs) / 2
+    starts = starts[_counts(starts, WORTH_TRYING / 2)]
+    return _solve(hits, _unlike_starts(hits, starts), FROM_AFAR)
 
 
-def _best_starts(hits, mask, points, thetas, n_best):
-    """The starts that fit the radii of some hits best: point (n_best, track, 2) and theta (n_best, track)."""
+def _kinked_start(track, layer, plane, point, theta, theta_beyond):
+    """Solutions to begin with, with a kink where lines reach a plane in front of a layer.
+
+    Args:
+        track: (chosen,). plane: (chosen,) |x|. point: (chosen, 2) on the first piece. theta, theta_beyond:
+            (chosen,) of the two pieces.
+    """
+    theta = _half_turn(theta)
+    turn = np.clip(_half_turn(theta_beyond - theta), -1.0, 1.0)
+    cos = np.maximum(np.cos(theta), 1e-2)
+    y = point[:, 1] + np.sin(theta) / cos * (plane - point[:, 0])
+    at_plane = np.stack([plane, y], -1)
+    along = np.broadcast_to([0.0, 1.0], at_plane.shape)
+    return _start(track, layer, at_plane, along, theta, turn)
+
+
+def _costs(hits, mask, points, thetas):
+    """(start, track) chi2 of the radii of some hits, (hit,) bool, to lines; at most 25 a hit."""
     n_tracks = points.shape[1]
     track = np.repeat(np.arange(n_tracks), np.diff(hits.offsets))[mask]
     normal, _ = _normal_and_direction(thetas)
-    distance = ((hits.wire[mask] - points[:, track]) * normal[:, track]).sum(-1)
+    of_line = (points * normal).sum(-1)
+    x = hits.x[mask]
+    y = hits.y[mask]
+    distance = normal[:, track, 0] * x + normal[:, track, 1] * y - of_line[:, track]
     off = (np.abs(distance) - hits.radius[mask]) / hits.sigma_radius[mask]
     each = np.minimum(np.square(off), 25.0)
-    cost = np.stack([np.bincount(track, row, n_tracks) for row in each])
+    return np.stack([np.bincount(track, row, n_tracks) for row in each])
+
+
+def _best_starts(hits, mask, points, thetas, n_best):
+    """The starts that fit the radii of some hits best: point (n_best, track, 2), and theta and cost (n_best,
+    track).
+    """
+    cost = _costs(hits, mask, points, thetas)
     order = np.argsort(cost, axis=0, kind="stable")[:n_best]
-    every = np.arange(n_tracks)
-    return points[order, every], thetas[order, every]
+    every = np.arange(points.shape[1])
+    return points[order, every], thetas[order, every], cost[order, every]
 
 
 # ---- what the events tell of errors and cells --------------------------------------------------------------
@@ -879,7 +908,7 @@ def ends(events, fitted):
     some = _straight_solutions(hits)
     if len(some):
         _scale_errors(hits, some[_is_best(some)])
-        some = _solve(hits, some, FROM_NEAR)
+        some = _solve(hits, some[_counts(some, 4 * NEGLIGIBLE)], FROM_NEAR)
         kinked = _kinked_solutions(hits, _poorly_straight(hits, some), first_wire)
         some = _concatenated([some, kinked])
         prior = np.where(some.kink == _NO_KINK, 1 - KINK_SHARE, KINK_SHARE / len(KINK_LAYERS))

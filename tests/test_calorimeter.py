@@ -98,9 +98,10 @@ def test_the_mirrored_event_ends_in_the_mirrored_columns(data):
     events, found = data
     mirrored = events.with_hits({"column": geo.N_COLUMNS - 1 - events.hits["column"]})
     other = ends_of(mirrored)
-    # the draws are not symmetric, and so neither are the probabilities to the last digit
-    np.testing.assert_allclose(other.of_columns()[:, ::-1], found.of_columns(), atol=0.15)
-    np.testing.assert_allclose(other.of_rows(), found.of_rows(), atol=0.15)
+    of_columns = np.abs(other.of_columns()[:, ::-1] - found.of_columns()).max(1)
+    of_rows = np.abs(other.of_rows() - found.of_rows()).max(1)
+    # the draws are not symmetric, and a search may end in another maximum
+    assert np.mean(np.maximum(of_columns, of_rows) > 0.15) < 0.003
 
 
 def test_the_order_of_hits_is_irrelevant():
