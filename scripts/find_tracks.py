@@ -8,6 +8,12 @@ the event as the reader gives them, one a cell: jagged `side`, `layer`, `column`
 where unknown), `track` (-1: no track) and `probability`, what the network gives the track that the hit was
 put on, or gives none; `n_tracks` is the number of found tracks, `run` and `event` are the file's own numbers,
 and `file` counts the input files from 0, whose names, a line each, are in the text `files` beside the tree.
+
+Of each found track it has, jagged too, the calorimeter block that the track most probably ends in, by a fit of
+lines: `calo_type`, `calo_side`, `calo_wall`, `calo_column`, `calo_row`, as the event table counts blocks, -1
+where there is none or no line, and `calo_probability`; and where the file has blocks that fired, `block`, which
+of those of the event is the track's, from 0, -1 for none, and `block_distance`, how far from its face the
+track ends, in errors of the fit, NaN for none.
 """
 
 import argparse
@@ -23,11 +29,11 @@ import lib
 import metrics
 import plotting
 from datasets import filters
-from datasets.events import concatenate, jagged
+from datasets.events import concatenate, jagged, offsets_of
 from datasets.readers import hit_tree, open_events
 from datasets.readers.files import expand
 from finding.labels import count_tracks, group_of_hits
-from fitting import tracks
+from fitting import calorimeter, tracks
 
 TREE = "found"
 BLOCK = 4096  # events looked at together: what bounds the memory
@@ -191,7 +197,24 @@ def branches(events, labels, probability, file):
         "file": np.full(len(events), file, np.int32),
     }
     arrays = {name: ak.Array(values) for name, values in info.items()}
-    return {"hits": jagged(hits, events.hit_offsets), **arrays}
+    ends = ends_of_tracks(events, labels)
+    return {"hits": jagged(hits, events.hit_offsets), "tracks": ends, **arrays}
+
+
+def ends_of_tracks(events, labels):
+    """Jagged branches of the found tracks: the block that each most probably ends in, and the fired block that
+    is its own.
+    """
+    found = calorimeter.ends(events, tracks.fit(events, labels))
+    own = calorimeter.associate(events, found)
+    best = found.best()
+    probability = best.pop("probability").astype(np.float32)
+    of_tracks = {name: values.astype(np.int32) for name, values in best.items()}
+    of_tracks["calo_probability"] = probability
+    first_block = events.block_offsets[:-1][found.event]
+    of_tracks["block"] = np.where(own.block >= 0, own.block - first_block, -1).astype(np.int32)
+    of_tracks["block_distance"] = own.distance.astype(np.float32)
+    return jagged(of_tracks, offsets_of(np.bincount(found.event, minlength=len(events))))
 
 
 def keep_first(drawn, events, labels, path, limit):

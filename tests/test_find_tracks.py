@@ -184,14 +184,38 @@ def test_branches_have_the_types_that_root_programs_expect(model, toy_file, tmp_
         types = {branch.name: branch.typename for branch in file["found"].branches}
     jagged = dict.fromkeys(("side", "layer", "column"), "int32_t[]")
     jagged |= {"radius": "float[]", "z": "float[]", "track": "int32_t[]", "probability": "float[]"}
+    address = ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row", "block")
+    jagged |= dict.fromkeys(address, "int32_t[]")
+    jagged |= {"calo_probability": "float[]", "block_distance": "float[]"}
     assert types == {
         "size_hits": "int32_t",
+        "size_tracks": "int32_t",
         **jagged,
         "n_tracks": "int32_t",
         "run": "int64_t",
         "event": "int64_t",
         "file": "int32_t",
     }
+
+
+def test_blocks_of_tracks_are_written_for_every_track(toy_file, tmp_path):
+    found = find("track_finder", tmp_path / "found.root", toy_file)
+    events = open_events.read(toy_file)
+    with uproot.open(tmp_path / "found.root") as file:
+        arrays = file["found"].arrays(["calo_column", "calo_row", "calo_probability", "block", "track"])
+    np.testing.assert_array_equal([len(columns) for columns in arrays["calo_column"]], found["n_tracks"])
+    names = ("calo_column", "calo_row")
+    first = events.track_offsets
+    same = 0
+    for i in range(len(events)):
+        true = {name: events.tracks[name][first[i] : first[i + 1]] for name in names}
+        same += sorted(zip(*true.values(), strict=True)) == sorted(
+            zip(*(arrays[i][n] for n in names), strict=True)
+        )
+    assert same >= 36  # of 40 events
+    for i, blocks in enumerate(arrays["block"]):
+        assert len(set(blocks) - {-1}) == sum(blocks >= 0)  # a block has one track
+        assert max(blocks, default=-1) < np.diff(events.block_offsets)[i]
 
 
 def test_the_first_events_are_drawn_and_the_speed_is_said(model, haystack_file, tmp_path, capsys):
