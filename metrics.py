@@ -273,6 +273,22 @@ def _columns_of_8(values):
 # Finding tracks ---------------------------------------------------------------------------------------------
 
 
+def majority_owners(found, true, n_found):
+    """The true track that made most hits of each found one.
+
+    Args:
+        found, true: (hit,) int, tracks of all events numbered through, below 0 is none. n_found: found tracks.
+    Returns:
+        (n_found,) int, -1 where no true track has a hit; of equal numbers the higher track.
+    """
+    both = (found >= 0) & (true >= 0)
+    pairs, n_hits = np.unique(np.stack([found[both], true[both]]), axis=1, return_counts=True)
+    fewest_first = np.argsort(n_hits, kind="stable")
+    owners = np.full(n_found, -1)
+    owners[pairs[0, fewest_first]] = pairs[1, fewest_first]  # the last one written has most
+    return owners
+
+
 # Does a found track match a true one? `common` are the hits they share, `found` and `true` the hits of each.
 # All is in whole numbers, so that exactly half is half.
 

@@ -194,6 +194,13 @@ class Events:
         return _places(self.n_hits)
 
     @property
+    def track_of_hits(self):
+        """(hit,) index of the true track of each hit among those of all events, -1 for none."""
+        track = self.hits["track"]
+        first = self.track_offsets[self.hit_event]
+        return np.where(track >= 0, first + track, -1)
+
+    @property
     def track_event(self):
         """(track,) index of the event each track belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.track_offsets))

@@ -35,6 +35,12 @@ class FittedTracks:
     last_s_mm: np.ndarray
     fitted: polyline.Polylines
 
+    @property
+    def of_hits(self):
+        """(hit,) index of the track of each hit, -1 for none."""
+        segment = self.fitted.segment
+        return np.where(segment >= 0, segment // 2, -1)
+
     def pieces(self):
         """The lines to draw.
 

@@ -103,7 +103,7 @@ def measure(events, labels, baseline=False):
     tracks.
     """
     fitted = tracks.fit(events, labels)
-    owner = owners(events, fitted, labels)
+    owner = metrics.majority_owners(fitted.of_hits, events.track_of_hits, len(fitted.event))
     known = (owner >= 0) & (events.tracks["calo_column"][owner] >= 0)
     found = calorimeter.ends(events, fitted).best()
     answers = {"fit": found}
@@ -121,23 +121,6 @@ def measure(events, labels, baseline=False):
     for unknown in ("mean_probability", "expected_calibration_error", "reliability"):
         del result["principal axis"][unknown]
     return result
-
-
-def owners(events, fitted, labels):
-    """(track,) true track, among all of the table, that made most hits of each fitted one; -1 where none did."""
-    hit_track = events.track_offsets[:-1][events.hit_event] + events.hits["track"]
-    number = np.full(len(labels), -1)
-    index = {pair: i for i, pair in enumerate(zip(fitted.event.tolist(), fitted.label.tolist(), strict=True))}
-    owned = np.flatnonzero(labels >= 0)
-    pairs = zip(events.hit_event[owned].tolist(), labels[owned].tolist(), strict=True)
-    number[owned] = [index[pair] for pair in pairs]
-    of_both = (number >= 0) & (events.hits["track"] >= 0)
-    both = np.stack([number[of_both], hit_track[of_both]])
-    (track, true), n_hits = np.unique(both, axis=1, return_counts=True)
-    owner = np.full(len(fitted.event), -1)
-    by_hits = np.argsort(n_hits, kind="stable")
-    owner[track[by_hits]] = true[by_hits]  # the last one written has most
-    return owner
 
 
 def difference(events, fitted, owner, answer):

@@ -89,7 +89,7 @@ def main(argv=None):
         "seed": args.seed,
         "clip_sigma": args.clip_sigma,
     }
-    true_track = track_of_hits(events)
+    true_track = events.track_of_hits
     fits = {"true": compare(events, true, true_track, np.arange(len(true)), response, args.clip_sigma)}
     if args.found:
         labels = inference.find_tracks(events)
@@ -113,13 +113,6 @@ def true_lines(events):
     names = ("slope_y", "foil_y_mm", "slope_z", "foil_z_mm")
     slopes = np.stack([events.tracks[name].astype(float) for name in names], axis=-1)
     return parameters.lines_of_slopes(slopes)
-
-
-def track_of_hits(events):
-    """(hit,) index of the true track of each hit among those of all events, -1 for none."""
-    track = events.hits["track"]
-    first = events.track_offsets[events.hit_event]
-    return np.where(track >= 0, first + track, -1)
 
 
 def partners(events, labels, true_track, n_true):

@@ -73,32 +73,24 @@ def main(argv=None):
 
 
 def as_found(events):
-    """Every found track as an event of its own, with the true track that owns most of its hits; those that
-    no track owns, and found tracks of fewer than LEAST_HITS hits, are left out.
+    """Every found track as an event of its own, with the true track that made most of its hits; those that
+    no track made, and found tracks of fewer than LEAST_HITS hits, are left out.
     """
     labels = inference.find_tracks(events).astype(int)
-    owner = events.hits["track"].astype(int)
-    owned = np.flatnonzero((labels >= 0) & (owner >= 0))
-    n_labels = labels.max(initial=0) + 1
-    found = events.hit_event * n_labels + labels
-    n_owners = owner.max(initial=0) + 1
-    pair, count = np.unique(found[owned] * n_owners + owner[owned], return_counts=True)
-    order = np.lexsort((-count, pair // n_owners))
-    names, first = np.unique(pair[order] // n_owners, return_index=True)
-    owner_of = pair[order][first] % n_owners
-    n_hits = np.bincount(found[labels >= 0], minlength=names.max(initial=0) + 1)
-    large = n_hits[names] >= LEAST_HITS
-    names, owner_of = names[large], owner_of[large]
+    fitted = tracks.fit(events, labels)
+    found = fitted.of_hits
+    owner = metrics.majority_owners(found, events.track_of_hits, len(fitted.event))
+    n_hits = np.bincount(found[found >= 0], minlength=len(fitted.event))
+    chosen = np.flatnonzero((owner >= 0) & (n_hits >= LEAST_HITS))
 
-    kept = np.flatnonzero((labels >= 0) & np.isin(found, names))
+    kept = np.flatnonzero(np.isin(found, chosen))
     kept = kept[np.argsort(found[kept], kind="stable")]
     hits = {name: values[kept] for name, values in events.hits.items()}
     hits |= {"track": np.zeros(len(kept), int), "second_track": np.full(len(kept), -1)}
-    event = names // n_labels
-    track = events.track_offsets[event] + owner_of
-    info = {"n_tracks": np.ones(len(names), int), "geometry": events.info["geometry"][event]}
-    true = {name: values[track] for name, values in events.tracks.items()}
-    return make_events(hits, offsets_of(n_hits[names]), true, np.arange(len(names) + 1), info)
+    true = {name: values[owner[chosen]] for name, values in events.tracks.items()}
+    geometry = events.info["geometry"][fitted.event[chosen]]
+    info = {"n_tracks": np.ones(len(chosen), int), "geometry": geometry}
+    return make_events(hits, offsets_of(n_hits[chosen]), true, np.arange(len(chosen) + 1), info)
 
 
 # ---- hints -------------------------------------------------------------------------------------------------
@@ -140,7 +132,7 @@ def fit_of_found(events):
     """
     labels = inference.find_tracks(events).astype(int)
     fitted = tracks.fit(events, labels)
-    n_hits = np.bincount(fitted.fitted.segment[fitted.fitted.segment >= 0] // 2, minlength=len(fitted.event))
+    n_hits = np.bincount(fitted.of_hits[fitted.of_hits >= 0], minlength=len(fitted.event))
     largest_last = np.lexsort((n_hits, fitted.event))
     track = np.full(len(events), -1)
     track[fitted.event[largest_last]] = largest_last

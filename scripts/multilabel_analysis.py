@@ -22,6 +22,8 @@ import numpy as np
 import lib
 import metrics
 from datasets import associated_calohit_multilabel, batches, number_of_tracks
+from finding import ransac
+from fitting import calorimeter, tracks
 from my_generator import straight_lines
 
 N_COLUMNS = 22  # of the toy's calorimeter, with both overflows
@@ -31,6 +33,7 @@ TOP = "top k, k predicted"
 MULTISET = "nearest multiset, k predicted"
 OWN = (LIMITED, TOP, MULTISET)  # decisions that a model makes without the truth, from both of its outputs
 ONE_LABEL = ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_of_marks", "half_of_shares")
+EXTRAPOLATED = "RANSAC on cells, principal axis"
 # Figures of the original notes, read off a plot; which metric they are is not said there
 PUBLISHED = {
     "published, sigmoid": {"1": 0.953, "2": 0.534, "3": 0.412},
@@ -84,6 +87,7 @@ def main(argv=None):
         "files": args.files,
         "n_events": len(events),
         "different_columns": share_different(truth),
+        "without_learning": metrics.label_sets(truth, extrapolated(events)),
         "models": results,
     }
     print("\n" + tables(content))
@@ -117,6 +121,19 @@ def events_of(args):
 def columns_of(events):
     """(event, column) int64, how many tracks end in each calorimeter column."""
     return associated_calohit_multilabel.counts(events, events.tracks["calo_column"], N_COLUMNS)
+
+
+def extrapolated(events):
+    """(event, column) int, what is found without learning from the same picture: RANSAC on the cells that
+    fired, and the principal axis of each track's wires, followed to the wall.
+    """
+    unknown = np.full(len(events.hits["z_mm"]), np.nan, np.float32)
+    seen = events.with_hits({"z_mm": unknown, "drift_radius_mm": unknown})
+    fitted = tracks.fit(seen, ransac.find_cells(seen))
+    block = calorimeter.of_principal_axis(seen, fitted)
+    known = block["calo_column"] >= 0
+    cell = fitted.event[known] * N_COLUMNS + block["calo_column"][known]
+    return np.bincount(cell, minlength=len(events) * N_COLUMNS).reshape(len(events), N_COLUMNS)
 
 
 def shares_of_each(of_track, n_tracks):
@@ -245,6 +262,8 @@ def tables(content):
             for model, result in models.items():
                 scores = result["decisions"][decision]["by_tracks"]
                 lines.append(row_of([decision, model, *(percent(scores[n][kind]) for n in numbers)]))
+        scores = content["without_learning"]
+        lines.append(row_of([EXTRAPOLATED, "none", *(percent(scores[n][kind]) for n in numbers)]))
         lines.append("")
     lines += [row_of(["made for one label, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
     for figure in ONE_LABEL:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import random_events
 
+import metrics
 from datasets import geometry as geo
 from datasets.events import concatenate, make_events
 from datasets.readers import hit_tree, open_events
@@ -303,4 +304,5 @@ def test_found_tracks_belong_to_the_true_track_of_most_hits():
     events = make_events(hits, [0, 6], {"calo_column": [3, 4], "calo_row": [1, 2]}, [0, 2])
     labels = np.array([0, 0, 0, 1, 1, 2])
     fitted = tracks.fit(events, labels)
-    assert block_of_track.owners(events, fitted, labels).tolist() == [0, 1, -1]
+    owners = metrics.majority_owners(fitted.of_hits, events.track_of_hits, len(fitted.event))
+    assert owners.tolist() == [0, 1, -1]

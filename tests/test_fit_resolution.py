@@ -112,7 +112,7 @@ def test_found_tracks_are_the_true_ones_that_share_most_hits():
         "track": [0, 0, 0, 1, 1, 1, -1, 0, 0, 0],
     }
     events = make_events(hits, [0, 7, 10], {"side": [1, 1, 1]}, [0, 2, 3], {"n_tracks": [2, 1]})
-    true_track = fit_resolution.track_of_hits(events)
+    true_track = events.track_of_hits
     assert true_track.tolist() == [0, 0, 0, 1, 1, 1, -1, 2, 2, 2]
     # 4 has two of three hits of track 0; 2 has one of track 0, one of 1 and the noise
     labels = np.array([4, 4, 2, 2, -1, -1, 2, 4, 4, 4])
@@ -125,7 +125,7 @@ def test_a_fit_that_is_told_the_sides_agrees_with_one_that_found_them():
     response = fit_resolution.RESPONSES["simulation"]
     events = realistic.generate(200, 1, response, 3, kinks=0.0)
     truth = fit_resolution.true_lines(events)
-    track = fit_resolution.track_of_hits(events)
+    track = events.track_of_hits
     fitted = fit_resolution.compare(events, truth, track, np.arange(200), response, None)
     chosen = fitted.right & ~fitted.has_image
     assert chosen.sum() > 150
@@ -150,7 +150,7 @@ def test_of_no_tracks_there_is_nothing_to_tell():
 
 def test_true_lines_pass_their_hits():
     events = realistic.generate(50, (1, 2, 3, 4), "ideal", 3)
-    track = fit_resolution.track_of_hits(events)
+    track = events.track_of_hits
     x = events.first_wire_mm[events.hit_event] + 44.0 * events.hits["layer"]
     y = 44.0 * (events.hits["column"] - 56.0)
     truth = fit_resolution.true_lines(events)
