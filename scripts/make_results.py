@@ -296,6 +296,94 @@ def class_models():
     return table(head, rows)
 
 
+def interval(scores, digits=2):
+    """A share in percent and its 68 % interval."""
+    low, high = (100 * limit for limit in scores["interval"])
+    return f"{100 * scores['value']:.{digits}f} % ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def blocks():
+    """Calorimeter blocks of found tracks by their fits."""
+    head = [
+        "events",
+        "block by",
+        "tracks",
+        "right",
+        "1/2/3/4 tracks, %",
+        "within one block",
+        "mean probability",
+    ]
+    rows = []
+    for sample, result in read("track_finder/blocks.json")["samples"].items():
+        for method in ("fit", "principal axis"):
+            scores = result[method]
+            by_number = "/".join(
+                f"{100 * one['value']:.1f}" for one in scores["by_number_of_tracks"].values()
+            )
+            right = [f"{scores['right']['n']:,}", interval(scores["right"]), by_number]
+            mean = scores.get("mean_probability")
+            said = share(mean) if mean else "–"
+            rows.append([f"`{sample}`", method, *right, share(scores["within_one_block"]["value"]), said])
+    return table(head, rows)
+
+
+def block_probabilities():
+    """How often probabilities of blocks of `data` tracks come true."""
+    scores = read("track_finder/blocks.json")["samples"]["data"]["fit"]
+    rows = []
+    for one in scores["reliability"]:
+        span = f"{one['from']:.1f} to {one['from'] + 0.1:.1f}"
+        rows.append([span, f"{one['n']:,}", f"{100 * one['mean_probability']:.1f} %", interval(one, 1)])
+    return table(["probability, `data`", "tracks", "mean", "right"], rows)
+
+
+def ceilings():
+    """The best answers that the top view of one ideal track allows."""
+    measured = read("calorimeter_column/ceiling.json")
+    rows = []
+    for name, ceiling in measured["ceilings"].items():
+        value = f"{100 * ceiling['value']:.2f} ± {100 * ceiling['error']:.2f} %"
+        rows.append([name.replace("_", " "), value])
+    return table(["class", f"ceiling, {measured['n_events']:,} tracks"], rows)
+
+
+def several_columns():
+    """Exact sets and multisets of columns, each model by its best decision."""
+    measured = read("calorimeter_columns_softmax/multilabel.json")
+    third = read("calorimeter_columns_each/multilabel.json")
+    models = {**third["models"], **measured["models"]}
+    rows = []
+    for model, result in models.items():
+        decision = result["best_decision"]
+        scores = result["decisions"][decision]["by_tracks"]
+        rows += _exactly(f"`{model}`, {decision}", scores)
+    rows += _exactly("RANSAC on cells, principal axis: no learning", measured["without_learning"])
+    return table(["way", "exact", "1 track", "2 tracks", "3 tracks", "4 tracks"], rows)
+
+
+def _exactly(way, scores):
+    return [
+        [way, kind, *(interval(scores[n][f"exact_{kind}"], 1) for n in ("1", "2", "3", "4"))]
+        for kind in ("sets", "multisets")
+    ]
+
+
+def resolution():
+    """Errors and pulls of fitted lines, from fit_resolution.py."""
+    head = ["errors of hits", "fit", "angle, mrad", "offset, mm", "pulls: phi", "d", "z0", "tan dip"]
+    rows = []
+    for name, title in RESPONSES_OF_FITS.items():
+        populations = read(f"track_finder/fit_resolution_{name}.json")["true"]["populations"]
+        for population, scores in populations.items():
+            errors = [
+                f"{scores[key]['value']:.3f} ({scores[key]['interval'][0]:.3f}–{scores[key]['interval'][1]:.3f})"
+                for key in ("angle_mrad", "offset_mm")
+            ]
+            pulls = [f"{one['core']:.3f} / {one['robust']:.3f}" for one in scores["pulls"].values()]
+            rows.append([title, population, *errors, *pulls, *["–"] * (4 - len(pulls))])
+    return table(head, rows)
+
+
 def hints():
     """Hints of one track, or of every found track, from networks and from simpler ways."""
     figures = {"angle": "angle", "foil": "foil", "both": "both", "both_within_one": "both, within one"}
@@ -317,8 +405,12 @@ def fits_with_hints():
     return table(["events", "fit", "fits a CPU second", "failures, %", "wrong, %"], rows)
 
 
+RESPONSES_OF_FITS = {"simulation": "`simulation`", "millimetre": "1 mm, 10 mm"}
 RESULTS = {
     "ablation": ablation,
+    "block_probabilities": block_probabilities,
+    "blocks": blocks,
+    "ceilings": ceilings,
     "class_models": class_models,
     "commands": commands,
     "counters": counters,
@@ -333,6 +425,8 @@ RESULTS = {
     "hints": hints,
     "known_problems": known_problems,
     "known_problems_of_ideal": known_problems_of_ideal,
+    "resolution": resolution,
+    "several_columns": several_columns,
 }
 
 
