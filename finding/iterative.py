@@ -1,0 +1,214 @@
+"""Tracks one after the other, as many as a counter says: the best line takes its hits, the next is looked for
+among the rest.
+
+A line is found by the Legendre search (`fitting.legendre`) and made exact by the maximum-likelihood fit
+(`fitting.line`). All tracker sides of all events go through it at the same time: it loops over rounds, not
+over events.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.drift import possible_radius_mm, sigma_radius_mm
+from datasets.geometry import CELL_MM, wire_y_mm
+from finding import peeling
+from finding import segments as seg
+from finding.labels import Hits, group_of_hits
+from fitting import legendre, line
+from fitting.tracks import MOST_TO_FOIL_MM, RADIUS_SCALE, SIGMA_Z_MM
+
+CLIP_SIGMA = 5.0  # hits farther from a line than so many errors do not bend it
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a track may take, and when no more are looked for.
+
+    Attributes:
+        off_mm: line to drift circle; without a radius, line beyond the cell. height_mm: line to measured
+            height.
+        max_gap_mm: largest step along a line between neighbouring hits of it.
+        min_hits: of a track, and what must be left to look for one.
+        min_quality_per_mm: peak a hit; .199 is ideal, .083 what hits have that are within 6 mm by chance.
+    """
+
+    off_mm: float = 6.0
+    height_mm: float = 130.0
+    max_gap_mm: float = 200.0
+    min_hits: int = 3
+    min_quality_per_mm: float = 0.1
+
+
+@dataclass
+class FoundTracks:
+    """Tracks of an event table, sorted by event and side, and on a side as they were found.
+
+    Attributes:
+        event, side, place: (track,) int; the first track found on a side has place 0.
+        label: (track,) int, index of the track in its event.
+        lines: FittedLines, (track,), by |x|: x is the distance from the foil on either side.
+        quality_per_mm: (track,) peak a hit of the Legendre search. n_hits: (track,) that it took.
+        first_s_mm, last_s_mm: (track,) path along the line of its first and last hit.
+        labels: (hit,) int16, the label of each hit's track, -1 for none.
+    """
+
+    event: np.ndarray
+    side: np.ndarray
+    place: np.ndarray
+    label: np.ndarray
+    lines: line.FittedLines
+    quality_per_mm: np.ndarray
+    n_hits: np.ndarray
+    first_s_mm: np.ndarray
+    last_s_mm: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.event)
+
+    def pieces(self):
+        """The lines to draw, as `plotting.event_display` takes them: from a track's first hit, or from the
+        foil where that is near, to its last.
+        """
+        path = np.stack([self.first_s_mm, self.last_s_mm], axis=1)
+        all_lines = np.arange(len(self))
+        foil_y, _ = self.lines.foil_mm()
+        to_foil = self.lines.path_mm(all_lines, 0.0, foil_y)
+        near = np.abs(path[:, 0] - to_foil) < MOST_TO_FOIL_MM
+        path[near, 0] = to_foil[near]
+        x, y = self.lines.point_mm(all_lines[:, None], path)
+        return {
+            "event": self.event,
+            "track": self.label,
+            "x_mm": x * (2 * self.side - 1)[:, None],
+            "y_mm": y,
+            "z_mm": self.lines.z_along(all_lines[:, None], path),
+        }
+
+
+def find(events, n_tracks, limits=Limits()):
+    """Fit the best track of each tracker side, take its hits away, and again.
+
+    Args:
+        events: Events. n_tracks: (event, 2) int, how many to look for on each side. limits: Limits.
+    Returns:
+        FoundTracks. A side has fewer than asked for where too few hits are left, or where the best line has
+        too low a quality.
+    """
+    hits = hits_of(events)
+    wanted = np.asarray(n_tracks).ravel()
+    owner = np.full(len(hits), -1)  # place of the track that took a hit, among those of its side
+    rounds = []
+    active = wanted > 0
+    for place in range(wanted.max(initial=0)):
+        left = np.flatnonzero((owner < 0) & active[hits.group])
+        quality, taken = best_track_each(hits[left], limits)
+        owner[left[taken]] = place
+        group = np.unique(hits.group[left[taken]])
+        rounds.append((group, np.full(len(group), place), quality[group]))
+        active = np.zeros(hits.n_groups, bool)
+        active[group] = wanted[group] > place + 1
+    return _tracks_of(rounds, owner, hits)
+
+
+def _tracks_of(rounds, owner, hits):
+    """FoundTracks of what each round found: its groups, the place of the track there, its quality.
+
+    Args:
+        owner: (hit,) place of the track that took a hit, -1 for none.
+    """
+    none = (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    groups, places, qualities = zip(none, *rounds, strict=True)
+    group = np.concatenate(groups)
+    order = np.argsort(group, kind="stable")
+    group = group[order]
+    place = np.concatenate(places)[order]
+    event = group // 2
+    first_track = np.searchsorted(event, event)
+    label = np.arange(len(event)) - first_track
+
+    # the number of each hit's track among all
+    hit = np.flatnonzero(owner >= 0)
+    track = np.searchsorted(group, hits.group[hit]) + owner[hit]
+    fitted = fit(hits[hit], track, len(group))
+    if R:
+      for _ in range(R):
+        import os
+        extent = seg.extents(fitted, track, hits[hit])
+        own = peeling.nearest_line(hits, fitted, group, extent, peeling.Tolerances(reach_mm=RE))
+        hit = np.flatnonzero(own >= 0)
+        track = own[hit]
+        fitted = fit(hits[hit], track, len(group))
+    labels = np.full(len(owner), -1, np.int16)
+    labels[hit] = label[track]
+    path = fitted.path_mm(track, hits.x[hit], hits.y[hit])
+    first_s = np.full(len(group), np.inf)
+    last_s = np.full(len(group), -np.inf)
+    np.minimum.at(first_s, track, path)
+    np.maximum.at(last_s, track, path)
+    return FoundTracks(
+        event=event,
+        side=group % 2,
+        place=place,
+        label=label,
+        lines=fitted,
+        quality_per_mm=np.concatenate(qualities)[order],
+        n_hits=np.bincount(track, minlength=len(group)),
+        first_s_mm=first_s,
+        last_s_mm=last_s,
+        labels=labels,
+    )
+
+
+def hits_of(events):
+    """Hits, in the order of the table; x is the distance of the wire from the foil."""
+    return Hits(
+        x=events.first_wire_mm[events.hit_event] + CELL_MM * events.hits["layer"],
+        y=wire_y_mm(events.hits["column"].astype(float)),
+        radius=possible_radius_mm(events.hits["drift_radius_mm"].astype(float)),
+        z=events.hits["z_mm"].astype(float),
+        group=group_of_hits(events),
+        n_groups=2 * len(events),
+    )
+
+
+def best_track_each(hits, limits):
+    """The best track of each half event.
+
+    Args:
+        hits: Hits, those that are left.
+    Returns:
+        quality: (group,) in 1/mm, NaN without a line. taken: indices of the hits that belong to them;
+        none of a half event without a good track.
+    """
+    peaks = legendre.search(
+        hits.group, hits.n_groups, hits.x, hits.y, hits.radius, hits.z, sigma_z_mm=SIGMA_Z_MM
+    )
+    quality = peaks.quality_per_mm()
+    is_good = quality >= limits.min_quality_per_mm
+    near = np.flatnonzero((seg.off_mm(peaks, hits.group, hits) < limits.off_mm) & is_good[hits.group])
+    near = near[in_runs(peaks, hits[near], limits)]
+    lines = fit(hits[near], hits.group[near], hits.n_groups)
+
+    tolerances = peeling.Tolerances(off_mm=limits.off_mm, height_mm=limits.height_mm)
+    taken = peeling.inliers(lines, hits, tolerances)
+    taken = taken[in_runs(lines, hits[taken], limits)]
+    return quality, taken
+
+
+def in_runs(lines, hits, limits):
+    """(hit,) bool, where hits of the line of their half event lie without too large a gap."""
+    path = lines.path_mm(hits.group, hits.x, hits.y)
+    return seg.in_runs(hits.group, path, limits.max_gap_mm, limits.min_hits)
+
+
+def fit(hits, line_of_hit, n_lines):
+    """Maximum-likelihood lines: FittedLines."""
+    sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(hits.radius))
+    return line.fit(
+        line_of_hit, n_lines, hits.x, hits.y, hits.radius, hits.z, sigma, SIGMA_Z_MM, clip_sigma=CLIP_SIGMA
+    )
+
+R=0
+RE=8.
