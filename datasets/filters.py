@@ -3,12 +3,22 @@
 Real events hold hits that no track made, and hits of other times.
 
     events = events.keep_hits(~filters.isolated(events))
+    events = events.keep_hits(~filters.masked(events, [(0, 111, 7)]))
+
+A cell that fires by itself, without a particle, is noisy. `noisy_cells` tells them from the others by how
+often they fire alone.
 """
 
+import argparse
+
 import numpy as np
+from scipy.stats import binom
 
 from datasets.drift import LONGEST_DRIFT_NS
-from datasets.geometry import N_COLUMNS, N_LAYERS, N_SIDES
+from datasets.geometry import N_CELLS, N_COLUMNS, N_LAYERS, N_SIDES
+
+CELLS = (N_SIDES, N_COLUMNS, N_LAYERS)  # as a user names a cell: side,column,layer
+LARGEST_RADIUS_MM = 35.0  # of a usable hit; TKEvent gives hits without a reference time 47 mm or more
 
 
 def isolated(events):
@@ -90,3 +100,93 @@ def in_time(time_ns, events, window_ns=LONGEST_DRIFT_NS):
     opens[event[best]] = time[best]
     late = time_ns - opens[hit_event]
     return (late >= 0) & (late <= window_ns)
+
+
+def usable(events, largest_mm=LARGEST_RADIUS_MM):
+    """Hits with a drift radius that is not too large: (hit,) bool."""
+    return events.hits["drift_radius_mm"] <= largest_mm  # NaN is not
+
+
+# ---- noisy cells -------------------------------------------------------------------------------------------
+
+
+def add_mask(parser):
+    """Give a script the flag `--mask`, cells that are left out of all events."""
+    text = "noisy cells, left out of all events; show_events.py --noisy-cells advises"
+    parser.add_argument("--mask", type=cell, nargs="+", default=[], metavar="SIDE,COLUMN,LAYER", help=text)
+
+
+def cell(text):
+    """The type of flags that take a cell, side,column,layer: (side, column, layer)."""
+    try:
+        numbers = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(CELLS):
+        raise argparse.ArgumentTypeError(f"{text} is no cell, which is side,column,layer such as 0,111,7")
+    for name, number, n in zip(("side", "column", "layer"), numbers, CELLS, strict=True):
+        if not 0 <= number < n:
+            raise argparse.ArgumentTypeError(f"{text}: {name} {number} outside 0..{n - 1}")
+    return numbers
+
+
+def cell_of_hits(events):
+    """(hit,) number of the cell of each hit, 0..2033, counted by side, column and layer."""
+    hits = events.hits
+    address = [hits[name].astype(np.intp) for name in ("side", "column", "layer")]
+    return np.ravel_multi_index(address, CELLS)
+
+
+def masked(events, cells):
+    """Hits in some cells.
+
+    Args:
+        cells: list of (side, column, layer).
+    Returns:
+        (hit,) bool.
+    """
+    if not len(cells):
+        return np.zeros(len(events.hits["layer"]), bool)
+    return np.isin(cell_of_hits(events), np.ravel_multi_index(np.transpose(cells), CELLS))
+
+
+def counts_of_cells(events):
+    """How often each cell fired, and how often alone, as `isolated` says: (2, cell) int, cells counted as by
+    `cell_of_hits`.
+    """
+    number = cell_of_hits(events)
+    alone = number[isolated(events)]
+    return np.stack([np.bincount(number, minlength=N_CELLS), np.bincount(alone, minlength=N_CELLS)])
+
+
+def noisy_cells(n_alone, factor=3.0, level=0.01):
+    """Cells that fire alone far more often than others.
+
+    A cell is compared with the other cells of its layer and side, which all see particles in the same way. Of
+    the K lonely hits of a layer of m cells, one falls on a given cell with probability 1 / m. Noise differs a
+    little from cell to cell, and cells beside a dead one are alone more often: up to `factor` times 1 / m
+    nothing is said. A cell is noisy where a binomial number of K trials, each of probability factor / m, is
+    as large as its own with a probability below level / 2034: in a sample without noisy cells, with a
+    probability of less than `level`, any one of the 2034 is found. Noisy cells are then left out of K and m
+    and the others tested again, until no more are found.
+
+    Args:
+        n_alone: (cell,) how often each cell fired alone, as `counts_of_cells` counts them.
+    Returns:
+        noisy: (cell,) bool. expected: (cell,) float, how often it would have fired alone as one of the cells
+        of its layer that are not noisy.
+    """
+    by_layer = n_alone.reshape(CELLS)
+    noisy = np.zeros(CELLS, bool)
+    while True:
+        others = np.where(noisy, 0, by_layer).sum(1, keepdims=True)
+        n_others = N_COLUMNS - noisy.sum(1, keepdims=True)
+        # with itself, where it was left out
+        total = others + noisy * by_layer
+        share = np.minimum(factor / (n_others + noisy), 1)
+        found = binom.sf(by_layer - 1, total, share) < level / N_CELLS
+        if not (found & ~noisy).any():
+            break
+        noisy |= found
+    expected = np.broadcast_to(others / np.maximum(n_others, 1), CELLS)
+    return noisy.ravel(), expected.ravel()

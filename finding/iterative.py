@@ -28,6 +28,7 @@ class Limits:
     Attributes:
         off_mm: line to drift circle; without a radius, line beyond the cell. height_mm: line to measured
             height.
+        reach_mm: as off_mm, when in the end each hit goes to the nearest line.
         max_gap_mm: largest step along a line between neighbouring hits of it.
         min_hits: of a track, and what must be left to look for one.
         min_quality_per_mm: peak a hit; .199 is ideal, .083 what hits have that are within 6 mm by chance.
@@ -35,6 +36,7 @@ class Limits:
 
     off_mm: float = 6.0
     height_mm: float = 130.0
+    reach_mm: float = 10.0
     max_gap_mm: float = 200.0
     min_hits: int = 3
     min_quality_per_mm: float = 0.1
@@ -109,11 +111,11 @@ def find(events, n_tracks, limits=Limits()):
         rounds.append((group, np.full(len(group), place), quality[group]))
         active = np.zeros(hits.n_groups, bool)
         active[group] = wanted[group] > place + 1
-    return _tracks_of(rounds, owner, hits)
+    return _tracks_of(rounds, owner, hits, limits)
 
 
-def _tracks_of(rounds, owner, hits):
-    """FoundTracks of what each round found: its groups, the place of the track there, its quality.
+def _tracks_of(rounds, owner, hits, limits):
+    """FoundTracks of what each round found: half events, place of the track there, its quality, each (track,).
 
     Args:
         owner: (hit,) place of the track that took a hit, -1 for none.
@@ -124,41 +126,53 @@ def _tracks_of(rounds, owner, hits):
     order = np.argsort(group, kind="stable")
     group = group[order]
     place = np.concatenate(places)[order]
-    event = group // 2
-    first_track = np.searchsorted(event, event)
-    label = np.arange(len(event)) - first_track
+    quality = np.concatenate(qualities)[order]
 
-    # the number of each hit's track among all
+    track = np.full(len(hits), -1)  # of each hit, among all
     hit = np.flatnonzero(owner >= 0)
-    track = np.searchsorted(group, hits.group[hit]) + owner[hit]
-    fitted = fit(hits[hit], track, len(group))
-    if R:
-      for _ in range(R):
-        import os
-        extent = seg.extents(fitted, track, hits[hit])
-        own = peeling.nearest_line(hits, fitted, group, extent, peeling.Tolerances(reach_mm=RE))
-        hit = np.flatnonzero(own >= 0)
-        track = own[hit]
-        fitted = fit(hits[hit], track, len(group))
-    labels = np.full(len(owner), -1, np.int16)
-    labels[hit] = label[track]
-    path = fitted.path_mm(track, hits.x[hit], hits.y[hit])
-    first_s = np.full(len(group), np.inf)
-    last_s = np.full(len(group), -np.inf)
-    np.minimum.at(first_s, track, path)
-    np.maximum.at(last_s, track, path)
+    track[hit] = np.searchsorted(group, hits.group[hit]) + owner[hit]
+    track = _to_the_nearest(track, group, hits, limits)
+    kept = np.bincount(track[track >= 0], minlength=len(group)) > 0
+    number = np.append(np.cumsum(kept) - 1, -1)
+    track = number[track]
+    group = group[kept]
+
+    event = group // 2
+    label = np.arange(len(event)) - np.searchsorted(event, event)
+    hit = np.flatnonzero(track >= 0)
+    labels = np.full(len(hits), -1, np.int16)
+    labels[hit] = label[track[hit]]
+    lines = fit(hits, track, len(group))
+    first_s, last_s = seg.extents(lines, track[hit], hits[hit])
     return FoundTracks(
         event=event,
         side=group % 2,
-        place=place,
+        place=place[kept],
         label=label,
-        lines=fitted,
-        quality_per_mm=np.concatenate(qualities)[order],
-        n_hits=np.bincount(track, minlength=len(group)),
+        lines=lines,
+        quality_per_mm=quality[kept],
+        n_hits=np.bincount(track[hit], minlength=len(group)),
         first_s_mm=first_s,
         last_s_mm=last_s,
         labels=labels,
     )
+
+
+def _to_the_nearest(track, group, hits, limits):
+    """(hit,) track of each hit, after all hits went to the nearest line of their side: the first tracks keep
+    nothing of the later ones. Tracks that are left with too few hits lose them.
+
+    Args:
+        track: (hit,) the track that took each hit, -1 for none. group: (track,) half event of each.
+    """
+    lines = fit(hits, track, len(group))
+    owned = np.flatnonzero(track >= 0)
+    extent = seg.extents(lines, track[owned], hits[owned])
+    tolerances = peeling.Tolerances(
+        reach_mm=limits.reach_mm, height_mm=limits.height_mm, max_gap_mm=limits.max_gap_mm
+    )
+    nearest = peeling.nearest_line(hits, lines, group, extent, tolerances)
+    return peeling.without_few(nearest, len(group), limits.min_hits)
 
 
 def hits_of(events):
@@ -209,6 +223,3 @@ def fit(hits, line_of_hit, n_lines):
     return line.fit(
         line_of_hit, n_lines, hits.x, hits.y, hits.radius, hits.z, sigma, SIGMA_Z_MM, clip_sigma=CLIP_SIGMA
     )
-
-R=0
-RE=8.
