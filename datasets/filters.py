@@ -103,8 +103,15 @@ def in_time(time_ns, events, window_ns=LONGEST_DRIFT_NS):
 
 
 def usable(events, largest_mm=LARGEST_RADIUS_MM):
-    """Hits with a drift radius that is not too large: (hit,) bool."""
-    return events.hits["drift_radius_mm"] <= largest_mm  # NaN is not
+    """Hits that a count or a fit should see: in real events, where the number of tracks is unknown, those
+    with a drift radius that is not too large. In simulated ones a missing radius is a loss of the detector,
+    and not a hit of another time: all hits are usable.
+
+    Returns:
+        (hit,) bool.
+    """
+    is_simulated = np.repeat(events.info["n_tracks"] >= 0, events.n_hits)
+    return is_simulated | (events.hits["drift_radius_mm"] <= largest_mm)  # NaN is not
 
 
 # ---- noisy cells -------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.drift import possible_radius_mm, sigma_radius_mm
+from datasets import filters
+from datasets.drift import sigma_radius_mm
 from datasets.geometry import CELL_MM, wire_y_mm
 from finding import peeling
 from finding import segments as seg
@@ -32,6 +33,8 @@ class Limits:
         max_gap_mm: largest step along a line between neighbouring hits of it.
         min_hits: of a track, and what must be left to look for one.
         min_quality_per_mm: peak a hit; .199 is ideal, .083 what hits have that are within 6 mm by chance.
+        phi_window_rad, foil_window_mm: (lowest, highest), where lines are looked for on every side, as
+            `legendre.search` has them; None is everywhere.
     """
 
     off_mm: float = 6.0
@@ -40,6 +43,8 @@ class Limits:
     max_gap_mm: float = 200.0
     min_hits: int = 3
     min_quality_per_mm: float = 0.1
+    phi_window_rad: tuple | None = None
+    foil_window_mm: tuple | None = None
 
 
 @dataclass
@@ -89,7 +94,10 @@ class FoundTracks:
         }
 
 
-def find(events, n_tracks, limits=Limits()):
+USUAL = Limits()
+
+
+def find(events, n_tracks, limits=USUAL):
     """Fit the best track of each tracker side, take its hits away, and again.
 
     Args:
@@ -176,11 +184,14 @@ def _to_the_nearest(track, group, hits, limits):
 
 
 def hits_of(events):
-    """Hits, in the order of the table; x is the distance of the wire from the foil."""
+    """Hits, in the order of the table; x is the distance of the wire from the foil, and a radius that is not
+    usable is unknown.
+    """
+    radius = np.where(filters.usable(events), events.hits["drift_radius_mm"], np.nan)
     return Hits(
         x=events.first_wire_mm[events.hit_event] + CELL_MM * events.hits["layer"],
         y=wire_y_mm(events.hits["column"].astype(float)),
-        radius=possible_radius_mm(events.hits["drift_radius_mm"].astype(float)),
+        radius=radius.astype(float),
         z=events.hits["z_mm"].astype(float),
         group=group_of_hits(events),
         n_groups=2 * len(events),
@@ -196,8 +207,13 @@ def best_track_each(hits, limits):
         quality: (group,) in 1/mm, NaN without a line. taken: indices of the hits that belong to them;
         none of a half event without a good track.
     """
+    windows = {}
+    for name in ("phi_window_rad", "foil_window_mm"):
+        window = getattr(limits, name)
+        if window is not None:
+            windows[name] = np.tile(window, (hits.n_groups, 1))
     peaks = legendre.search(
-        hits.group, hits.n_groups, hits.x, hits.y, hits.radius, hits.z, sigma_z_mm=SIGMA_Z_MM
+        hits.group, hits.n_groups, hits.x, hits.y, hits.radius, hits.z, sigma_z_mm=SIGMA_Z_MM, **windows
     )
     quality = peaks.quality_per_mm()
     is_good = quality >= limits.min_quality_per_mm

@@ -154,6 +154,23 @@ def plane(x_mm, y_mm, radius_mm, phi_rad, d_mm, sigma_mm=SIGMA_MM):
     return height
 
 
+def outline(phi_window_rad, foil_window_mm, largest_mm):
+    """The edge of a window in the plane, to draw: (phi_rad, d_mm), each (point,); closed.
+
+    Args:
+        phi_window_rad, foil_window_mm: (lowest, highest), or None. largest_mm: |d| where nothing limits it.
+    """
+    phi = np.linspace(*(phi_window_rad or WHOLE_PLANE), 200)
+    low = np.full(len(phi), -largest_mm)
+    high = np.full(len(phi), largest_mm)
+    if foil_window_mm is not None:
+        ends = np.sort(np.outer(foil_window_mm, np.sin(phi)), axis=0)
+        low = np.maximum(low, ends[0])
+        high = np.minimum(high, ends[1])
+    around = np.concatenate([phi, phi[::-1], phi[:1]])
+    return around, np.concatenate([low, high[::-1], low[:1]])
+
+
 # ---- hits and windows --------------------------------------------------------------------------------------
 
 
