@@ -144,6 +144,16 @@ def cell_of_hits(events):
     return np.ravel_multi_index(address, CELLS)
 
 
+def cell_at(number):
+    """(side, column, layer) of the number of a cell."""
+    return tuple(int(part) for part in np.unravel_index(number, CELLS))
+
+
+def text_of(cell):
+    """A cell as a user writes it, side,column,layer."""
+    return ",".join(map(str, cell))
+
+
 def masked(events, cells):
     """Hits in some cells.
 

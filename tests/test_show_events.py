@@ -40,7 +40,7 @@ def test_hits_are_counted_by_hand(tmp_path):
     }
     events = make_events(hits, [0, 3, 3], tracks, [0, 2, 2], {"n_tracks": [2, 0]})
     hit_tree.write(tmp_path / "two.root", events)
-    summary, _ = show_events.summarise(tmp_path / "two.root", 0, None)
+    summary, _, _ = show_events.summarise(tmp_path / "two.root", 0, None)
     assert summary == {
         "events": 2,
         "events without hits": 1,
@@ -91,7 +91,7 @@ def test_as_many_events_are_drawn_as_asked_for_also_from_several_chunks(tmp_path
     events = toyhaystack.generate(12, seed=1)
     monkeypatch.setattr(show_events.open_events, "stream", chunks)
     for displays in (0, 2, 3, 7, 20):
-        summary, examples = show_events.summarise("any.root", displays, None)
+        summary, examples, _ = show_events.summarise("any.root", displays, None)
         assert summary["events"] == 12
         assert examples.info["event"].tolist() == list(range(min(displays, 12)))
 
