@@ -167,13 +167,19 @@ def masked(events, cells):
     return np.isin(cell_of_hits(events), np.ravel_multi_index(np.transpose(cells), CELLS))
 
 
-def counts_of_cells(events):
-    """How often each cell fired, and how often alone, as `isolated` says: (2, cell) int, cells counted as by
-    `cell_of_hits`.
+def counts_of_cells(events, mask=()):
+    """How often each cell fired, and how often alone, as `isolated` says.
+
+    Args:
+        mask: cells that are not counted, a list of (side, column, layer). They count as neighbours: a cell
+            is not lonely because the one beside it is left out.
+    Returns:
+        (2, cell) int, cells as `cell_of_hits` numbers them.
     """
+    counted = ~masked(events, mask)
     number = cell_of_hits(events)
-    alone = number[isolated(events)]
-    return np.stack([np.bincount(number, minlength=N_CELLS), np.bincount(alone, minlength=N_CELLS)])
+    chosen = (counted, counted & isolated(events))
+    return np.stack([np.bincount(number[which], minlength=N_CELLS) for which in chosen])
 
 
 def noisy_cells(n_alone, factor=3.0, level=0.01):
@@ -181,7 +187,7 @@ def noisy_cells(n_alone, factor=3.0, level=0.01):
 
     A cell is compared with the other cells of its layer and side, which all see particles in the same way. Of
     the K lonely hits of a layer of m cells, one falls on a given cell with probability 1 / m. Noise differs a
-    little from cell to cell, and cells beside a dead one are alone more often: up to `factor` times 1 / m
+    little from cell to cell, and hits beside a dead cell are alone more often: up to `factor` times 1 / m
     nothing is said. A cell is noisy where a binomial number of K trials, each of probability factor / m, is
     as large as its own with a probability below level / 2034: in a sample without noisy cells, with a
     probability of less than `level`, any one of the 2034 is found. Noisy cells are then left out of K and m

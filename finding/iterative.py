@@ -173,14 +173,27 @@ def _to_the_nearest(track, group, hits, limits):
     Args:
         track: (hit,) the track that took each hit, -1 for none. group: (track,) half event of each.
     """
-    lines = fit(hits, track, len(group))
+    lines, track = _with_line(hits, track, len(group), limits)
     owned = np.flatnonzero(track >= 0)
     extent = seg.extents(lines, track[owned], hits[owned])
+    group = np.where(np.isfinite(lines.phi_rad), group, -1)
     tolerances = peeling.Tolerances(
         reach_mm=limits.reach_mm, height_mm=limits.height_mm, max_gap_mm=limits.max_gap_mm
     )
     nearest = peeling.nearest_line(hits, lines, group, extent, tolerances)
-    return peeling.without_few(nearest, len(group), limits.min_hits)
+    nearest = peeling.without_few(nearest, len(group), limits.min_hits)
+    _, track = _with_line(hits, nearest, len(group), limits)
+    return track
+
+
+def _with_line(hits, track, n_tracks, limits):
+    """The lines of tracks, and (hit,) the same tracks without those whose hits determine no line, where all
+    are too far from any to count, or one that has left the window.
+    """
+    lines = fit(hits, track, n_tracks)
+    is_bad = ~np.isfinite(lines.phi_rad) | ~in_window(lines, limits)
+    is_bad = np.append(is_bad, False)  # the last stands for no track
+    return lines, np.where(is_bad[track], -1, track)
 
 
 def hits_of(events):
@@ -223,8 +236,22 @@ def best_track_each(hits, limits):
 
     tolerances = peeling.Tolerances(off_mm=limits.off_mm, height_mm=limits.height_mm)
     taken = peeling.inliers(lines, hits, tolerances)
+    taken = taken[in_window(lines, limits)[hits.group[taken]]]
     taken = taken[in_runs(lines, hits[taken], limits)]
     return quality, taken
+
+
+def in_window(lines, limits):
+    """(line,) bool, where lines are in the window: the last fit may have led one out of it."""
+    inside = np.ones(len(lines), bool)
+    if limits.phi_window_rad is not None:
+        low, high = limits.phi_window_rad
+        inside &= (lines.phi_rad - low) % np.pi <= high - low
+    if limits.foil_window_mm is not None:
+        low, high = limits.foil_window_mm
+        foil, _ = lines.foil_mm()
+        inside &= (foil >= low) & (foil <= high)
+    return inside
 
 
 def in_runs(lines, hits, limits):

@@ -31,7 +31,11 @@ _BIN_SIGMA_MM = 5.0  # curves of the first pass are smeared so: half an angle mo
 _PAD = 3  # bins beyond the ends of a plane
 _SUMMITS = 4  # angles of the first pass around which the second looks
 # of each finer pass: half widths in phi and d, and steps to either side
-_FINER = [(np.pi / 180, 9.0, 8, 6), (np.pi / 1440, 1.5, 6, 5)]
+_FINER = [
+    (np.pi / 180, 9.0, 16, 6),
+    (np.pi / 1440, 3.0, 8, 6),
+    (np.pi / 11520, 0.5, 4, 4),
+]
 _CHUNK_BINS = 4_000_000
 _CHUNK_TERMS = 8_000_000
 
@@ -373,6 +377,7 @@ def _finer(circles, hit, line, window, phi, d, passed):
         window: of each line. phi, d: (line,). passed: one of _FINER.
     """
     half_phi, half_d, n_phi, n_d = passed
+    sigma = circles.sigma
     cos = np.cos(phi)
     sin = np.sin(phi)
     x = circles.x[hit]
@@ -383,12 +388,12 @@ def _finer(circles, hit, line, window, phi, d, passed):
     off = np.abs(distance - radius)
 
     # the middle of the hits near the line: around it the line is turned
-    weight = np.exp(-0.5 * np.square(off / (half_d + circles.sigma)))
+    weight = np.exp(-0.5 * np.square(off / (half_d + sigma)))
     total = np.bincount(line, weight, len(phi))
     middle = np.bincount(line, weight * path, len(phi)) / np.maximum(total, 1e-9)
     from_middle = path - middle[line]
 
-    reachable = NEAR_SIGMA * circles.sigma + half_d + half_phi * np.abs(from_middle)
+    reachable = NEAR_SIGMA * sigma + half_d + half_phi * np.abs(from_middle)
     near = off < reachable
     line = line[near]
     across = cos[line] * x[near] + sin[line] * y[near] - d[line]
@@ -404,7 +409,7 @@ def _finer(circles, hit, line, window, phi, d, passed):
         # of the wire from the line that is turned around its middle
         turned = across[here, None] * np.cos(turn) + from_middle[here, None] * np.sin(turn)
         distance = np.abs(turned[..., None] - shift)
-        added = _normal(distance - radius[here, None, None], circles.sigma)
+        added = _normal(distance - radius[here, None, None], sigma)
         first = np.flatnonzero(np.diff(line[here], prepend=-1))
         height[line[here][first]] += np.add.reduceat(added, first, axis=0)
 

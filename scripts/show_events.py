@@ -94,8 +94,8 @@ def summarise(path, displays, drift_model, mask=()):
     examples = []
     n_missing = displays
     for _, events in open_events.stream(path, drift_model=drift_model):
+        counts += filters.counts_of_cells(events, mask)
         events = events.keep_hits(~filters.masked(events, mask))
-        counts += filters.counts_of_cells(events)
         total.update(counts_of(events))
         numbers.update(events.info["n_tracks"].tolist())
         examples.append(events[:n_missing])
@@ -142,12 +142,13 @@ def say_noisy_cells(counts, n_events):
     cells = np.flatnonzero(noisy)
     if not len(cells):
         print(
-            f"no noisy cells: none of {n_events} events' fires alone far more often than others of its layer"
+            f"no noisy cells in {n_events} events: none fires alone far more often than others of its layer"
         )
         return
     cells = cells[np.argsort(-alone[cells], kind="stable")]
     names = [filters.text_of(filters.cell_at(cell)) for cell in cells]
-    print(f"{len(cells)} noisy cells in {n_events} events:")
+    what = "noisy cell" if len(cells) == 1 else "noisy cells"
+    print(f"{len(cells)} {what} in {n_events} events:")
     print("    side,column,layer   fired   alone   alone expected")
     for cell, name in zip(cells, names, strict=True):
         print(f"    {name:<17} {fired[cell]:>7} {alone[cell]:>7} {expected[cell]:>16.1f}")

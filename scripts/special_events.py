@@ -162,18 +162,15 @@ def said_of(probabilities):
 
 def draw(events, said, found, args):
     """The event before and after, with its fitted tracks."""
+    names = (
+        f"{plotting.title_of(events, 0, args.file)}, before",
+        f"after, {len(args.remove)} hits removed, {len(args.add)} added",
+    )
     titles = []
-    for i, when in enumerate(("before", "after")):
+    for i, name in enumerate(names):
         counted = metrics.number_of(said[i].argmax())
         fitted = metrics.number_of(np.count_nonzero(found.event == i))
-        title = (
-            f"{plotting.title_of(events, i, args.file)}, {when}: {counted} counted (p = {said[i].max():.2f})"
-        )
-        titles.append(f"{title}, {fitted} fitted")
-    removed = " ".join(map(filters.text_of, args.remove))
-    added = " ".join(filters.text_of(cell) for cell, *_ in args.add)
-    changes = [f"{what} {cells}" for what, cells in (("without", removed), ("with", added)) if cells]
-    titles[1] += f" · {', '.join(changes)}"
+        titles.append(f"{name}: {counted} counted (p = {said[i].max():.2f}), {fitted} fitted")
     unowned = np.full_like(found.labels, -1)
     shown = events.with_hits({"track": found.labels, "second_track": unowned})
     shown.info = {**events.info, "n_tracks": count_tracks(events, found.labels)}
