@@ -5,8 +5,10 @@ import csv
 import numpy as np
 import pytest
 
+import inference
+from datasets import filters
 from datasets.readers import hit_tree
-from my_generator import realistic, straight_lines
+from my_generator import realistic, straight_lines, toyhaystack
 from scripts import fit_one_iteratively
 
 
@@ -137,3 +139,39 @@ def test_real_files_are_fitted_and_compared_with_stored_tracks(real_data, tmp_pa
     assert (scores["events"], scores["fitted"]) == (10, scores["counted"])
     scores = fit_one_iteratively.main([str(file), *flags])  # no radii, no tracks
     assert scores["fitted"] == 0
+
+
+def test_counts_of_sides_add_up_to_those_of_events():
+    events = toyhaystack.generate(60, seed=6)
+    sides = inference.count_tracks_of_sides(events)
+    assert sides.shape == (60, 2)
+    likely = inference.count_probabilities(events).max(1) > 0.9
+    np.testing.assert_array_equal(sides.sum(1)[likely], inference.count_tracks(events)[likely])
+    n_hits = [np.bincount(events.hit_event[events.hits["side"] == side], minlength=60) for side in (0, 1)]
+    np.testing.assert_array_equal(sides == 0, np.stack(n_hits, axis=1) == 0)
+
+
+def test_hits_without_neighbours_are_on_no_track_if_the_filter_says_so():
+    events = realistic.generate(40, preset="harsh", seed=7)
+    alone = filters.isolated(events)
+    _, found, why = inference.fit_iteratively(events, neighbour_filter="both")
+    assert (found.labels[alone] == -1).all()
+    assert (why[alone] == "isolated").all()
+    _, found, why = inference.fit_iteratively(events, neighbour_filter="count")
+    assert (found.labels[alone] >= 0).any()
+    np.testing.assert_array_equal(why == "", found.labels >= 0)
+    np.testing.assert_array_equal(why == "isolated", alone & (found.labels < 0))
+
+
+def test_hits_of_real_events_that_are_not_usable_are_on_no_track():
+    events = straight_lines.generate(10, tracks=(1,), seed=8)
+    radius = events.hits["drift_radius_mm"].copy()
+    radius[::4] = np.nan
+    radius[1::4] = 40.0
+    events = events.with_hits({"drift_radius_mm": radius})
+    events.info["n_tracks"][:] = -1
+    _, found, why = inference.fit_iteratively(events)
+    bad = np.arange(len(radius)) % 4 < 2
+    assert (why[bad] == "unusable").all()
+    assert (found.labels[bad] == -1).all()
+    assert (why[~bad] == "").mean() > 0.5
