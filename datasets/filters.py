@@ -12,6 +12,7 @@ often they fire alone.
 import argparse
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 from scipy.stats import binom
 
 from datasets.drift import LONGEST_DRIFT_NS
@@ -19,6 +20,8 @@ from datasets.geometry import N_CELLS, N_COLUMNS, N_LAYERS, N_SIDES
 
 CELLS = (N_SIDES, N_COLUMNS, N_LAYERS)  # as a user names a cell: side,column,layer
 LARGEST_RADIUS_MM = 35.0  # of a usable hit; TKEvent gives hits without a reference time 47 mm or more
+LEAST_FIRED = 10  # by the cells of a layer on average, before one that never did is called dead
+MORE_FIRED = 1.5  # than its layer on average, a noisy cell beside a dead one
 
 
 def isolated(events):
@@ -171,45 +174,53 @@ def counts_of_cells(events, mask=()):
     """How often each cell fired, and how often alone, as `isolated` says.
 
     Args:
-        mask: cells that are not counted, a list of (side, column, layer). They count as neighbours: a cell
-            is not lonely because the one beside it is left out.
+        mask: cells whose lonely hits are not counted, a list of (side, column, layer). They still are
+            neighbours: a cell is not lonely because the one beside it is left out.
     Returns:
-        (2, cell) int, cells as `cell_of_hits` numbers them.
+        fired, alone: (cell,) int, cells as `cell_of_hits` numbers them.
     """
-    counted = ~masked(events, mask)
     number = cell_of_hits(events)
-    chosen = (counted, counted & isolated(events))
-    return np.stack([np.bincount(number[which], minlength=N_CELLS) for which in chosen])
+    lonely = isolated(events) & ~masked(events, mask)
+    return np.stack([np.bincount(number, minlength=N_CELLS), np.bincount(number[lonely], minlength=N_CELLS)])
 
 
-def noisy_cells(n_alone, factor=3.0, level=0.01):
+def noisy_cells(fired, alone, factor=3.0, level=0.01):
     """Cells that fire alone far more often than others.
 
     A cell is compared with the other cells of its layer and side, which all see particles in the same way. Of
-    the K lonely hits of a layer of m cells, one falls on a given cell with probability 1 / m. Noise differs a
-    little from cell to cell, and hits beside a dead cell are alone more often: up to `factor` times 1 / m
-    nothing is said. A cell is noisy where a binomial number of K trials, each of probability factor / m, is
-    as large as its own with a probability below level / 2034: in a sample without noisy cells, with a
-    probability of less than `level`, any one of the 2034 is found. Noisy cells are then left out of K and m
-    and the others tested again, until no more are found.
+    the K lonely hits of a layer of m cells, one falls on a given cell with probability 1 / m. Cells differ a
+    little: up to `factor` times 1 / m nothing is said. A cell is noisy where a binomial number of K trials,
+    each of probability factor / m, is as large as its own with a probability below level / 2034: in a sample
+    without noisy cells, with a probability of less than `level`, any one of the 2034 is found. Noisy cells
+    are then left out of K and m and the others tested again, until no more are found.
+
+    Beside a dead cell, a track's hit often has no neighbour. Cells there do not count among the others, and
+    are noisy only if they also fire, alone or not, more than 1.5 times as often as their layer, by the same
+    test. A cell is dead that never fired though its layer did ten times a cell or more.
 
     Args:
-        n_alone: (cell,) how often each cell fired alone, as `counts_of_cells` counts them.
+        fired, alone: (cell,) how often each cell fired, and alone, as `counts_of_cells` gives them.
     Returns:
         noisy: (cell,) bool. expected: (cell,) float, how often it would have fired alone as one of the cells
         of its layer that are not noisy.
     """
-    by_layer = n_alone.reshape(CELLS)
+    fired = fired.reshape(CELLS)
+    alone = alone.reshape(CELLS)
+    dead = (fired == 0) & (fired.mean(1, keepdims=True) >= LEAST_FIRED)
+    beside_dead = maximum_filter(dead, size=(1, 3, 3), mode="constant")
+    of_layer = fired.sum(1, keepdims=True)
+    fires_more = binom.sf(fired - 1, of_layer, MORE_FIRED / N_COLUMNS) < level / N_CELLS
     noisy = np.zeros(CELLS, bool)
     while True:
-        others = np.where(noisy, 0, by_layer).sum(1, keepdims=True)
-        n_others = N_COLUMNS - noisy.sum(1, keepdims=True)
-        # with itself, where it was left out
-        total = others + noisy * by_layer
-        share = np.minimum(factor / (n_others + noisy), 1)
-        found = binom.sf(by_layer - 1, total, share) < level / N_CELLS
+        is_other = ~beside_dead & ~noisy
+        n_others = is_other.sum(1, keepdims=True)
+        of_others = np.where(is_other, alone, 0).sum(1, keepdims=True)
+        # with the cell itself, where it is none of the others
+        total = of_others + np.where(is_other, 0, alone)
+        share = np.minimum(factor / (n_others + ~is_other), 1)
+        found = (binom.sf(alone - 1, total, share) < level / N_CELLS) & (fires_more | ~beside_dead)
         if not (found & ~noisy).any():
             break
         noisy |= found
-    expected = np.broadcast_to(others / np.maximum(n_others, 1), CELLS)
+    expected = np.broadcast_to(of_others / np.maximum(n_others, 1), CELLS)
     return noisy.ravel(), expected.ravel()

@@ -138,7 +138,7 @@ def lines_of(summary):
 def say_noisy_cells(counts, n_events):
     """Print a table of noisy cells, and the words that mask them."""
     fired, alone = counts
-    noisy, expected = filters.noisy_cells(alone)
+    noisy, expected = filters.noisy_cells(fired, alone)
     cells = np.flatnonzero(noisy)
     if not len(cells):
         print(

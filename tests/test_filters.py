@@ -155,7 +155,7 @@ def test_cells_are_counted_by_hand():
     assert (fired[4 * 9 + 1], alone[4 * 9 + 1]) == (1, 0)
     assert alone.sum() == 2
     masked = filters.counts_of_cells(events, [(0, 3, 0)])
-    assert masked[0].sum() == 2
+    assert masked[0].tolist() == fired.tolist()
     assert np.flatnonzero(masked[1]).tolist() == [113 * 9 + 9 * 9]  # the neighbour is not alone
 
 
@@ -184,19 +184,17 @@ NOISY = [(0, 111, 7), (0, 2, 6), (1, 10, 0)]
 @pytest.mark.parametrize("kind", ["my_generator", "toyhaystack"])
 def test_exactly_the_noisy_cells_are_found(preset, kind):
     events = realistic.generate(1000, preset=preset, kind=kind, seed=7)
-    _, alone = filters.counts_of_cells(events)
-    noisy, expected = filters.noisy_cells(alone)
+    fired, alone = filters.counts_of_cells(events)
+    noisy, expected = filters.noisy_cells(fired, alone)
     assert not noisy.any()
-    np.testing.assert_allclose(expected.sum(), alone.sum())
 
     events = with_noisy_cells(events, NOISY, 0.1, seed=8)
-    _, alone = filters.counts_of_cells(events)
-    noisy, expected = filters.noisy_cells(alone)
+    fired, alone = filters.counts_of_cells(events)
+    noisy, expected = filters.noisy_cells(fired, alone)
     assert sorted(map(filters.cell_at, np.flatnonzero(noisy))) == sorted(NOISY)
     assert (alone[noisy] > 5 * expected[noisy]).all()
 
-    _, alone = filters.counts_of_cells(events, NOISY)
-    noisy, _ = filters.noisy_cells(alone)
+    noisy, _ = filters.noisy_cells(*filters.counts_of_cells(events, NOISY))
     assert not noisy.any()
 
 
@@ -205,26 +203,48 @@ def test_a_noisy_cell_is_found_behind_a_much_noisier_one_of_its_layer():
     alone[:, :, 3] = 2
     alone[1, 20, 3] = 5000
     alone[1, 80, 3] = 40
-    noisy, expected = filters.noisy_cells(alone.ravel())
+    noisy, expected = filters.noisy_cells(alone.ravel(), alone.ravel())
     assert [filters.cell_at(cell) for cell in np.flatnonzero(noisy)] == [(1, 20, 3), (1, 80, 3)]
     np.testing.assert_allclose(expected.reshape(2, 113, 9)[1, :, 3], 2)
 
 
 def test_few_lonely_hits_prove_nothing():
     alone = np.zeros(N_CELLS, int)
-    assert not filters.noisy_cells(alone)[0].any()
+    assert not filters.noisy_cells(alone, alone)[0].any()
     alone[100] = 3  # all three of its layer: (3 / 113)^3 is 2e-5, and one of 2034 cells may do that
-    assert not filters.noisy_cells(alone)[0].any()
+    assert not filters.noisy_cells(alone, alone)[0].any()
     alone[100] = 4
-    assert np.flatnonzero(filters.noisy_cells(alone)[0]).tolist() == [100]
+    assert np.flatnonzero(filters.noisy_cells(alone, alone)[0]).tolist() == [100]
+
+
+def test_a_cell_beside_a_dead_one_is_not_called_noisy():
+    fired = np.full((2, 113, 9), 100)
+    alone = np.full((2, 113, 9), 3)
+    alone[1, 34, 1] = 45
+    assert np.flatnonzero(filters.noisy_cells(fired.ravel(), alone.ravel())[0]).tolist() == [
+        113 * 9 + 34 * 9 + 1
+    ]
+    fired[1, 33, 0] = alone[1, 33, 0] = 0
+    assert not filters.noisy_cells(fired.ravel(), alone.ravel())[0].any()
+    fired[1, 34, 1] += 130  # unless it fires more altogether
+    assert filters.noisy_cells(fired.ravel(), alone.ravel())[0].sum() == 1
+    fired[1, 34, 1] -= 130
+    fired[1, 33, 0] = 1
+    assert filters.noisy_cells(fired.ravel(), alone.ravel())[0].sum() == 1
+
+
+@pytest.mark.parametrize("seed", [1000, 1002])
+def test_dead_cells_make_no_noisy_ones(seed):
+    events = realistic.generate(2000, preset="data", seed=seed)
+    assert not filters.noisy_cells(*filters.counts_of_cells(events))[0].any()
 
 
 def test_three_times_as_often_as_others_is_not_far_more_often():
     alone = np.full((2, 113, 9), 1000)
     alone[0, 50, 4] = 3000
-    assert not filters.noisy_cells(alone.ravel())[0].any()
+    assert not filters.noisy_cells(alone.ravel(), alone.ravel())[0].any()
     alone[0, 50, 4] = 3500
-    assert np.flatnonzero(filters.noisy_cells(alone.ravel())[0]).tolist() == [50 * 9 + 4]
+    assert np.flatnonzero(filters.noisy_cells(alone.ravel(), alone.ravel())[0]).tolist() == [50 * 9 + 4]
 
 
 def test_the_cells_of_the_toy_are_counted_without_loss():
