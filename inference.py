@@ -21,6 +21,7 @@ from datasets import (
     associated_calohit_multilabel,
     associated_calohit_singlelabel,
     clustering,
+    filters,
     fitting_hints,
     number_of_tracks,
     views,
@@ -28,11 +29,16 @@ from datasets import (
 from datasets.events import Events, rows_and_places
 from datasets.geometry import TOY
 from datasets.readers import open_events
-from finding import refit
+from finding import iterative, refit
 from finding.foil import foil_rule
 
 COUNTER = "combined_my_generator"
 FINDER = "track_finder"
+NEIGHBOUR_FILTER = (
+    "count",
+    "both",
+    "none",
+)  # of the iterative fit: what hits without neighbours are kept from
 ENGINES = ("auto", "onnx", "tensorflow")
 BLOCK = 8192  # events among which those of like size are looked for
 
@@ -141,7 +147,7 @@ def load_track_counter(model, engine="auto"):
     """
     network = load(model, engine)
     if network.target != "tracks":
-        counted = f"{model} counts {network.target}"
+        counted = f"{network.name} counts {network.target}"
         raise ValueError(f"{counted}: what it gets right cannot be told by numbers of tracks")
     return network
 
@@ -242,6 +248,18 @@ def count_probabilities(events, model=COUNTER, batch_size=128):
     if network.target == "segments":
         return up_to(number_of_tracks.TARGETS["segments"][-1], total)
     return total
+
+
+def count_tracks_of_sides(events, model=COUNTER):
+    """The most probable number of tracks of each tracker side of an event, which the counter sees alone:
+    (event, 2) int.
+
+    Args:
+        events: an event table. model: of `load`.
+    """
+    network = load_track_counter(model)
+    sides = [events.keep_hits(events.hits["side"] == side) for side in (0, 1)]
+    return np.stack([count_tracks(side, network) for side in sides], axis=1)
 
 
 def _sum_of_counts(before, one):
@@ -438,6 +456,31 @@ def tracks_of(events, seen, refit_lines=True, foil=False):
     track = seen.track
     labels = refit.find(events, track, seen.n_tracks) if refit_lines else refit.labels_of(events, track)
     return foil_rule(events, labels) if foil else labels
+
+
+def fit_iteratively(events, model=COUNTER, limits=iterative.USUAL, neighbour_filter="none"):
+    """Count the tracks of each side with a counter, then fit so many, one after the other. Hits that are not
+    usable (`filters.usable`) have no part.
+
+    Args:
+        events: an event table. model: a counter, of `load`. limits: of the fit.
+        neighbour_filter: what sees no hit without another usable one in the cells around, of NEIGHBOUR_FILTER.
+    Returns:
+        counted: (event, 2) int, tracks of each side. found: FoundTracks of `finding.iterative`.
+        why: (hit,) str, why a hit is on no track: "unusable", "isolated" (seen or not) or "left over"; ""
+        for a hit on one.
+    """
+    is_usable = filters.usable(events)
+    alone = is_usable & (filters.neighbours(events, is_usable) == 0)
+    counts = is_usable & ~(alone & (neighbour_filter != "none"))
+    fits = is_usable & ~(alone & (neighbour_filter == "both"))
+    counted = count_tracks_of_sides(events.keep_hits(counts), model)
+    found = iterative.find(events.keep_hits(fits), counted, limits)
+    labels = np.full(len(fits), -1, np.int16)
+    labels[fits] = found.labels
+    found.labels = labels
+    why = np.select([labels >= 0, ~is_usable, alone], ["", "unusable", "isolated"], "left over")
+    return counted, found, why
 
 
 def look(events, model=FINDER, batch_size=128):

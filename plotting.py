@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.collections import LineCollection, PatchCollection
-from matplotlib.colors import to_rgba
+from matplotlib.colors import PowerNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
@@ -831,3 +831,49 @@ def save(figures, path):
         with PdfPages(temporary, metadata=without_date) as pages:
             for figure in figures:
                 pages.savefig(figure)
+
+
+# ---- lines -------------------------------------------------------------------------------------------------
+
+
+def sinogram(height, phi_rad, d_mm, ax, title="", lines=None, windows=()):
+    """The plane of the Legendre search, (angle, offset) heights in 1/mm, into axes.
+
+    Args:
+        phi_rad: (angle,). d_mm: (offset,). lines: (phi_rad, d_mm), each (line,), marked in the colours of
+            tracks. windows: list of (phi_rad, d_mm), each (point,), outlines to draw.
+    """
+    extent = [*np.degrees(phi_rad[[0, -1]]), *d_mm[[0, -1]]]
+    visible = PowerNorm(0.4)  # single curves are faint beside a peak
+    image = ax.imshow(height.T, origin="lower", aspect="auto", extent=extent, cmap="magma", norm=visible)
+    ax.figure.colorbar(image, ax=ax, label="height (1/mm)", pad=0.01)
+    for phi, d in windows:
+        ax.plot(np.degrees(phi), d, color="white", linewidth=1)
+    if lines is not None:
+        for track, (phi, d) in enumerate(zip(*lines, strict=True)):
+            marker = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "markeredgewidth": 1.5}
+            ax.plot(np.degrees(phi), d, color=PALETTE[track % len(PALETTE)], **marker)
+    ax.set(xlabel="phi of the normal (degrees)", ylabel="d (mm)", xlim=extent[:2], ylim=extent[2:])
+    ax.set_title(title, loc="left", fontsize=10)
+
+
+def track_qualities(quality, rank, ideal, path):
+    """Histograms of the quality of fitted tracks: of all, and of the best, the second, ... of an event.
+
+    Args:
+        quality: (track,) in 1/mm. rank: (track,) int, 0 for the best track of its event. ideal: of a track
+            whose hits all touch it.
+    """
+    figure = Figure((7, 4.2), layout="constrained")
+    ax = figure.subplots()
+    bins = np.linspace(0, 0.25, 51)
+    ax.hist(quality, bins, color="0.85", label=f"all {len(quality)} tracks")
+    for k, name in enumerate(("best", "second", "third", "fourth", "fifth", "sixth")):
+        own = quality[rank == k]
+        if len(own):
+            label = f"{name} of an event, {len(own)}"
+            ax.hist(own, bins, histtype="step", color=PALETTE[k], linewidth=1.4, label=label)
+    ax.axvline(ideal, color="black", linestyle="--", linewidth=1, label=f"ideal, {ideal:.3f}")
+    ax.set(xlabel="peak height a hit (1/mm)", ylabel="tracks", xlim=(0, 0.25))
+    ax.legend(loc="upper left", fontsize=8, frameon=False)
+    save(figure, path)

@@ -5,6 +5,12 @@
 Prints for each file: kind, events, hits an event, sides, missing radii and heights, isolated hits,
 calorimeter hits (in simulated files of generators the blocks at the ends of tracks); draws its first events
 to `OUT/<file>.pdf`.
+
+    python scripts/show_events.py run.root --noisy-cells
+    python scripts/show_events.py run.root --mask 0,111,7 0,2,6
+
+`--noisy-cells` lists cells that fire without a neighbour far more often than others of their layer
+(`datasets.filters.noisy_cells` says what that means), and the words by which scripts leave them out.
 """
 
 import argparse
@@ -16,6 +22,7 @@ import numpy as np
 import lib
 from datasets import filters
 from datasets.events import concatenate
+from datasets.geometry import N_CELLS
 from datasets.readers import open_events
 from datasets.readers.files import expand
 
@@ -32,6 +39,9 @@ def parse_args(argv=None):
     displays_help = "events drawn of each file (default: %(default)s)"
     add("--displays", type=lib.at_least(0), default=10, metavar="N", help=displays_help)
     add("--format", choices=("pdf", "png"), default="pdf", help="(default: %(default)s)")
+    noisy_help = "list cells of all files together that fire alone far more often than others"
+    add("--noisy-cells", action="store_true", help=noisy_help)
+    filters.add_mask(parser)
     open_events.add_drift_model(parser)
     return parser.parse_args(argv)
 
@@ -42,8 +52,10 @@ def main(argv=None):
     kinds = [open_events.kind_of(path) for path in paths]
     names = names_of(paths)
     summaries = {}
+    counts = np.zeros((2, N_CELLS), int)
     for path, kind, name, picture in zip(paths, kinds, names, pictures_of(names), strict=True):
-        summary, examples = summarise(path, args.displays, args.drift_model)
+        summary, examples, of_file = summarise(path, args.displays, args.drift_model, args.mask)
+        counts += of_file
         summaries[name] = {"kind": kind, **summary}
         print(f"{path}: {kind}")
         for line in lines_of(summary):
@@ -52,6 +64,8 @@ def main(argv=None):
             drawn = args.out / f"{picture}.{args.format}"
             draw(examples, path, drawn)
             print(f"    {'drawn in':<22} {drawn}")
+    if args.noisy_cells:
+        say_noisy_cells(counts, sum(summary["events"] for summary in summaries.values()))
     return summaries
 
 
@@ -68,13 +82,20 @@ def pictures_of(names):
     return [name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)]
 
 
-def summarise(path, displays, drift_model):
-    """What a file holds, name -> number or text, and a table of its first events; read a chunk at a time."""
+def summarise(path, displays, drift_model, mask=()):
+    """What a file holds, without masked cells; read a chunk at a time.
+
+    Returns:
+        name -> number or text; a table of its first events; `filters.counts_of_cells` of all.
+    """
+    counts = np.zeros((2, N_CELLS), int)
     total = Counter(counts_of(concatenate([])))
     numbers = set()  # of tracks
     examples = []
     n_missing = displays
     for _, events in open_events.stream(path, drift_model=drift_model):
+        counts += filters.counts_of_cells(events, mask)
+        events = events.keep_hits(~filters.masked(events, mask))
         total.update(counts_of(events))
         numbers.update(events.info["n_tracks"].tolist())
         examples.append(events[:n_missing])
@@ -84,7 +105,7 @@ def summarise(path, displays, drift_model):
     summary["hits an event"] = f"{total['hits'] / n_events:.1f}" if n_events else "none"
     is_known = numbers and min(numbers) >= 0
     summary["tracks an event"] = f"{min(numbers)} to {max(numbers)}" if is_known else "unknown"
-    return summary, concatenate(examples)
+    return summary, concatenate(examples), counts
 
 
 def counts_of(events):
@@ -112,6 +133,26 @@ def lines_of(summary):
             line += f" ({100 * value / summary['hits']:.1f} %)"
         lines.append(line)
     return lines
+
+
+def say_noisy_cells(counts, n_events):
+    """Print a table of noisy cells, and the words that mask them."""
+    fired, alone = counts
+    noisy, expected = filters.noisy_cells(fired, alone)
+    cells = np.flatnonzero(noisy)
+    if not len(cells):
+        print(
+            f"no noisy cells in {n_events} events: none fires alone far more often than others of its layer"
+        )
+        return
+    cells = cells[np.argsort(-alone[cells], kind="stable")]
+    names = [filters.text_of(filters.cell_at(cell)) for cell in cells]
+    what = "noisy cell" if len(cells) == 1 else "noisy cells"
+    print(f"{len(cells)} {what} in {n_events} events:")
+    print("    side,column,layer   fired   alone   alone expected")
+    for cell, name in zip(cells, names, strict=True):
+        print(f"    {name:<17} {fired[cell]:>7} {alone[cell]:>7} {expected[cell]:>16.1f}")
+    print(f"    --mask {' '.join(names)}")
 
 
 def draw(events, path, picture):

@@ -1,9 +1,14 @@
+import argparse
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets import drift, filters
-from datasets.events import make_events
+from datasets.events import concatenate, make_events
+from datasets.geometry import N_CELLS
+from my_generator import realistic, straight_lines
 
 CELL = st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 112))
 CELLS = st.lists(CELL, max_size=12, unique=True)
@@ -97,3 +102,153 @@ def test_a_lone_hit_long_before_the_others_does_not_open_the_window():
 def test_an_empty_table_has_no_hits_to_keep():
     empty = make_events({}, [0])
     assert len(filters.isolated(empty)) == 0
+
+
+# ---- usable hits, masks, noisy cells -----------------------------------------------------------------------
+
+
+def test_radii_matter_in_real_events_only():
+    hits = {"layer": [0, 1, 2, 3], "column": [5, 5, 5, 5], "drift_radius_mm": [3, np.nan, 35.5, 34.5]}
+    real = make_events(hits, [0, 4], info={"n_tracks": [-1]})
+    simulated = make_events(hits, [0, 4], info={"n_tracks": [1]})
+    assert filters.usable(real).tolist() == [True, False, False, True]
+    assert filters.usable(simulated).all()
+    both = concatenate([simulated, real])
+    assert filters.usable(both).tolist() == [True] * 4 + [True, False, False, True]
+
+
+def test_cells_are_numbered_as_they_are_named():
+    events = table([[(0, 0, 0), (1, 8, 112), (0, 7, 111)]])
+    number = filters.cell_of_hits(events)
+    assert number.tolist() == [0, N_CELLS - 1, 111 * 9 + 7]
+    assert [filters.text_of(filters.cell_at(n)) for n in number] == ["0,0,0", "1,112,8", "0,111,7"]
+    assert [filters.cell(filters.text_of(filters.cell_at(n))) for n in number] == [
+        (0, 0, 0),
+        (1, 112, 8),
+        (0, 111, 7),
+    ]
+
+
+def test_masked_hits_are_those_of_the_cells():
+    events = table([[(0, 7, 111), (1, 7, 111)], [], [(0, 7, 111), (0, 6, 2)]])
+    assert filters.masked(events, [(0, 111, 7)]).tolist() == [True, False, True, False]
+    assert filters.masked(events, [(0, 2, 6), (1, 111, 7)]).tolist() == [False, True, False, True]
+    assert not filters.masked(events, []).any()
+    assert filters.masked(table([[]]), [(0, 1, 2)]).shape == (0,)
+
+
+def test_a_mask_is_read_from_the_command_line(capsys):
+    parser = argparse.ArgumentParser()
+    filters.add_mask(parser)
+    assert parser.parse_args(["--mask", "0,111,7", "1,0,8"]).mask == [(0, 111, 7), (1, 0, 8)]
+    assert parser.parse_args([]).mask == []
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--mask", "0,7,111"])
+    assert "0,7,111: layer 111 outside 0..8" in capsys.readouterr().err
+
+
+def test_cells_are_counted_by_hand():
+    events = table([[(0, 0, 3), (0, 1, 4), (1, 0, 9)], [(0, 0, 3)], []])
+    fired, alone = filters.counts_of_cells(events)
+    assert fired.sum() == 4
+    assert (fired[3 * 9], alone[3 * 9]) == (2, 1)
+    assert (fired[4 * 9 + 1], alone[4 * 9 + 1]) == (1, 0)
+    assert alone.sum() == 2
+    masked = filters.counts_of_cells(events, [(0, 3, 0)])
+    assert masked[0].tolist() == fired.tolist()
+    assert np.flatnonzero(masked[1]).tolist() == [113 * 9 + 9 * 9]  # the neighbour is not alone
+
+
+def with_noisy_cells(events, cells, share, seed):
+    """The same events with cells that fire in a share of them by themselves."""
+    rng = np.random.default_rng(seed)
+    parts = [events]
+    for side, column, layer in cells:
+        fires = rng.random(len(events)) < share
+        hits = {"side": np.full(fires.sum(), side)}
+        hits |= {"layer": np.full(fires.sum(), layer), "column": np.full(fires.sum(), column)}
+        parts.append(make_events(hits, np.append(0, np.cumsum(fires))))
+    names = parts[0].hits
+    event = np.concatenate([part.hit_event for part in parts])
+    order = np.argsort(event, kind="stable")
+    hits = {name: np.concatenate([part.hits[name] for part in parts])[order] for name in names}
+    offsets = np.append(0, np.cumsum(np.bincount(event, minlength=len(events))))
+    tracks = events.tracks, events.track_offsets
+    return make_events(hits, offsets, *tracks, info=events.info)
+
+
+NOISY = [(0, 111, 7), (0, 2, 6), (1, 10, 0)]
+
+
+@pytest.mark.parametrize("preset", ["ideal", "data", "harsh"])
+@pytest.mark.parametrize("kind", ["my_generator", "toyhaystack"])
+def test_exactly_the_noisy_cells_are_found(preset, kind):
+    events = realistic.generate(1000, preset=preset, kind=kind, seed=7)
+    fired, alone = filters.counts_of_cells(events)
+    noisy, expected = filters.noisy_cells(fired, alone)
+    assert not noisy.any()
+
+    events = with_noisy_cells(events, NOISY, 0.1, seed=8)
+    fired, alone = filters.counts_of_cells(events)
+    noisy, expected = filters.noisy_cells(fired, alone)
+    assert sorted(map(filters.cell_at, np.flatnonzero(noisy))) == sorted(NOISY)
+    assert (alone[noisy] > 5 * expected[noisy]).all()
+
+    noisy, _ = filters.noisy_cells(*filters.counts_of_cells(events, NOISY))
+    assert not noisy.any()
+
+
+def test_a_noisy_cell_is_found_behind_a_much_noisier_one_of_its_layer():
+    alone = np.zeros((2, 113, 9), int)
+    alone[:, :, 3] = 2
+    alone[1, 20, 3] = 5000
+    alone[1, 80, 3] = 40
+    noisy, expected = filters.noisy_cells(alone.ravel(), alone.ravel())
+    assert [filters.cell_at(cell) for cell in np.flatnonzero(noisy)] == [(1, 20, 3), (1, 80, 3)]
+    np.testing.assert_allclose(expected.reshape(2, 113, 9)[1, :, 3], 2)
+
+
+def test_few_lonely_hits_prove_nothing():
+    alone = np.zeros(N_CELLS, int)
+    assert not filters.noisy_cells(alone, alone)[0].any()
+    alone[100] = 3  # all three of its layer: (3 / 113)^3 is 2e-5, and one of 2034 cells may do that
+    assert not filters.noisy_cells(alone, alone)[0].any()
+    alone[100] = 4
+    assert np.flatnonzero(filters.noisy_cells(alone, alone)[0]).tolist() == [100]
+
+
+def test_a_cell_beside_a_dead_one_is_not_called_noisy():
+    fired = np.full((2, 113, 9), 100)
+    alone = np.full((2, 113, 9), 3)
+    alone[1, 34, 1] = 45
+    assert np.flatnonzero(filters.noisy_cells(fired.ravel(), alone.ravel())[0]).tolist() == [
+        113 * 9 + 34 * 9 + 1
+    ]
+    fired[1, 33, 0] = alone[1, 33, 0] = 0
+    assert not filters.noisy_cells(fired.ravel(), alone.ravel())[0].any()
+    fired[1, 34, 1] += 130  # unless it fires more altogether
+    assert filters.noisy_cells(fired.ravel(), alone.ravel())[0].sum() == 1
+    fired[1, 34, 1] -= 130
+    fired[1, 33, 0] = 1
+    assert filters.noisy_cells(fired.ravel(), alone.ravel())[0].sum() == 1
+
+
+@pytest.mark.parametrize("seed", [1000, 1002])
+def test_dead_cells_make_no_noisy_ones(seed):
+    events = realistic.generate(2000, preset="data", seed=seed)
+    assert not filters.noisy_cells(*filters.counts_of_cells(events))[0].any()
+
+
+def test_three_times_as_often_as_others_is_not_far_more_often():
+    alone = np.full((2, 113, 9), 1000)
+    alone[0, 50, 4] = 3000
+    assert not filters.noisy_cells(alone.ravel(), alone.ravel())[0].any()
+    alone[0, 50, 4] = 3500
+    assert np.flatnonzero(filters.noisy_cells(alone.ravel(), alone.ravel())[0]).tolist() == [50 * 9 + 4]
+
+
+def test_the_cells_of_the_toy_are_counted_without_loss():
+    events = straight_lines.generate(200, seed=9)
+    fired, _ = filters.counts_of_cells(events)
+    assert fired.sum() == len(events.hits["layer"])
+    assert fired[: N_CELLS // 2].sum() == 0

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datasets.events import make_events
@@ -40,7 +41,7 @@ def test_hits_are_counted_by_hand(tmp_path):
     }
     events = make_events(hits, [0, 3, 3], tracks, [0, 2, 2], {"n_tracks": [2, 0]})
     hit_tree.write(tmp_path / "two.root", events)
-    summary, _ = show_events.summarise(tmp_path / "two.root", 0, None)
+    summary, _, _ = show_events.summarise(tmp_path / "two.root", 0, None)
     assert summary == {
         "events": 2,
         "events without hits": 1,
@@ -91,7 +92,7 @@ def test_as_many_events_are_drawn_as_asked_for_also_from_several_chunks(tmp_path
     events = toyhaystack.generate(12, seed=1)
     monkeypatch.setattr(show_events.open_events, "stream", chunks)
     for displays in (0, 2, 3, 7, 20):
-        summary, examples = show_events.summarise("any.root", displays, None)
+        summary, examples, _ = show_events.summarise("any.root", displays, None)
         assert summary["events"] == 12
         assert examples.info["event"].tolist() == list(range(min(displays, 12)))
 
@@ -100,6 +101,25 @@ def test_out_that_is_a_file_is_refused_at_once(toy_file, capsys):
     with pytest.raises(SystemExit):
         show_events.main(["x.root", "--out", str(toy_file)])
     assert "is a file, not a folder" in capsys.readouterr().err
+
+
+def test_noisy_cells_are_listed_with_the_words_that_mask_them(tmp_path, capsys):
+    side = np.tile([1, 0], 30)
+    column = np.where(side == 1, 50, np.arange(60) % 100)
+    events = make_events({"side": side, "layer": np.full(60, 4), "column": column}, np.arange(61))
+    paths = [str(tmp_path / f"{name}.root") for name in "ab"]
+    for path in paths:
+        hit_tree.write(path, events)
+    flags = ["--out", str(tmp_path / "drawn"), "--displays", "0"]
+    show_events.main([*paths, *flags, "--noisy-cells"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[-4] == "1 noisy cell in 120 events:"
+    assert said[-2].split() == ["1,50,4", "60", "60", "0.0"]
+    assert said[-1].split() == ["--mask", "1,50,4"]
+
+    summaries = show_events.main([*paths, *flags, "--noisy-cells", *said[-1].split()])
+    assert [summary["hits"] for summary in summaries.values()] == [30, 30]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("no noisy cells in 120 events")
 
 
 @pytest.mark.real
