@@ -26,6 +26,7 @@ from datasets.geometry import CELL_MM, wire_y_mm
 from finding import segments
 from finding.labels import Hits
 from fitting import legendre, line, tracks
+from fitting import lines as lines_of
 from my_generator import realistic
 from my_generator.response import PRESETS
 
@@ -136,10 +137,8 @@ def fit_of_found(events):
     largest_last = np.lexsort((n_hits, fitted.event))
     track = np.full(len(events), -1)
     track[fitted.event[largest_last]] = largest_last
-    slope, foil = slope_and_foil(fitted.fitted.segments[0::2])
-    slope = np.append(slope, np.nan)[track]
-    foil = np.append(foil, np.nan)[track]
-    return slope, foil
+    lines = lines_of.concatenate([fitted.fitted.segments[0::2], lines_of.unknown(1)])
+    return slope_and_foil(lines[track])
 
 
 def slope_and_foil(lines):
