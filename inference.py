@@ -230,6 +230,8 @@ def count_probabilities(events, model=COUNTER, batch_size=128):
         kind = f"{network.name} is no counter"
         if "track" in network.outputs:
             raise ValueError(f"{kind}: it finds tracks, use scripts/find_tracks.py")
+        if network.answers:
+            raise ValueError(f"{kind}: it names {network.target}, use scripts/evaluate.py")
         raise ValueError(f"{kind}: it takes {', '.join(names)} and no view")
     events = _table(events)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import lib
 import outputs
-from datasets import clustering, views
+from datasets import views
 from my_generator import realistic
 
 TOLERANCE = 1e-5
@@ -80,15 +80,8 @@ def compare(keras_path, onnx_path):
     ours = inference.load(keras_path, engine="tensorflow")
     exported = inference.run_onnx(onnx_path, "exported")
     events = realistic.generate(N_COMPARED, preset="data", seed=[2027, 1])
-    if "track" in ours.outputs:
-        make_inputs = clustering.inputs
-    else:
-
-        def make_inputs(some):
-            return views.images(some, tuple(ours.inputs), ours.n_channels)
-
     largest = 0.0
-    for _, inputs, expected in inference.answers(ours, make_inputs, events):
+    for _, inputs, expected in inference.answers(ours, inference.inputs_of(ours), events):
         found = exported.run(inputs)
         for name, values in expected.items():
             largest = max(largest, np.abs(values - found[name]).max())
