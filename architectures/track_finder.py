@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from architectures.layers import (
+    Phases,
     ToCells,
     TrackTokens,
     Trunk,
@@ -47,8 +48,8 @@ class HitFeatures(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
-class HitPhases(keras.layers.Layer):
-    """Phases of plane waves at the places of hits, by which `RotaryAttention` turns its queries and keys.
+class HitPhases(Phases):
+    """Phases of plane waves at the places of hits.
 
     The first half of the heads sees places in the top view, with waves from 226 cells down to 4; the other
     half sees the column and the height. A height that was not measured counts as 0.
@@ -57,9 +58,7 @@ class HitPhases(keras.layers.Layer):
     """
 
     def __init__(self, n_heads, n_waves, **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-        self.n_heads = n_heads
-        self.n_waves = n_waves
+        super().__init__(n_heads, n_waves, **kwargs)
         waves = waves_of_heads(n_heads // 2, n_waves, longest=2 * 113, shortest=4)
         nothing = np.zeros_like(waves[:1])
         in_top_view = np.concatenate([waves, nothing])
@@ -67,20 +66,8 @@ class HitPhases(keras.layers.Layer):
         self.waves = np.concatenate([in_top_view, in_side_view], 1).astype("float32")
 
     def call(self, hits):
-        layer = 4.0 * hits[..., 0]
-        column = 56.0 * hits[..., 1]
-        height = 35.0 * hits[..., 3]  # in cells too
-        position = ops.stack([layer, column, height], -1)
-        n_events, n_hits = ops.shape(hits)[:2]
-        phases = ops.matmul(position, self.waves)
-        phases = ops.reshape(phases, (n_events, n_hits, self.n_heads, self.n_waves))
-        return ops.transpose(phases, (0, 2, 1, 3))
-
-    def compute_output_shape(self, shape):
-        return (shape[0], self.n_heads, shape[1], self.n_waves)
-
-    def get_config(self):
-        return {**super().get_config(), "n_heads": self.n_heads, "n_waves": self.n_waves}
+        in_cells = [4.0 * hits[..., 0], 56.0 * hits[..., 1], 35.0 * hits[..., 3]]  # layer, column and height
+        return super().call(ops.stack(in_cells, -1))
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
