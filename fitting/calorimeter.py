@@ -120,7 +120,7 @@ def of_principal_axis(events, fitted):
     """
     hits = track_hits.of_tracks(events, fitted)
     track = hits.track
-    middle, theta, _ = hits.axes()
+    middle, theta = hits.axes()
     direction = np.stack([np.cos(theta), np.sin(theta)], -1)
     path = ((hits.wire_mm - middle[track]) * direction[track]).sum(1)
     measured = np.isfinite(hits.sigma_z_mm)

@@ -27,7 +27,6 @@ from fitting.solutions import (
     concatenate,
     residuals,
     solve,
-    unlike_each_other,
 )
 
 KINK_SHARE = 0.1  # of the tracks
@@ -46,16 +45,14 @@ def of_tracks(events, fitted, hits):
     Returns:
         Solutions, in any order; none of a track of one wire.
     """
-    straight_starts = unlike_each_other(hits, starts.straight(hits))
-    straight = solve(hits, straight_starts, FROM_AFAR)
+    straight = solve(hits, starts.straight(hits), FROM_AFAR)
     if not len(straight):
         return straight
     hits = _with_measured_errors(hits, straight[straight.are_best()])
     straight = solve(hits, straight[straight.near_best(4 * NEGLIGIBLE)], FROM_NEAR)
 
-    is_poor = _is_poor(hits, straight)
     first_wire = events.first_wire_mm[fitted.event]
-    kinked_starts = unlike_each_other(hits, starts.kinked(hits, is_poor, first_wire))
+    kinked_starts = starts.kinked(hits, _is_poor(hits, straight), first_wire)
     kinked = solve(hits, kinked_starts, FROM_AFAR)
 
     some = concatenate([straight, kinked])

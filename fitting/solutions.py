@@ -141,22 +141,6 @@ def solve(hits, starts, rounds):
     return _distinct(concatenate(solved), np.concatenate(patterns))
 
 
-def unlike_each_other(hits, some):
-    """Without solutions that have the same sides of the wires as another one, which `solve` would bring to
-    the same maximum.
-
-    Args:
-        hits: TrackHits. some: Solutions; the most likely of those that are alike stays.
-    """
-    patterns = [np.zeros(0)]
-    for which in chunks(len(some)):
-        part = some[which]
-        table = hits.padded(part.track)
-        distance, _, _, _ = residuals(table, part)
-        patterns.append(_pattern(table, distance, part.value[:, THETA]))
-    return _distinct(some, np.concatenate(patterns))
-
-
 def residuals(table, some):
     """How far wires and heights are from solutions, and by what that changes.
 

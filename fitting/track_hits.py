@@ -76,29 +76,23 @@ class TrackHits:
             table[name] = np.where(missing, np.inf, getattr(self, name)[hit])
         return table
 
-    def axes(self, mask=None):
+    def axes(self):
         """Main axes of the wires of tracks.
 
-        Args:
-            mask: (hit,) bool, which hits count; by default all.
         Returns:
-            middle_mm: (track, 2) of the wires.
+            middle_mm: (track, 2) of the wires, 0 without one.
             theta: (track,) direction of the axis, from the x axis, in rad.
-            n: (track,) hits that count.
         """
-        if mask is None:
-            mask = np.ones(len(self.layer), bool)
-        track = self.track[mask]
-        wire = self.wire_mm[mask]
-        n = np.bincount(track, minlength=self.n_tracks)
+        track = self.track
+        wire = self.wire_mm
         total = np.stack([np.bincount(track, wire[:, i], self.n_tracks) for i in (0, 1)], -1)
-        middle = total / np.maximum(n, 1)[:, None]
+        middle = total / np.maximum(self.n_hits, 1)[:, None]
         x, y = (wire - middle[track]).T
         xx = np.bincount(track, x * x, self.n_tracks)
         xy = np.bincount(track, x * y, self.n_tracks)
         yy = np.bincount(track, y * y, self.n_tracks)
         theta = np.arctan2(2 * xy, xx - yy) / 2
-        return middle, theta, n
+        return middle, theta
 
 
 def of_tracks(events, fitted):
