@@ -10,12 +10,12 @@ where unknown), `track` (-1: no track) and `probability`, what the network gives
 put on, or gives none; `n_tracks` is the number of found tracks, `run` and `event` are the file's own numbers,
 and `file` counts the input files from 0, whose names, a line each, are in the text `files` beside the tree.
 
-With `--blocks` it lists the found tracks of the event too, in the order of their numbers: the calorimeter block
-that each most probably ends in, by a fit of lines, as jagged `calo_type`, `calo_side`, `calo_wall`,
+With `--blocks` it also lists the found tracks of the event, in the order of their numbers: the calorimeter
+block that each most probably ends in, by a fit of lines, as jagged `calo_type`, `calo_side`, `calo_wall`,
 `calo_column`, `calo_row`, as the event table counts blocks, -1 where there is none or no line, and
-`calo_probability`; and where the file has blocks that fired, `block`, which of those of the event is the track's,
-from 0, -1 for none, and `block_distance`, how far from its face the track ends, in errors of the fit, NaN for
-none.
+`calo_probability`; and where the file has blocks that fired, `block`, which of those of the event is the
+track's, from 0, -1 for none, and `block_distance`, how far from its face the track ends, in errors of the fit,
+NaN for none.
 """
 
 import argparse
@@ -54,9 +54,9 @@ def parse_args(argv=None):
     foil_help = "tracks start at the foil: join those that do not to one they continue"
     add("--foil-rule", action="store_true", help=foil_help)
     blocks_help = (
-        "also write the calorimeter block that each track ends in, and which fired block is its own: "
+        "also write the calorimeter block that each track ends in, and which fired block is its own; "
     )
-    blocks_help += "takes about 2.5 ms an event of 1 to 4 tracks, which is twice as long as all the rest"
+    blocks_help += "takes about 1.6 ms more an event of 1 to 4 tracks"
     add("--blocks", action="store_true", help=blocks_help)
     displays_help = "draw some events of each file, coloured by found track, with their lines"
     add("--displays", type=plotting.figure_path, metavar="FILE.pdf", help=displays_help)
