@@ -14,8 +14,8 @@ With `--blocks` it also lists the found tracks of the event, in the order of the
 block that each most probably ends in, by a fit of lines, as jagged `calo_type`, `calo_side`, `calo_wall`,
 `calo_column`, `calo_row`, as the event table counts blocks, -1 where there is none or no line, and
 `calo_probability`; and where the file has blocks that fired, `block`, which of those of the event is the
-track's, from 0, -1 for none, and `block_distance`, how far from its face the track ends, in errors of the fit,
-NaN for none.
+track's, from 0, -1 for none, and `block_distance`, how far from its face the track ends, in errors of the
+fit, NaN for none.
 """
 
 import argparse

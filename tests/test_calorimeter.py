@@ -1,4 +1,4 @@
-"""Where tracks end: blocks of lines against the generators', probabilities that keep their word, mirror images."""
+"""Where tracks end: blocks of lines against the generators', probabilities that come true, mirror images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Solutions for tracks: their derivatives, draws and errors; what measured errors and silent cells tell of them."""
+"""Solutions for tracks: their derivatives, draws and errors; what silent cells tell of them."""
 
 import numpy as np
 import pytest
