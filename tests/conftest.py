@@ -73,3 +73,12 @@ def random_events(seed, n_hits, sides=(1,)):
     tracks = {"side": np.full(4 * len(n_hits), sides[-1]), "n_segments": rng.integers(1, 4, 4 * len(n_hits))}
     info = {"n_tracks": np.full(len(n_hits), 4), "event": np.arange(len(n_hits))}
     return make_events(hits, offsets, tracks, 4 * np.arange(len(n_hits) + 1), info)
+
+
+def toy_line(y0, slope_y, z0=0.0, slope_z=0.1):
+    """An event of one ideal line, y = y0 + slope_y x and so z, in cells, as the toy makes it."""
+    a = np.arctan(slope_y) % np.pi
+    b = np.arctan(slope_z) % np.pi
+    lines = np.array([[a], [b], [y0], [z0]])
+    first, count = straight_lines._columns_hit(*lines)
+    return straight_lines._to_events(np.array([1]), np.array([0]), lines, first, count)

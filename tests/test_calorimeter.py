@@ -1,20 +1,13 @@
-"""Where tracks end: blocks of lines against the generators', probabilities that keep their word, mirror images,
-fired blocks; and the script that measures it.
-"""
-
-import json
+"""Where tracks end: blocks of lines against the generators', probabilities that come true, mirror images."""
 
 import numpy as np
 import pytest
-from conftest import random_events
+from conftest import random_events, toy_line
 
-import metrics
 from datasets import geometry as geo
 from datasets.events import concatenate, make_events
-from datasets.readers import hit_tree, open_events
-from fitting import calorimeter, tracks
-from my_generator import realistic, straight_lines, toyhaystack
-from scripts import block_of_track
+from fitting import association, calorimeter, tracks
+from my_generator import realistic, toyhaystack
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -36,13 +29,20 @@ def is_right(events, found):
     return same_column & (best["calo_row"] == events.tracks["calo_row"][true])
 
 
-def toy_line(y0, slope_y, z0=0.0, slope_z=0.1):
-    """An event of one ideal line, y = y0 + slope_y x and so z, in cells, as the toy makes it."""
-    a = np.arctan(slope_y) % np.pi
-    b = np.arctan(slope_z) % np.pi
-    lines = np.array([[a], [b], [y0], [z0]])
-    first, count = straight_lines._columns_hit(*lines)
-    return straight_lines._to_events(np.array([1]), np.array([0]), lines, first, count)
+def probabilities(found, name, n):
+    """(track, n) probability of each column or row of the toy's main walls; name: calo_column or calo_row."""
+    track = np.repeat(np.arange(len(found.event)), np.diff(found.offsets))
+    marginal = np.zeros((len(found.event), n))
+    np.add.at(marginal, (track, found.address[name]), found.block_probability)
+    return marginal
+
+
+def columns_of(found):
+    return probabilities(found, "calo_column", 22)
+
+
+def rows_of(found):
+    return probabilities(found, "calo_row", 15)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_kinked_track_ends_where_its_last_piece_points():
 def test_a_mirror_image_in_a_column_shares_the_probability_of_a_border():
     events = toy_line(56.5, 0.045)  # the border of blocks 10 and 11 is at the wires of column 56
     assert set(events.hits["column"].tolist()) == {56}
-    columns = ends_of(events).of_columns()[0]
+    columns = columns_of(ends_of(events))[0]
     np.testing.assert_allclose(columns[[10, 11]], 0.5, atol=0.02)
 
 
@@ -91,7 +91,7 @@ def test_silent_cells_tell_a_track_along_the_foil_from_its_mirror_image(slope):
     assert set(on_two_layers.hits["layer"].tolist()) == {0, 1}
     assert set(leaves_on_top.hits["layer"].tolist()) == {0}
     for events in (on_two_layers, leaves_on_top):
-        columns = ends_of(events).of_columns()[0]
+        columns = columns_of(ends_of(events))[0]
         assert columns[21 if slope > 0 else 0] > 0.95
 
 
@@ -99,8 +99,8 @@ def test_the_mirrored_event_ends_in_the_mirrored_columns(data):
     events, found = data
     mirrored = events.with_hits({"column": geo.N_COLUMNS - 1 - events.hits["column"]})
     other = ends_of(mirrored)
-    of_columns = np.abs(other.of_columns()[:, ::-1] - found.of_columns()).max(1)
-    of_rows = np.abs(other.of_rows() - found.of_rows()).max(1)
+    of_columns = np.abs(columns_of(other)[:, ::-1] - columns_of(found)).max(1)
+    of_rows = np.abs(rows_of(other) - rows_of(found)).max(1)
     # the draws are not symmetric, and a search may end in another maximum
     assert np.mean(np.maximum(of_columns, of_rows) > 0.15) < 0.003
 
@@ -144,8 +144,8 @@ def test_probabilities_of_a_track_sum_to_one_the_largest_first(data):
     assert (n > 0).all()
     track = np.repeat(np.arange(len(n)), n)
     np.testing.assert_allclose(np.bincount(track, found.block_probability), 1)
-    np.testing.assert_allclose(found.of_columns().sum(1), 1)
-    np.testing.assert_allclose(found.of_rows().sum(1), 1)
+    np.testing.assert_allclose(columns_of(found).sum(1), 1)
+    np.testing.assert_allclose(rows_of(found).sum(1), 1)
     same_track = np.diff(track) == 0
     assert (np.diff(found.block_probability)[same_track] <= 0).all()
 
@@ -166,9 +166,9 @@ def test_unknown_heights_leave_the_row_open_but_not_the_column():
     events = realistic.generate(300, tracks=1, preset="no_heights", seed=6)
     found = ends_of(events)
     true = truth(events, found)
-    column = found.of_columns().argmax(1)
+    column = columns_of(found).argmax(1)
     assert (column == events.tracks["calo_column"][true]).mean() > 0.85
-    rows = found.of_rows()
+    rows = rows_of(found)
     right = rows.argmax(1) == events.tracks["calo_row"][true]
     assert abs(rows.max(1).mean() - right.mean()) < 0.12  # it knows that it does not know
 
@@ -192,8 +192,8 @@ def test_a_track_of_no_direction_has_no_block(n_hits):
 def test_events_without_tracks_have_no_ends():
     for events in (concatenate([]), random_events(0, [20, 0, 3])):
         found = ends_of(events, np.full(len(events.hit_event), -1))
-        assert len(found.event) == 0 and found.of_columns().shape == (0, 22)
-        assert (calorimeter.associate(events, found).track == -1).all()
+        assert len(found.event) == 0 and len(found.block_probability) == 0
+        assert (association.associate(events, found).track == -1).all()
 
 
 @pytest.mark.parametrize("geometry", [geo.TOY, geo.DETECTOR, geo.TKEVENT])
@@ -211,98 +211,11 @@ def test_any_cells_as_tracks_give_probabilities(geometry):
 def test_hits_without_radius_and_height_still_point_somewhere():
     events = line_of_hits(layer=range(9), column=[56] * 9, drift_radius_mm=[np.nan] * 9, z_mm=[np.nan] * 9)
     found = ends_of(events)
-    assert found.of_columns()[0, 10:12].sum() > 0.95
-    assert found.of_rows()[0].max() < 0.5
+    assert columns_of(found)[0, 10:12].sum() > 0.95
+    assert rows_of(found)[0].max() < 0.5
 
 
 def test_a_full_layer_is_a_track_along_the_foil():
     events = line_of_hits(layer=[3] * 113, column=range(113), drift_radius_mm=[5.0] * 113, z_mm=[100.0] * 113)
     best = ends_of(events).best()
     assert best["calo_column"][0] in (0, 21)
-
-
-# Fired blocks -----------------------------------------------------------------------------------------------
-
-
-def test_fired_blocks_go_to_the_tracks_that_end_there():
-    events = realistic.generate(150, preset="data", seed=7, kind="toyhaystack")
-    found = ends_of(events)
-    own = calorimeter.associate(events, found)
-    given = own.block >= 0
-    owner = events.blocks["track"][own.block[given]]
-    assert given.mean() > 0.95
-    assert (owner == found.label[given]).mean() > 0.98
-    np.testing.assert_array_equal(own.track[own.block[given]], np.flatnonzero(given))
-    assert (own.distance[given] <= 3).all() and np.isnan(own.distance[~given]).all()
-    assert (own.track >= 0).sum() == given.sum()  # one block a track
-
-
-def with_blocks(events, columns):
-    """The event with other blocks: main wall, side 1, the middle row."""
-    n = len(columns)
-    blocks = {"calo_type": [0] * n, "side": [1] * n, "wall": [-1] * n, "column": columns, "row": [7] * n}
-    return make_events(events.hits, events.hit_offsets, info=events.info, blocks=blocks, block_offsets=[0, n])
-
-
-def test_a_gamma_gets_no_track_and_the_distance_is_in_errors():
-    straight = toy_line(52.0, 0.01)  # 0.3 columns beyond the border of blocks 9 and 10 at 50.85
-    own = calorimeter.associate(with_blocks(straight, [3, 10, 17]), ends_of(straight))
-    assert own.track.tolist() == [-1, 0, -1] and own.block.tolist() == [1] and own.distance.tolist() == [0]
-    off = (52.0 + 0.09 - 50.85) * geo.CELL_MM
-    beside = with_blocks(straight, [9])
-    assert calorimeter.associate(beside, ends_of(straight)).block.tolist() == [-1]
-    near = calorimeter.associate(beside, ends_of(straight), slack_mm=100.0)
-    np.testing.assert_allclose(near.distance, off / 100, rtol=0.02)
-
-
-def test_two_tracks_never_share_a_block():
-    one = toy_line(52.0, 0.01)
-    two = toy_line(54.0, -0.01)
-    hits = {name: np.concatenate([one.hits[name], two.hits[name]]) for name in one.hits}
-    hits["track"] = np.repeat([0, 1], [len(one.hits["track"]), len(two.hits["track"])])
-    both = make_events(hits, [0, len(hits["track"])], info=one.info)
-    own = calorimeter.associate(with_blocks(both, [10]), ends_of(both))
-    assert sorted(own.block.tolist()) == [-1, 0] and own.track[0] == np.flatnonzero(own.block == 0)[0]
-
-
-@pytest.mark.real
-def test_blocks_of_a_falaise_file_are_found(real_data):
-    events = open_events.read(real_data / "cases" / "falaise3_sd_cd_tcd.brio")
-    own = calorimeter.associate(events, ends_of(events))
-    assert (own.block >= 0).sum() == 17  # of the 17 electrons whose block the true steps tell, by hand
-
-
-# The script -------------------------------------------------------------------------------------------------
-
-
-def test_the_script_measures_files_and_presets(toy_file, tmp_path, capsys):
-    out = tmp_path / "blocks.json"
-    flags = ["--labels", "true", "--events", "60", "--baseline", "--json", str(out)]
-    effect = "ideal+height_sigma_mm"
-    results = block_of_track.main([str(toy_file), effect, *flags])
-    said = capsys.readouterr().out
-    assert set(results) == {str(toy_file), effect}
-    for result in results.values():
-        assert result["fit"]["right"]["value"] > result["principal axis"]["right"]["value"] > 0.7
-        assert sum(one["n"] for one in result["fit"]["reliability"]) == result["n_known"]
-    assert results[str(toy_file)]["fit"]["right"]["value"] > 0.97
-    assert f"| {effect}, principal axis | " in said
-    assert json.loads(out.read_text())["samples"].keys() == results.keys()
-
-
-def test_the_script_refuses_what_it_does_not_know(tmp_path):
-    with pytest.raises(ValueError, match="no effect rain, only "):
-        block_of_track.main(["ideal+rain", "--labels", "true"])
-    path = tmp_path / "unlabelled.root"
-    hit_tree.write(path, random_events(0, [5, 5]))
-    with pytest.raises(ValueError, match=r"unlabelled\.root: no track of it tells the block"):
-        block_of_track.main([str(path), "--labels", "true"])
-
-
-def test_found_tracks_belong_to_the_true_track_of_most_hits():
-    hits = {"layer": [0, 1, 2, 3, 4, 5], "column": [5] * 6, "track": [0, 0, 1, 1, 1, -1]}
-    events = make_events(hits, [0, 6], {"calo_column": [3, 4], "calo_row": [1, 2]}, [0, 2])
-    labels = np.array([0, 0, 0, 1, 1, 2])
-    fitted = tracks.fit(events, labels)
-    owners = metrics.majority_owners(fitted.of_hits, events.track_of_hits, len(fitted.event))
-    assert owners.tolist() == [0, 1, -1]

@@ -2,6 +2,7 @@
 
 import re
 
+import awkward as ak
 import keras
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_tracks_are_those_that_inference_finds(model, haystack_file, tmp_path, f
     )
 
 
-def test_blocks_of_any_size_give_the_same(model, unlabelled, toy_file, tmp_path, monkeypatch):
+def test_any_number_of_events_at_a_time_gives_the_same(model, unlabelled, toy_file, tmp_path, monkeypatch):
     whole = find(model, tmp_path / "found.root", unlabelled, toy_file)
     monkeypatch.setattr(find_tracks, "BLOCK", 5)
     parts = find(model, tmp_path / "found.root", unlabelled, toy_file)
@@ -184,12 +185,8 @@ def test_branches_have_the_types_that_root_programs_expect(model, toy_file, tmp_
         types = {branch.name: branch.typename for branch in file["found"].branches}
     jagged = dict.fromkeys(("side", "layer", "column"), "int32_t[]")
     jagged |= {"radius": "float[]", "z": "float[]", "track": "int32_t[]", "probability": "float[]"}
-    address = ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row", "block")
-    jagged |= dict.fromkeys(address, "int32_t[]")
-    jagged |= {"calo_probability": "float[]", "block_distance": "float[]"}
     assert types == {
         "size_hits": "int32_t",
-        "size_tracks": "int32_t",
         **jagged,
         "n_tracks": "int32_t",
         "run": "int64_t",
@@ -198,8 +195,35 @@ def test_branches_have_the_types_that_root_programs_expect(model, toy_file, tmp_
     }
 
 
+def test_blocks_add_branches_of_tracks_and_change_no_other(model, toy_file, tmp_path):
+    arrays = []
+    for flags in ([], ["--blocks"]):
+        find(model, tmp_path / "found.root", toy_file, *flags)
+        with uproot.open(tmp_path / "found.root") as file:
+            types = {branch.name: branch.typename for branch in file["found"].branches}
+            arrays.append(file["found"].arrays())
+    without, with_blocks = arrays
+    for name in without.fields:
+        assert ak.array_equal(with_blocks[name], without[name], equal_nan=True), name
+    added = {name: types[name] for name in types if name not in without.fields}
+    address = ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row", "block")
+    floats = ("calo_probability", "block_distance")
+    assert added == {
+        "size_tracks": "int32_t",
+        **dict.fromkeys(address, "int32_t[]"),
+        **dict.fromkeys(floats, "float[]"),
+    }
+
+
+def test_a_file_of_no_events_has_branches_of_blocks_when_they_are_wanted(model, tmp_path):
+    hit_tree.write(tmp_path / "none.root", make_events({}, [0]))
+    find(model, tmp_path / "found.root", tmp_path / "none.root", "--blocks")
+    with uproot.open(tmp_path / "found.root") as file:
+        assert len(file["found"]["calo_column"].array()) == 0
+
+
 def test_blocks_of_tracks_are_written_for_every_track(toy_file, tmp_path):
-    found = find("track_finder", tmp_path / "found.root", toy_file)
+    found = find("track_finder", tmp_path / "found.root", toy_file, "--blocks")
     events = open_events.read(toy_file)
     with uproot.open(tmp_path / "found.root") as file:
         arrays = file["found"].arrays(["calo_column", "calo_row", "calo_probability", "block", "track"])
@@ -261,7 +285,7 @@ def test_displays_show_some_events_of_each_file_with_their_lines(model, unlabell
 def test_events_with_too_few_hits_for_a_line_are_written(model, tmp_path, n_hits):
     events = make_events({"layer": [0] * n_hits, "column": range(n_hits)}, [0, n_hits])
     hit_tree.write(tmp_path / "few.root", events)
-    found = find(model, tmp_path / "found.root", tmp_path / "few.root", "--foil-rule")
+    found = find(model, tmp_path / "found.root", tmp_path / "few.root", "--foil-rule", "--blocks")
     assert found["n_hits"].tolist() == [n_hits]
 
 
