@@ -1,3 +1,3 @@
-"""Track finders without training, and fits of lines and polylines to tracker hits, all of all events in one
+"""Fits of lines and polylines to tracker hits, and what follows from them: all tracks of all events in one
 call.
 """
