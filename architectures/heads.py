@@ -71,15 +71,16 @@ class InSegments(keras.layers.Layer):
         if not self.cyclic:
             return self._between(borders, centre, width)
         turns = [self._between(borders + turn, centre % 1, width)[..., 1:-1] for turn in (-1, 0, 1)]
-        beyond = 1 - ops.sum(sum(turns), -1, keepdims=True)  # of wide densities, spread evenly
-        return sum(turns) + beyond / len(self.borders[1:])
+        within = sum(turns)
+        beyond = ops.maximum(1 - ops.sum(within, -1, keepdims=True), 0)  # of wide densities, spread evenly
+        return within + beyond / len(self.borders[1:])
 
     def _between(self, borders, centre, width):
         """Probability before the first border, between each two, and beyond the last."""
         below = ops.sigmoid((borders - centre[..., None]) / width[..., None])
         none = ops.zeros_like(below[..., :1])
         below = ops.concatenate([none, below, none + 1], -1)
-        return below[..., 1:] - below[..., :-1]
+        return ops.maximum(below[..., 1:] - below[..., :-1], 0)
 
     def compute_output_shape(self, shapes):
         n_segments = len(self.borders) + (-1 if self.cyclic else 1)
