@@ -303,7 +303,7 @@ def interval(scores, digits=2):
 
 
 def blocks():
-    """Calorimeter blocks of found tracks by their fits."""
+    """Calorimeter blocks of found tracks, and of true hits, by their fits."""
     head = [
         "events",
         "block by",
@@ -313,18 +313,33 @@ def blocks():
         "within one block",
         "mean probability",
     ]
+    ways = (
+        ("fit", "blocks", "fit of found tracks"),
+        ("fit", "blocks_of_true_hits", "fit of true hits"),
+        ("principal axis", "blocks", "principal axis of found tracks"),
+    )
     rows = []
-    for sample, result in read("track_finder/blocks.json")["samples"].items():
-        for method in ("fit", "principal axis"):
-            scores = result[method]
+    for sample in ("data", "ideal"):
+        for method, file, title in ways:
+            scores = read(f"track_finder/{file}.json")["samples"][sample][method]
             by_number = "/".join(
                 f"{100 * one['value']:.1f}" for one in scores["by_number_of_tracks"].values()
             )
             right = [f"{scores['right']['n']:,}", interval(scores["right"]), by_number]
             mean = scores.get("mean_probability")
             said = share(mean) if mean else "–"
-            rows.append([f"`{sample}`", method, *right, share(scores["within_one_block"]["value"]), said])
+            rows.append([f"`{sample}`", title, *right, share(scores["within_one_block"]["value"]), said])
     return table(head, rows)
+
+
+def blocks_by_effect():
+    """What each effect of a detector costs the fit of true hits."""
+    rows = []
+    for sample, result in read("track_finder/blocks_by_effect.json")["samples"].items():
+        scores = result["fit"]
+        parts = [share(scores[name]["value"]) for name in ("column", "row")]
+        rows.append([f"`{sample}`", interval(scores["right"]), *parts, share(scores["mean_probability"])])
+    return table(["events", "right", "column", "row", "mean probability"], rows)
 
 
 def block_probabilities():
@@ -410,6 +425,7 @@ RESULTS = {
     "ablation": ablation,
     "block_probabilities": block_probabilities,
     "blocks": blocks,
+    "blocks_by_effect": blocks_by_effect,
     "ceilings": ceilings,
     "class_models": class_models,
     "commands": commands,
