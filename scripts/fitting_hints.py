@@ -7,7 +7,8 @@
 Angles in the top view are told in 5 and 30 segments, places along the foil in 10 and 113. One answer is for
 events of one track; of 1 to 4 tracks a network says which share of them is in each segment (`shares`), or the
 segments of each track in their order along the foil (`each`). Trains on fresh events of the straight-line toy,
-ideal or with a detector's response, or on its files (`--data`).
+ideal or with a detector's response, or on its files (`--data`). An epoch of 65,536 events takes one to two
+minutes on one core; times and figures of the shipped models stand in `docs/models.md`.
 """
 
 import argparse
