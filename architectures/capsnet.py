@@ -1,0 +1,90 @@
+"""Count tracks in the top view by capsules, one for each number of tracks; a second network draws the event
+from the capsule of its number.
+"""
+
+import math
+
+import keras
+
+from architectures.residual import residual_block
+from capsule_lib import Length, OneCapsule, PrimaryCapsule, SecondaryCapsule, Shares
+
+
+def capsule_network(
+    input_shape=(9, 113, 1),
+    n_classes=4,
+    stem_filters=48,
+    stages=((48, (1, 1)), (48, (1, 2)), (48, (1, 2))),
+    n_types=8,
+    n_dims=8,
+    n_class_dims=16,
+    n_iterations=3,
+    routing="agreement",
+    n_hidden=(128, 256),
+):
+    """The network as it learns: numbers of tracks, and drawings of events from them.
+
+    The routing costs work and weights for each capsule below, and the published way, capsules on all of an
+    image, would make thousands of this one. The first convolution therefore takes all nine layers into its
+    filters, as a track crosses each of them, and strides leave a few places along the foil, each of which
+    has seen most of it: to count, capsules have to see several tracks.
+
+    Args:
+        input_shape: (layer, column, side). n_classes: numbers that are told apart; class k is k + 1 tracks.
+        stages: (filters, strides) of residual blocks along the foil. n_types, n_dims: capsules at each place
+            that is left, and their dimensions. n_class_dims: dimensions of a number's capsule.
+        n_iterations, routing: of `SecondaryCapsule`. n_hidden: of the layers that draw.
+    Returns:
+        Model. In: `top` (event, layer, column, side); `number` (event, n_classes), 1 for the true number. Out:
+        `lengths` (event, n_classes) of the capsules, `drawing`, as `top`, 0 to 1. `counter_of` counts alone.
+    """
+    image = keras.Input(input_shape, name="top")
+    number = keras.Input((n_classes,), name="number")
+    n_layers = input_shape[0]
+    stem = keras.layers.Conv2D(
+        stem_filters, (n_layers, 9), (n_layers, 1), padding="same", activation="relu", name="stem"
+    )
+    x = stem(image)
+    for stage, (filters, strides) in enumerate(stages):
+        x = residual_block(x, filters, strides, f"stage{stage}", kernel=(1, 5))
+    x = PrimaryCapsule(n_types, n_dims, (1, 5), (1, 2), "same", name="primary")(x)
+    capsules = SecondaryCapsule(n_classes, n_class_dims, n_iterations, routing, name="numbers")(x)
+    lengths = Length(dtype="float32", name="lengths")(capsules)
+    kept = OneCapsule(dtype="float32", name="kept")([capsules, number])
+    drawing = artist(input_shape, (n_classes * n_class_dims,), n_hidden)(kept)
+    return keras.Model([image, number], {"lengths": lengths, "drawing": drawing}, name="capsule_network")
+
+
+def artist(image_shape, input_shape, n_hidden):
+    """Draw an image, 0 to 1, from the numbers of a capsule. In: (event, number). Out: (event, *image_shape)."""
+    kept = keras.Input(input_shape, name="kept")
+    x = kept
+    for i, n in enumerate(n_hidden):
+        x = keras.layers.Dense(n, activation="relu", name=f"hidden{i}")(x)
+    pixels = keras.layers.Dense(math.prod(image_shape), activation="sigmoid", dtype="float32", name="pixels")(
+        x
+    )
+    image = keras.layers.Reshape(image_shape, dtype="float32", name="image")(pixels)
+    return keras.Model(kept, image, name="drawing")
+
+
+def lengths_of(model):
+    """The part of a `capsule_network` that says how long its capsules are: image -> (event, n_classes)."""
+    image, _ = model.inputs
+    return keras.Model(image, model.output["lengths"], name="lengths")
+
+
+def counter_of(model, power=1.0):
+    """The part of a `capsule_network` that counts: image -> (event, n_classes) probabilities, `Shares` of the
+    lengths.
+    """
+    image, _ = model.inputs
+    shares = Shares(power, name="n_tracks")(model.output["lengths"])
+    return keras.Model(image, shares, name="top_view_capsules")
+
+
+def drawer_of(model):
+    """The part of a `capsule_network` that draws an event from its longest capsule: image -> image."""
+    image, _ = model.inputs
+    kept = OneCapsule(dtype="float32", name="longest")(model.get_layer("numbers").output)
+    return keras.Model(image, model.get_layer("drawing")(kept), name="top_view_drawn")
