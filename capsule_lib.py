@@ -289,20 +289,18 @@ class SecondaryCapsule(keras.layers.Layer):
 class OneCapsule(keras.layers.Layer):
     """Keep one capsule of an event and zero the others, for a network that draws what it stands for.
 
-    In: capsules (event, capsule, dimension) and, where it is known which one is true, 1 for it and 0 for the
-    others (event, capsule); without that the longest is kept. Out: (event, capsule x dimension).
+    In: capsules (event, capsule, dimension), and 1 for the one to keep and 0 for the others (event, capsule).
+    Out: (event, capsule x dimension).
     """
 
     def call(self, inputs):
-        capsules, chosen = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+        capsules, chosen = inputs
         _, n_capsules, n_dims = capsules.shape
-        if chosen is None:
-            chosen = ops.one_hot(ops.argmax(length(capsules), -1), n_capsules)
         kept = capsules * ops.cast(chosen, capsules.dtype)[..., None]
         return ops.reshape(kept, (-1, n_capsules * n_dims))
 
     def compute_output_shape(self, shapes):
-        n_events, n_capsules, n_dims = shapes[0] if isinstance(shapes[0], (list, tuple)) else shapes
+        n_events, n_capsules, n_dims = shapes[0]
         return n_events, n_capsules * n_dims
 
 

@@ -5,6 +5,7 @@ from the capsule of its number.
 import math
 
 import keras
+from keras import ops
 
 from architectures.residual import residual_block
 from capsule_lib import Length, OneCapsule, PrimaryCapsule, SecondaryCapsule, Shares
@@ -51,21 +52,13 @@ def capsule_network(
     capsules = SecondaryCapsule(n_classes, n_class_dims, n_iterations, routing, name="numbers")(x)
     lengths = Length(dtype="float32", name="lengths")(capsules)
     kept = OneCapsule(dtype="float32", name="kept")([capsules, number])
-    drawing = artist(input_shape, (n_classes * n_class_dims,), n_hidden)(kept)
-    return keras.Model([image, number], {"lengths": lengths, "drawing": drawing}, name="capsule_network")
-
-
-def artist(image_shape, input_shape, n_hidden):
-    """Draw an image, 0 to 1, from the numbers of a capsule. In: (event, number). Out: (event, *image_shape)."""
-    kept = keras.Input(input_shape, name="kept")
     x = kept
     for i, n in enumerate(n_hidden):
-        x = keras.layers.Dense(n, activation="relu", name=f"hidden{i}")(x)
-    pixels = keras.layers.Dense(math.prod(image_shape), activation="sigmoid", dtype="float32", name="pixels")(
-        x
-    )
-    image = keras.layers.Reshape(image_shape, dtype="float32", name="image")(pixels)
-    return keras.Model(kept, image, name="drawing")
+        x = keras.layers.Dense(n, activation="relu", name=f"drawing_hidden{i}")(x)
+    n_pixels = math.prod(input_shape)
+    x = keras.layers.Dense(n_pixels, activation="sigmoid", dtype="float32", name="drawing_pixels")(x)
+    drawing = keras.layers.Reshape(input_shape, dtype="float32", name="drawing")(x)
+    return keras.Model([image, number], {"lengths": lengths, "drawing": drawing}, name="capsule_network")
 
 
 def lengths_of(model):
@@ -84,7 +77,8 @@ def counter_of(model, power=1.0):
 
 
 def drawer_of(model):
-    """The part of a `capsule_network` that draws an event from its longest capsule: image -> image."""
-    image, _ = model.inputs
-    kept = OneCapsule(dtype="float32", name="longest")(model.get_layer("numbers").output)
-    return keras.Model(image, model.get_layer("drawing")(kept), name="top_view_drawn")
+    """A `capsule_network` that is told no number and draws an event from its longest capsule: image -> image."""
+    image, number = model.inputs
+    longest = ops.argmax(model.output["lengths"], -1)
+    longest = ops.one_hot(longest, number.shape[-1])
+    return keras.Model(image, model([image, longest])["drawing"], name="top_view_drawn")

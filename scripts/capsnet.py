@@ -29,13 +29,15 @@ N_DRAWN = 2  # events of each number of tracks
 
 
 def parse_args(argv=None):
-    parents = [lib.run_arguments(epochs=12)]
+    parents = [lib.run_arguments(epochs=12, batch_size=128)]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
     add = parser.add_argument
     add("--routing", choices=ROUTINGS, default="agreement", help="of the capsules (default: %(default)s)")
     iterations_help = "of the routing; 1 sends every vote to all numbers alike (default: %(default)s)"
     add("--iterations", type=lib.at_least(1), default=3, help=iterations_help)
-    weight_help = "of a drawing's squared errors, summed over pixels; 0: it is not learned (default: %(default)s)"
+    weight_help = (
+        "of a drawing's squared errors, summed over pixels; 0: it is not learned (default: %(default)s)"
+    )
     add("--drawing-weight", type=float, default=0.0005, help=weight_help)
     lib.generator_arguments(parser, GENERATORS)
     return parser.parse_args(argv)
