@@ -15,7 +15,7 @@ def capsule_network(
     input_shape=(9, 113, 1),
     n_classes=4,
     stem_filters=48,
-    stages=((48, (1, 1)), (48, (1, 2)), (48, (1, 2))),
+    stages=((48, (1, 1)), (48, (1, 2)), (48, (1, 2)), (48, (1, 2))),
     n_types=8,
     n_dims=8,
     n_class_dims=16,
@@ -25,10 +25,11 @@ def capsule_network(
 ):
     """The network as it learns: numbers of tracks, and drawings of events from them.
 
-    The routing costs work and weights for each capsule below, and the published way, capsules on all of an
-    image, would make thousands of this one. The first convolution therefore takes all nine layers into its
-    filters, as a track crosses each of them, and strides leave a few places along the foil, each of which
-    has seen most of it: to count, capsules have to see several tracks.
+    Each capsule below costs a matrix and a vote for every number, and the published way, 8 types on a grid of
+    places half as fine as the image, would make more than 2000 of them. The first convolution therefore takes
+    all nine layers into its filters, as a track crosses each of them, and strides leave 8 places along the
+    foil: 64 capsules. Each of them has seen some 130 columns, since a capsule that is to vote for a number of
+    tracks has to see all of them.
 
     Args:
         input_shape: (layer, column, side). n_classes: numbers that are told apart; class k is k + 1 tracks.
