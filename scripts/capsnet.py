@@ -24,7 +24,7 @@ from datasets import batches, number_of_tracks, views
 from my_generator import GENERATORS
 
 OUTPUTS = "probability of 1, 2, 3 and 4 tracks"
-ROUTINGS = ("agreement", "em")
+ROUTINGS = ("agreement", "em")  # those of `capsule_lib`, which needs Keras
 N_DRAWN = 2  # events of each number of tracks
 
 
