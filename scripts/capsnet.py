@@ -121,7 +121,7 @@ def draw(drawer, events, n_channels, path):
     figure = Figure(figsize=(9, 1.5 * len(chosen)), layout="constrained")
     axes = figure.subplots(2 * len(chosen), 1, squeeze=False)[:, 0]
     for row, event in enumerate(chosen):
-        both = (images[row].max(-1), f"{n_tracks[event]} tracks"), (drawn[row].max(-1), "drawn")
+        both = (images[row].max(-1), metrics.number_of(n_tracks[event])), (drawn[row].max(-1), "drawn")
         for ax, (image, name) in zip(axes[2 * row : 2 * row + 2], both, strict=True):
             ax.imshow(image, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="none")
             ax.set_ylabel(name, rotation=0, ha="right", va="center")
