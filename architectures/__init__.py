@@ -15,9 +15,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from architectures import heads, layers, track_finder, view_transformer
+from architectures import attention, capsnet, heads, layers, track_finder, view_transformer
 
-__all__ = ["heads", "layers", "load", "start_from", "track_finder", "view_transformer"]
+__all__ = [
+    "attention",
+    "capsnet",
+    "heads",
+    "layers",
+    "load",
+    "start_from",
+    "track_finder",
+    "view_transformer",
+]
 
 
 def load(path):
