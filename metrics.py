@@ -1044,6 +1044,24 @@ def describe_removal(scores):
     return "\n".join(lines)
 
 
+def describe_cells(scores):
+    """Lines for the terminal of what `inference.test_images` found of a test."""
+    lines = []
+    if "cells" in scores:
+        lines.append(describe_removal(scores["cells"]))
+        lines.append(f"cells stay from probability {scores['threshold']:.3f} on")
+    if "randomly_added" in scores:
+        lines.append(f"dark in the event: {scores['randomly_added']['value']:.3%} of the cells it lights")
+    for name, of_class in scores.get("clustering", {}).items():
+        if name.isdigit():
+            perfect, hits = of_class["perfect"], of_class["hit_accuracy"]
+            found = (
+                f"{perfect['value']:.2%} of {perfect['n']} events perfect, {hits['value']:.2%} of hits right"
+            )
+            lines.append(f"{number_of(int(name))}: {found}")
+    return "\n".join(lines)
+
+
 def _percent(score):
     return f"{100 * score['value']:.1f}" if score["n"] else "–"
 

@@ -158,6 +158,14 @@ def seeded(events):
     return with_seeds(events, event_of_row, seed)
 
 
+def event_of_rows(events, answers):
+    """(row,) index of the event that each image of a task's inputs is of."""
+    if answers != "seeded":
+        return np.arange(len(events))
+    _, event, *_ = _rows(events)
+    return event
+
+
 def with_seeds(events, which, seed):
     """(row, 116, 12, 2) uint8: an event, and one of its hits as the seed, in each row.
 
