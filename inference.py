@@ -314,7 +314,13 @@ def inputs_of(network):
 
 
 def task_of(network):
-    """The task that a network which names classes of tracks was trained for, `datasets.batches.Task`."""
+    """The task that a network which names classes of tracks was trained for, `datasets.batches.Task`.
+
+    Raises:
+        ValueError: a network of images, which names no classes.
+    """
+    if "cells" in network.outputs:
+        raise ValueError(f"{network.name} clusters images: use scripts/testing_clustering.py")
     view = "hits" if "hits" in network.inputs else next(iter(network.inputs))
     targets = tuple(set(network.outputs) - {"n_tracks"})
     if "angle" in targets:
@@ -575,7 +581,8 @@ def test_images(model, val_events, tests, answers, threshold=None, remove_last=F
     if answers == "channels":
         threshold = 0.5
     elif threshold is None:
-        threshold = metrics.best_hit_threshold(*cells_said(network, val_events)[:3])
+        offsets, keep, probability, _ = cells_said(network, val_events)
+        threshold = metrics.best_hit_threshold(offsets, keep, probability, balanced=answers != "copy")
     scores = {}
     for name, events in tests.items():
         print(f"testing on {len(events)} events, {name}", flush=True)

@@ -985,12 +985,14 @@ def removal_with_trivial(hit_offsets, keep, kept, n_tracks):
     return {name: removal(hit_offsets, keep, answer, n_tracks) for name, answer in answers.items()}
 
 
-def best_hit_threshold(hit_offsets, keep, scores):
+def best_hit_threshold(hit_offsets, keep, scores, balanced=True):
     """The threshold for which `balanced` of `removal_by_event` is best on average: a choice for validation
     events.
 
     Args:
-        hit_offsets, keep: as `removal_by_event`. scores: (hit,), high where a hit is to stay.
+        hit_offsets, keep: as `removal_by_event`. scores: (hit,), high where a hit is to stay. balanced: False
+            chooses the most right hits of all events instead, as the published threshold finder did; for
+            copies, in which most cells are dark.
     Returns:
         float: hits whose score is not below it stay. The middle of the best range, of the first one where
         there are several; 0.5 where no event has hits of both kinds.
@@ -1004,7 +1006,8 @@ def best_hit_threshold(hit_offsets, keep, scores):
         return 0.5
     keep = keep[counts]
     event = event[counts]
-    gain = np.where(keep, 1 / np.maximum(n_keep, 1)[event], -1 / np.maximum(n_go, 1)[event])  # if it stays
+    weight = 1 / np.where(keep, n_keep[event], n_go[event]) if balanced else np.ones(len(keep))
+    gain = np.where(keep, weight, -weight)  # if it stays
     values, place = np.unique(np.asarray(scores, float)[counts], return_inverse=True)
     gain_of_value = np.bincount(place, gain)
     gain_from = np.append(np.cumsum(gain_of_value[::-1])[::-1], 0)  # if all from a value on stay, or none

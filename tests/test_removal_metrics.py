@@ -69,6 +69,19 @@ def test_no_other_threshold_is_better(seed, n_hits):
     assert balanced(chosen) == pytest.approx(best)
 
 
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_threshold_that_is_not_balanced_makes_most_hits_right(seed):
+    rng = np.random.default_rng(seed)
+    offsets = np.array([0, 12, 20])
+    keep = rng.random(20) < 0.3
+    keep[[0, 12]], keep[[1, 13]] = True, False
+    scores = rng.integers(0, 8, 20) / 8
+    chosen = metrics.best_hit_threshold(offsets, keep, scores, balanced=False)
+    n_right = [(keep == (scores >= threshold)).sum() for threshold in (chosen, *np.linspace(-0.1, 1.1, 97))]
+    assert n_right[0] == max(n_right)
+
+
 def test_without_hits_of_both_kinds_there_is_no_choice():
     assert metrics.best_hit_threshold([0, 0], [], []) == 0.5
     assert metrics.best_hit_threshold([0, 2], [True, True], [0.1, 0.2]) == 0.5
