@@ -505,8 +505,14 @@ def answers_of_images(network):
 
 
 def settings_of_images(model):
-    """What else the card of such a network holds: `threshold` and `remove_last` of `find_by_images`."""
-    card = lib.load_card(model)
+    """What else the card of such a network holds: `threshold` and `remove_last` of `find_by_images`.
+
+    Nothing where there is no card, as of a .keras file alone.
+    """
+    try:
+        card = lib.load_card(model)
+    except FileNotFoundError:
+        return {}
     threshold = card["metrics"]["test"].get("threshold", 0.5)
     return {"threshold": threshold, "remove_last": 1 in card["arguments"].get("tracks", ())}
 

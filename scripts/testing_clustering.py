@@ -36,7 +36,7 @@ def parse_args(argv=None):
     add = parser.add_argument
     add("model", help="path of a run folder or .keras file, or the name of a shipped model")
     add("files", nargs="+", metavar="FILES", help="files or globs, labelled with the owners of hits")
-    threshold_help = "probability from which a cell stays (default: that of the model's card)"
+    threshold_help = "probability from which a cell stays (default: that of the model's card, or 0.5)"
     add("--threshold", type=float, help=threshold_help)
     add("--text", type=lib.at_least(0), default=0, metavar="N", help="events to show (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures of merit here")
@@ -50,7 +50,7 @@ def main(argv=None):
         raise ValueError(f"--threshold {args.threshold}: has to be between 0 and 1")
     network = inference.load(args.model, args.engine)
     answers = inference.answers_of_images(network)
-    settings = inference.settings_of_images(args.model)
+    settings = {"threshold": 0.5, **inference.settings_of_images(args.model)}
     if args.threshold is not None:
         settings["threshold"] = args.threshold
     events = batches.read(clustering_images.task(answers), args.files)

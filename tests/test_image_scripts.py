@@ -1,6 +1,7 @@
 """The scripts that train and test networks of images, for a moment each."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -55,10 +56,12 @@ def test_a_run_leaves_a_model_that_says_what_it_was_trained_for(runs, answers):
     assert ("cells" in scores["test"]) == (answers != "channels")
 
 
-def test_what_a_network_is_follows_from_its_shapes_where_there_is_no_card(runs):
+def test_what_a_network_is_follows_from_its_shapes_where_there_is_no_card(runs, file, tmp_path):
     for answers in ("removal", "channels", "seeded"):
-        model = lib.load_model(runs[answers][0])
-        assert inference.answers_of_images(inference.load(model)) == answers
+        copied = shutil.copy(runs[answers][0] / "model.keras", tmp_path / f"{answers}.keras")
+        assert inference.answers_of_images(inference.load(copied)) == answers
+        assert inference.settings_of_images(copied) == {}
+    assert testing_clustering.main([str(tmp_path / "removal.keras"), str(file)])["threshold"] == 0.5
 
 
 @pytest.mark.parametrize("answers", RUNS)
