@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 import lib
 import metrics
@@ -21,24 +22,26 @@ from datasets import (
     associated_calohit_multilabel,
     associated_calohit_singlelabel,
     clustering,
+    clustering_images,
     filters,
     fitting_hints,
     number_of_tracks,
     views,
 )
-from datasets.events import Events, rows_and_places
+from datasets.events import Events, offsets_of, rows_and_places
 from datasets.geometry import TOY
 from datasets.readers import open_events
-from finding import iterative, refit
+from finding import by_images, iterative, refit
 from finding.foil import foil_rule
 
 COUNTER = "combined_my_generator"
 FINDER = "track_finder"
 NEIGHBOUR_FILTER = (
+    "none",
     "count",
     "both",
-    "none",
-)  # of the iterative fit: what hits without neighbours are kept from
+)  # what hits without neighbours are kept from in the iterative fit
+SIDE_COUNTER = "top_my_generator"  # counts the tracks of one tracker side, for what removes them one by one
 ENGINES = ("auto", "onnx", "tensorflow")
 BLOCK = 8192  # events among which those of like size are looked for
 
@@ -331,7 +334,13 @@ def inputs_of(network):
 
 
 def task_of(network):
-    """The task that a network which names classes of tracks was trained for, `datasets.batches.Task`."""
+    """The task that a network which names classes of tracks was trained for, `datasets.batches.Task`.
+
+    Raises:
+        ValueError: a network of images, which names no classes.
+    """
+    if "cells" in network.outputs:
+        raise ValueError(f"{network.name} clusters images: use scripts/testing_clustering.py")
     view = "hits" if "hits" in network.inputs else next(iter(network.inputs))
     targets = tuple(set(network.outputs) - {"n_tracks"})
     if "angle" in targets:
@@ -520,6 +529,125 @@ def _certain(shape, answer):
     probabilities = np.zeros(shape, np.float32)
     probabilities[..., answer] = 1
     return probabilities
+
+
+# ---- finding by images -------------------------------------------------------------------------------------
+
+
+def answers_of_images(network):
+    """What a network says of the cells of images, of `datasets.clustering_images.ANSWERS`.
+
+    Raises:
+        ValueError: it says nothing of cells.
+    """
+    if "cells" not in network.outputs or "padded" not in network.inputs:
+        raise ValueError(f"{network.name} says nothing of the cells of images")
+    if network.answers in clustering_images.ANSWERS:
+        return network.answers
+    if network.inputs["padded"][-1] == clustering_images.N_INPUTS["seeded"]:
+        return "seeded"
+    return "removal" if network.outputs["cells"][-1] == 1 else "channels"
+
+
+def settings_of_images(model):
+    """What else the card of such a network holds: `threshold` and `remove_last` of `find_by_images`.
+
+    Nothing where there is no card, as of a .keras file alone.
+    """
+    try:
+        card = lib.load_card(model)
+    except FileNotFoundError:
+        return {}
+    threshold = card["metrics"]["test"].get("threshold", 0.5)
+    return {"threshold": threshold, "remove_last": 1 in card["arguments"].get("tracks", ())}
+
+
+def find_by_images(events, model, n_tracks=None, threshold=0.5, remove_last=False):
+    """Which hits belong together, by a network that says something of every cell of the top view.
+
+    Args:
+        events: an event table, a file, a glob, or a list of them. model: of `load`.
+        n_tracks: function Events of one tracker side -> (event,) int, where tracks are removed one by one
+            (default: as SIDE_COUNTER counts them). threshold, remove_last: as of `finding.by_images`.
+    Returns:
+        (hit,) int16, index of each hit's track in its event, -1 for none.
+    """
+    network = load(model)
+    answers = answers_of_images(network)
+    events = _table(events)
+    say = partial(_say, network)
+    if answers == "channels":
+        return by_images.by_channels(events, say)
+    if answers == "seeded":
+        return by_images.by_seeds(events, say, threshold)
+    if answers == "copy":
+        raise ValueError(f"{network.name} copies images: it finds nothing")
+    if n_tracks is None:
+        n_tracks = partial(count_tracks, model=load(SIDE_COUNTER))
+    return by_images.by_removal(events, say, n_tracks, threshold, remove_last)
+
+
+def _say(network, images):
+    """(event, 116, 12, value) logits of the cells of images."""
+    return network.run({"padded": images})["cells"]
+
+
+def cells_said(network, events):
+    """What a network says of cells that are to stay lit or to go dark, beside the truth.
+
+    Of a copy all cells of an image are asked, else the lit ones.
+
+    Returns:
+        offsets: (row + 1,) first cell of each image asked. keep: (cell,) bool, whether it is to be lit.
+        probability: (cell,) float32. n_tracks: (row,) int, of the image's event.
+    """
+    task = clustering_images.task(answers_of_images(network))
+    n_cells, keep, probability, n_tracks = [], [], [], []
+    for start in range(0, len(events), by_images.CHUNK):
+        some = events[start : start + by_images.CHUNK]
+        images = task.inputs(some)
+        answer = task.labels(some)["cells"].astype(np.int8)
+        asked = answer != clustering_images.DARK
+        n_cells.append(asked.sum((1, 2, 3)))
+        keep.append(answer[asked] > 0)
+        probability.append(expit(_say(network, images)[asked]))
+        event = clustering_images.event_of_rows(some, answers_of_images(network))
+        n_tracks.append(some.info["n_tracks"][event])
+    offsets = offsets_of(np.concatenate(n_cells))
+    return offsets, *map(np.concatenate, (keep, probability, n_tracks))
+
+
+def test_images(model, val_events, tests, answers, threshold=None, remove_last=False):
+    """Figures of merit of a network that says something of every cell.
+
+    Args:
+        model: of `load`. val_events: Events that a threshold is chosen on, if none is given. tests: name ->
+            Events, with labels. answers: of `datasets.clustering_images.ANSWERS`. remove_last: as of
+            `find_by_images`; the number of tracks is given.
+    Returns:
+        name -> {"cells": as `metrics.removal_with_trivial`, but of channels; "clustering": as
+        `metrics.clustering`, but of a copy; "threshold"; "randomly_added" of a copy}.
+    """
+    network = replace(load(model), answers=answers)
+    if answers == "channels":
+        threshold = 0.5
+    elif threshold is None:
+        offsets, keep, probability, _ = cells_said(network, val_events)
+        threshold = metrics.best_hit_threshold(offsets, keep, probability, balanced=answers != "copy")
+    scores = {}
+    for name, events in tests.items():
+        print(f"testing on {len(events)} events, {name}", flush=True)
+        scores[name] = {"n_events": len(events), "threshold": threshold}
+        if answers != "channels":
+            offsets, keep, probability, n_tracks = cells_said(network, events)
+            kept = probability >= threshold
+            scores[name]["cells"] = metrics.removal_with_trivial(offsets, keep, kept, n_tracks)
+        if answers == "copy":
+            scores[name]["randomly_added"] = metrics.randomly_added(keep, kept)
+        else:
+            found = find_by_images(events, network, by_images.true_number, threshold, remove_last)
+            scores[name]["clustering"] = metrics.clustering_of(events, found)
+    return scores
 
 
 def beyond_limits(events):

@@ -172,6 +172,21 @@ def generator_arguments(parser, generators, epoch_events=65536, val_events=16384
     add("--learning-rate", type=float, default=4e-3, help="at its peak (default: %(default)s)")
 
 
+def encoder_decoder_arguments(parser):
+    """Add the flags of networks like Matteo's, and that of the fresh events they learn from."""
+    add = parser.add_argument
+    skip_help = "what a level of the encoder saw is given to the decoder (default: yes)"
+    add("--skip-connections", action=argparse.BooleanOptionalAction, default=True, help=skip_help)
+    unpooling_help = "nearest as published, indices as SegNet's (default: %(default)s)"
+    add("--unpooling", choices=("nearest", "indices"), default="nearest", help=unpooling_help)
+    filters_help = "of each level; 8 16 32 learn in minutes on a processor (default: the published 32 64 128)"
+    add("--filters", type=at_least(1), nargs="+", default=[32, 64, 128], metavar="N", help=filters_help)
+    start_help = "begin with the weights of a trained model, where layers are alike"
+    add("--start-from", metavar="MODEL", help=start_help)
+    tracks_help = "of fresh events (default: 1 2 3 4)"
+    add("--tracks", type=at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+
+
 def data_settings(args):
     """What the flags say of the data, as keyword arguments of `datasets.batches.load`.
 

@@ -916,3 +916,174 @@ def _label_arrays(truth, other):
         raise ValueError(f"truth {truth[truth < 0][0]} is no number of tracks")
     is_whole = np.issubdtype(other.dtype, np.integer) or other.dtype == bool
     return truth.astype(np.int64), other.astype(np.int64) if is_whole else _probabilities(other)
+
+
+# Removal of a track -----------------------------------------------------------------------------------------
+
+# A network sees an event and says which hits stay when one track is removed; or it grows a track, and the hits
+# of the others go. `keep` and `kept` are (hit,) bool: which are to stay, and which do. The cells of an image
+# may stand for hits where a network copies it: those that are to be lit stay.
+
+
+def removal_by_event(hit_offsets, keep, kept):
+    """What a removal did to each event.
+
+    Args:
+        hit_offsets: (event + 1,) first hit of each event, and the end. keep, kept: (hit,) bool.
+    Returns:
+        dict: `less_than_expected`, the share lost of the hits that are to stay, and `more_than_expected`, the
+        share left of those that are to go, (event,) float, NaN where there are none; `balanced`, 1 minus the
+        mean of the two, NaN where either is.
+    """
+    event, n_events = _event_of_hits(hit_offsets)
+    keep, kept = np.asarray(keep, bool), np.asarray(kept, bool)
+    n_keep = _sums(event, keep, n_events)
+    n_lost = _sums(event, keep & ~kept, n_events)
+    n_go = _sums(event, ~keep, n_events)
+    n_left = _sums(event, ~keep & kept, n_events)
+    less = _share(n_lost, n_keep)
+    more = _share(n_left, n_go)
+    return {"less_than_expected": less, "more_than_expected": more, "balanced": 1 - (less + more) / 2}
+
+
+def removal(hit_offsets, keep, kept, n_tracks):
+    """Everything published about the removal of a track, ready for JSON.
+
+    Args:
+        as `removal_by_event`. n_tracks: (event,) true number of tracks.
+    Returns:
+        dict: class of events -> figure -> {"value", "interval" of 68 %, "n"}.
+
+        The classes are "1", "2", ..., the true numbers of tracks that occur; "all"; "nothing_to_keep" and
+        "nothing_to_remove", for which one figure or the other does not exist. The figures are those of
+        `removal_by_event`, means over the events that have them, with standard errors; `hit_accuracy`, the
+        share of all hits that are right, in which long tracks and the larger kind of hits count most; and
+        `perfect`, the share of events in which all are.
+    """
+    n_tracks = np.asarray(n_tracks)
+    event, n_events = _event_of_hits(hit_offsets)
+    n_right = _sums(event, np.asarray(keep, bool) == np.asarray(kept, bool), n_events)
+    n_hits = np.diff(hit_offsets)
+    of_events = removal_by_event(hit_offsets, keep, kept)
+    classes = {str(n): n_tracks == n for n in np.unique(n_tracks)}
+    classes["all"] = np.ones(n_events, bool)
+    classes["nothing_to_keep"] = np.isnan(of_events["less_than_expected"])
+    classes["nothing_to_remove"] = np.isnan(of_events["more_than_expected"])
+
+    scores = {}
+    for name, chosen in classes.items():
+        scores[name] = {figure: _mean(values[chosen]) for figure, values in of_events.items()}
+        scores[name]["hit_accuracy"] = _ratio("hit_accuracy", n_right[chosen], n_hits[chosen])
+        perfect = n_right[chosen] == n_hits[chosen]
+        scores[name]["perfect"] = _ratio("perfect", perfect, np.ones(len(perfect), np.int64))
+    return scores
+
+
+def removal_with_trivial(hit_offsets, keep, kept, n_tracks):
+    """`removal` of a network, and of the two answers that need none: "network", "keep all", "remove all"."""
+    answers = {"network": kept, "keep all": np.ones_like(keep, bool), "remove all": np.zeros_like(keep, bool)}
+    return {name: removal(hit_offsets, keep, answer, n_tracks) for name, answer in answers.items()}
+
+
+def best_hit_threshold(hit_offsets, keep, scores, balanced=True):
+    """The threshold for which `balanced` of `removal_by_event` is best on average: a choice for validation
+    events.
+
+    Args:
+        hit_offsets, keep: as `removal_by_event`. scores: (hit,), high where a hit is to stay. balanced: False
+            chooses the most right hits of all events instead, as the published threshold finder did; for
+            copies, in which most cells are dark.
+    Returns:
+        float: hits whose score is not below it stay. The middle of the best range, of the first one where
+        there are several; 0.5 where no event has hits of both kinds.
+    """
+    event, n_events = _event_of_hits(hit_offsets)
+    keep = np.asarray(keep, bool)
+    n_keep = _sums(event, keep, n_events)
+    n_go = _sums(event, ~keep, n_events)
+    counts = ((n_keep > 0) & (n_go > 0))[event]
+    if not counts.any():
+        return 0.5
+    keep = keep[counts]
+    event = event[counts]
+    weight = 1 / np.where(keep, n_keep[event], n_go[event]) if balanced else np.ones(len(keep))
+    gain = np.where(keep, weight, -weight)  # if it stays
+    values, place = np.unique(np.asarray(scores, float)[counts], return_inverse=True)
+    gain_of_value = np.bincount(place, gain)
+    gain_from = np.append(np.cumsum(gain_of_value[::-1])[::-1], 0)  # if all from a value on stay, or none
+    edges = np.concatenate([[-np.inf], values, [np.inf]])
+    best = int(gain_from.argmax())
+    low, high = edges[best], edges[best + 1]
+    if not np.isfinite(low):
+        return float(high)
+    if not np.isfinite(high):
+        return float(np.nextafter(low, np.inf))
+    return float(max((low + high) / 2, np.nextafter(low, high)))
+
+
+def randomly_added(image, lit):
+    """Share of the cells lit in an answer that are dark in the event: hits that nobody measured, for networks
+    that are free to light any cell.
+
+    Args:
+        image: what the events are, lit: what a network made of them; both (event, ...), above 0 where lit.
+    Returns:
+        {"value", "interval" of 68 %, "n"}.
+    """
+    image, lit = np.asarray(image) > 0, np.asarray(lit) > 0
+    return _ratio("randomly_added", np.count_nonzero(lit & ~image), np.array(np.count_nonzero(lit)))
+
+
+def describe_removal(scores):
+    """Markdown for the terminal of what `removal_with_trivial` found, in percent: a row an answer, values for
+    each class of events that has any.
+    """
+    names = [name for name, of_class in scores["network"].items() if of_class["perfect"]["n"]]
+    figures = list(scores["network"]["all"])
+    lines = [f"| {' | '.join(['/'.join(names), *figures])} |", f"|{' --- |' * (len(figures) + 1)}"]
+    for answer, of_answer in scores.items():
+        cells = ["/".join(_percent(of_answer[name][figure]) for name in names) for figure in figures]
+        lines.append(f"| {' | '.join([answer, *cells])} |")
+    return "\n".join(lines)
+
+
+def describe_cells(scores):
+    """Lines for the terminal of what `inference.test_images` found of a test."""
+    lines = []
+    if "cells" in scores:
+        lines.append(describe_removal(scores["cells"]))
+        lines.append(f"cells stay from probability {scores['threshold']:.3f} on")
+    if "randomly_added" in scores:
+        lines.append(f"dark in the event: {scores['randomly_added']['value']:.3%} of the cells it lights")
+    for name, of_class in scores.get("clustering", {}).items():
+        if name.isdigit():
+            perfect, hits = of_class["perfect"], of_class["hit_accuracy"]
+            found = (
+                f"{perfect['value']:.2%} of {perfect['n']} events perfect, {hits['value']:.2%} of hits right"
+            )
+            lines.append(f"{number_of(int(name))}: {found}")
+    return "\n".join(lines)
+
+
+def _percent(score):
+    return f"{100 * score['value']:.1f}" if score["n"] else "–"
+
+
+def _event_of_hits(hit_offsets):
+    """(hit,) event of each hit, and how many events there are."""
+    n_hits = np.diff(hit_offsets)
+    return np.repeat(np.arange(len(n_hits)), n_hits), len(n_hits)
+
+
+def _share(n, of):
+    """(event,) n / of, NaN where there is nothing to share."""
+    return np.where(of > 0, n / np.maximum(of, 1), np.nan)
+
+
+def _mean(values):
+    """{"value", "interval", "n"} of the mean of the (event,) values that are not NaN, with its standard error."""
+    values = values[~np.isnan(values)]
+    n = len(values)
+    mean = values.mean() if n else np.nan
+    error = values.std(ddof=1) / n**0.5 if n > 1 else np.nan
+    return {"value": float(mean), "interval": [float(mean - error), float(mean + error)], "n": n}

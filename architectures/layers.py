@@ -1,4 +1,6 @@
-"""Attention and what it needs, for the networks that read hits or pieces of an image as tokens."""
+"""Layers of our own: attention and what it needs, for the networks that read hits or pieces of an image as
+tokens; pooling that remembers where the highest value was.
+"""
 
 import math
 from typing import NamedTuple
@@ -212,3 +214,45 @@ def feed_forward(x, expansion, name):
     y = keras.layers.Dense(expansion * width, activation="relu", name=f"{name}_hidden")(y)
     y = keras.layers.Dense(width, name=f"{name}_out")(y)
     return keras.layers.Add(name=f"{name}_add2")([x, y])
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+class PoolWithIndices(keras.layers.Layer):
+    """The highest of every 2 x 2 values, and which of the four it was, as SegNet pools (arXiv:1511.00561).
+
+    In: (event, row, column, channel), rows and columns even. Out: (event, row / 2, column / 2, channel), and
+    where it was, (event, row / 2, column / 2, 4, channel), 1 for the first of the highest.
+    """
+
+    def call(self, x):
+        _, n_rows, n_columns, n_channels = x.shape
+        squares = ops.reshape(x, (-1, n_rows // 2, 2, n_columns // 2, 2, n_channels))
+        squares = ops.transpose(squares, (0, 1, 3, 2, 4, 5))
+        squares = ops.reshape(squares, (-1, n_rows // 2, n_columns // 2, 4, n_channels))
+        where = ops.one_hot(ops.argmax(squares, 3), 4, axis=3, dtype=squares.dtype)
+        return ops.max(squares, 3), where
+
+    def compute_output_shape(self, shape):
+        n_events, n_rows, n_columns, n_channels = shape
+        pooled = (n_events, n_rows // 2, n_columns // 2)
+        return (*pooled, n_channels), (*pooled, 4, n_channels)
+
+
+@keras.saving.register_keras_serializable(package="supernemo")
+class UnpoolAtIndices(keras.layers.Layer):
+    """Put values back to where the highest were, 0 elsewhere; the way back of `PoolWithIndices`.
+
+    In: its two outputs, the values changed. Out: (event, row, column, channel).
+    """
+
+    def call(self, inputs):
+        x, where = inputs
+        _, n_rows, n_columns, n_channels = x.shape
+        squares = ops.expand_dims(x, 3) * where
+        squares = ops.reshape(squares, (-1, n_rows, n_columns, 2, 2, n_channels))
+        squares = ops.transpose(squares, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(squares, (-1, 2 * n_rows, 2 * n_columns, n_channels))
+
+    def compute_output_shape(self, shapes):
+        n_events, n_rows, n_columns, n_channels = shapes[0]
+        return (n_events, 2 * n_rows, 2 * n_columns, n_channels)

@@ -1,5 +1,5 @@
 """Losses and metrics of our own: of the track finder, of transformers that learn whose pieces of an image are,
-and of networks that name classes of tracks.
+of networks that name classes of tracks, and of those that say something of every cell of an image.
 
 In all of them the first argument are the labels, as the datasets give them, the other is what the network
 says.
@@ -147,9 +147,142 @@ def _after_matching(owners, probability):
     n_tracks = probability.shape[-1] - 1
     first, either, none = _owned(owners, n_tracks)
     log_probability = ops.log(probability[..., :n_tracks] + 1e-6)
+    return _in_best_columns(first, either, none, log_probability)
+
+
+def _in_best_columns(first, either, none, log_probability):
+    """The owners of hits, or of cells, in those columns in which they cost least.
+
+    Args:
+        first: (event, hit, n_tracks) what is matched. either, none: of `_owned`. log_probability: (event, hit,
+            n_tracks).
+    Returns:
+        (event, hit, n_tracks + 1), no gradient goes through it.
+    """
+    n_tracks = first.shape[-1]
     gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
     order = np.array(list(itertools.permutations(range(n_tracks))))
     permutations = np.eye(n_tracks, dtype="float32")[order]  # (permutation, true track, column)
     gains = ops.matmul(ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T)
     best = ops.take(permutations, ops.argmax(gains, -1), axis=0)
     return ops.stop_gradient(ops.concatenate([ops.matmul(either, best), none], -1))
+
+
+# Cells of images --------------------------------------------------------------------------------------------
+
+# What a network says of cells are logits. The published trainings gave a linear output to a cross-entropy of
+# probabilities instead: Keras clips those to (0, 1), so outside of it the gradient is exactly zero, and a lit
+# cell whose output is once below 0 is dark for ever.
+
+
+def on_lit_cells(answer, logits):
+    """Binary cross-entropy of the lit cells, each event's mean.
+
+    Args:
+        answer: (event, row, column, 1), 1 or 0 where a cell is lit, below 0 where none is, as
+            `datasets.clustering_images` gives it. logits: the same shape.
+    Returns:
+        (event,), 0 of an event without a lit cell.
+    """
+    answer, lit = _answer_and_lit(answer)
+    return _mean_where(lit, _binary_entropy(answer, logits))
+
+
+def on_lit_cells_balanced(answer, logits):
+    """The same with the ones and the zeros of an event counting as much as each other, however many they are."""
+    answer, lit = _answer_and_lit(answer)
+    return _mean_of_both(answer, lit, _binary_entropy(answer, logits))
+
+
+def right_on_lit_cells(answer, logits):
+    """Share of an event's lit cells that are right at logit 0; arguments as `on_lit_cells`."""
+    answer, lit = _answer_and_lit(answer)
+    right = ops.cast((logits > 0) == (answer > 0.5), "float32")
+    return _mean_where(lit, right)
+
+
+def on_all_cells(image, logits):
+    """Binary cross-entropy of the whole image, for networks that copy it: the lit cells, of which there are
+    few, count as much as the dark ones. Both (event, row, column, 1), returns (event,).
+    """
+    image = ops.cast(image, "float32")
+    return _mean_of_both(image, ops.ones_like(image), _binary_entropy(image, logits))
+
+
+def channels_in_order(channels, logits):
+    """Cross-entropy of whose the lit cells are, where the first channel is the leftmost track, and so on.
+
+    Args:
+        channels: (event, row, column, n_tracks + 1), 1 where a track is, last noise; a cell of two tracks is
+            right on either. logits: the same shape, of one answer a cell.
+    Returns:
+        (event,) mean over the lit cells.
+    """
+    right, logits = _flat(channels), _flat(logits)
+    return _entropy_of(right, logits)
+
+
+def channels_matched(channels, logits):
+    """The same under the best matching of tracks to channels, over all permutations."""
+    right, logits = _flat(channels), _flat(logits)
+    return _entropy_of(_matched_channels(right, logits), logits)
+
+
+def right_channels(channels, logits):
+    """Share of an event's lit cells in the right channel, after the matching; arguments as
+    `channels_in_order`.
+    """
+    right, logits = _flat(channels), _flat(logits)
+    chosen = ops.one_hot(ops.argmax(logits, -1), logits.shape[-1], dtype="float32")
+    of_chosen = ops.sum(_matched_channels(right, logits) * chosen, -1)
+    return _mean_where(ops.max(right, -1), of_chosen)
+
+
+OF_CHANNELS = {"ordered": channels_in_order, "matched": channels_matched}
+
+
+def _binary_entropy(answer, logits):
+    """Cross-entropy of each cell, without the exponent of a large number."""
+    logits = ops.cast(logits, "float32")
+    return ops.softplus(logits) - answer * logits
+
+
+def _answer_and_lit(answer):
+    """What is to be said of cells, and where they are lit, as numbers 0 or 1."""
+    answer = ops.cast(answer, "float32")
+    return ops.maximum(answer, 0), ops.cast(answer >= 0, "float32")
+
+
+def _mean_where(where, values):
+    """(event,) mean of values over the cells where there is a 1; 0 where there is none."""
+    axes = tuple(range(1, len(values.shape)))
+    return ops.sum(values * where, axes) / ops.maximum(ops.sum(where, axes), 1)
+
+
+def _mean_of_both(answer, lit, values):
+    """(event,) mean of the mean over ones and that over zeros; of one alone where the other is missing."""
+    axes = tuple(range(1, len(values.shape)))
+    ones, zeros = lit * answer, lit * (1 - answer)
+    n_kinds = ops.cast(ops.any(ones > 0, axes), "float32") + ops.cast(ops.any(zeros > 0, axes), "float32")
+    return (_mean_where(ones, values) + _mean_where(zeros, values)) / ops.maximum(n_kinds, 1)
+
+
+def _flat(cells):
+    """(event, cell, channel) of an image, as numbers."""
+    return ops.cast(ops.reshape(cells, (-1, np.prod(cells.shape[1:-1]), cells.shape[-1])), "float32")
+
+
+def _entropy_of(right, logits):
+    """(event,) cross-entropy of all that is right for a cell, (event, cell, channel), mean over lit cells."""
+    of_right = ops.logsumexp(logits - 1e9 * (1 - right), -1)
+    entropy = ops.logsumexp(logits, -1) - of_right
+    lit = ops.max(right, -1)
+    return _mean_where(lit, ops.where(lit > 0, entropy, 0.0))
+
+
+def _matched_channels(right, logits):
+    """Whose the cells are, in those channels in which it costs least; half of a shared cell for either track."""
+    n_tracks = right.shape[-1] - 1
+    either, none = right[..., :n_tracks], right[..., n_tracks:]
+    share = either / ops.maximum(ops.sum(either, -1, keepdims=True), 1)
+    return _in_best_columns(share, either, none, ops.log_softmax(logits)[..., :n_tracks])

@@ -32,6 +32,7 @@ from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
 from datasets.readers import brio, open_events
 from datasets.readers.files import expand
+from finding import by_images
 from finding.foil import foil_rule
 from my_generator import realistic
 from my_generator.response import PRESETS, Response
@@ -92,6 +93,8 @@ def parse_args(argv=None):
     add("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
     model_help = f"shipped track finder or path of a run (default: {inference.FINDER})"
     add("--model", metavar="NAME", help=model_help)
+    images_help = "networks that look at images, of clustering_one.py, as rows more"
+    add("--image-models", nargs="+", default=[], metavar="NAME", help=images_help)
     hidden_help = "finder + refit without drift radii and without heights too"
     add("--hidden", action="store_true", help=hidden_help)
     errors_help = "preset whose errors files have, for the oracle (default: %(default)s)"
@@ -210,6 +213,20 @@ def finders_of(args, network, sample):
         if name == "refit" and args.hidden:
             for what, field in HIDDEN.items():
                 finders[f"{row}, {what}"] = functions[name], field
+    return finders | of_image_models(args)
+
+
+def of_image_models(args):
+    """The same of the networks that look at images; the number of tracks, where they need it, is counted, and
+    in a row more it is given.
+    """
+    finders = {}
+    for name in args.image_models:
+        network = inference.load(name, args.engine, threads=1)
+        find = partial(inference.find_by_images, model=network, **inference.settings_of_images(name))
+        finders[f"images: {name}"] = find, None
+        if inference.answers_of_images(network) == "removal":
+            finders[f"images: {name}, number given"] = partial(find, n_tracks=by_images.true_number), None
     return finders
 
 
