@@ -12,6 +12,7 @@ from datasets import number_of_tracks
 from datasets.readers import open_events
 from my_generator import GENERATORS, realistic
 from scripts import track_finder
+from scripts.make_results import CLASS_MODELS
 from scripts.number_of_tracks_classification import IDEAL, KNOWS_IDEAL
 
 EXPECTED = {
@@ -39,13 +40,13 @@ def test_card_of_a_counter_tells_its_accuracy(name):
         assert np.sum(scores["confusion"]) == scores["n_events"]
     known = KNOWS_IDEAL if card["arguments"]["generator"] in IDEAL else []
     assert (
-        card["known_failures"] == metrics.failures(card["metrics"]["test"], what=lib.target_of(name)) + known
+        card["known_failures"] == metrics.failures(card["metrics"]["test"], what=lib.task_of(name)[0]) + known
     )
 
 
 def accuracy_of(name, events):
     """Accuracy of a model on a table, with its interval."""
-    target = lib.target_of(name)
+    target = lib.task_of(name)[0]
     counted = inference.count_tracks(events, name)
     return metrics.accuracy(number_of_tracks.classes(events, target=target) + 1, counted)
 
@@ -77,3 +78,17 @@ def test_model_repeats_the_figure_of_its_card_on_the_original_files(name, real_d
     said = lib.load_card(name)["metrics"]["files"]
     assert scores["n_events"] == said["n_events"]
     assert abs(scores["accuracy"] - said["accuracy"]) <= 1 / said["n_events"]  # one event may tip by rounding
+
+
+@pytest.mark.parametrize("name", sorted(CLASS_MODELS))
+def test_networks_of_blocks_and_hints_are_as_good_as_their_cards_say(name):
+    card = lib.load_card(name)
+    network = inference.load(name)
+    tracks = (1,) if network.answers == "one" else (1, 2, 3, 4)
+    events = realistic.generate(1000, tracks=tracks, preset=card["arguments"]["generator"], seed=[2026, 11])
+    said = inference.label_probabilities(events, network)
+    threshold = card["metrics"]["test"].get("threshold", 0.5)
+    scores = inference.judge(events, said, network.answers, threshold)
+    expected = card["metrics"]["test"]["accuracy"]
+    error = np.sqrt(expected * (1 - expected) / len(events))
+    assert abs(scores["accuracy"] - expected) < 4 * error
