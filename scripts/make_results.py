@@ -332,6 +332,16 @@ def blocks():
     return table(head, rows)
 
 
+def blocks_in_short():
+    """Calorimeter blocks of found tracks, two rows."""
+    rows = []
+    for sample in ("data", "ideal"):
+        scores = read("track_finder/blocks.json")["samples"][sample]["fit"]
+        right = [interval(scores["right"]), share(scores["within_one_block"]["value"])]
+        rows.append([f"`{sample}`", f"{scores['right']['n']:,}", *right])
+    return table(["events", "found tracks", "block right", "within one block"], rows)
+
+
 def blocks_by_effect():
     """What each effect of a detector costs the fit of true hits."""
     rows = []
@@ -426,6 +436,7 @@ RESULTS = {
     "block_probabilities": block_probabilities,
     "blocks": blocks,
     "blocks_by_effect": blocks_by_effect,
+    "blocks_in_short": blocks_in_short,
     "ceilings": ceilings,
     "class_models": class_models,
     "commands": commands,

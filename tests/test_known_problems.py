@@ -169,7 +169,7 @@ def test_effects_are_measured_with_and_without_heights_and_isolated_hits(untrain
 
 @pytest.mark.parametrize("script", [effects, known_problems])
 def test_a_counter_of_segments_is_not_measured_by_tracks(script, untrained, tmp_path, monkeypatch):
-    monkeypatch.setattr(lib, "target_of", lambda name: "segments")
+    monkeypatch.setattr(lib, "task_of", lambda name: ("segments", ""))
     with pytest.raises(ValueError, match=f"{untrained[0]} counts segments"):
         script.main(
             [

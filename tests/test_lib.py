@@ -364,7 +364,8 @@ def test_keras_still_has_the_methods_that_our_muon_overrides_and_calls():
 def test_a_training_that_is_interrupted_says_after_which_epoch_it_goes_on(model, tmp_path, epochs, capsys):
     args = run(tmp_path, "--epochs", "5", "--batch-size", "16", "--epoch-events", "64")
     model.compile("adam", loss="sparse_categorical_crossentropy")
-    data = batches_module.Data(batches().repeat().map(interrupting(4 * epochs)), batches(), {}, {})
+    interrupted = batches().repeat().map(interrupting(4 * epochs))
+    data = batches_module.Data(interrupted, batches(), val_events=None, tests={}, description={})
     with pytest.raises(KeyboardInterrupt, match=f"interrupted after epoch {epochs - 1}|in its first epoch"):
         lib.fit(model, data, args, 4)
     capsys.readouterr()
