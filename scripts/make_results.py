@@ -55,6 +55,7 @@ CLASS_MODELS = (
     "calorimeter_columns_bce",
     "calorimeter_columns_each",
     "fitting_hints",
+    "fitting_hints_with_radii",
 )
 SAYS = {
     "calorimeter_column": "column of the only track",
@@ -62,6 +63,7 @@ SAYS = {
     "calorimeter_columns_bce": "whether a track ends in each column",
     "calorimeter_columns_each": "column of each track",
     "fitting_hints": "segments of angle and foil of the only track",
+    "fitting_hints_with_radii": "the same, from hits with radii and heights",
 }
 HEADLINE = """\
 - **{right}** of {n_events:,} simulated events of 1 to 4 tracks, ideal and realistic ones, are counted right.
