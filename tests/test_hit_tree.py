@@ -499,7 +499,10 @@ def test_a_missing_file_is_refused(tmp_path):
         (b"r", "not a ROOT file"),
         (b"x,y\n1,2\n" * 500, "not a ROOT file"),
         (bytes(5000), "not a ROOT file"),
-        (gzip.compress(b"root" + bytes(5000), mtime=0), "compressed with gzip: unpack it first (gunzip {path})"),
+        (
+            gzip.compress(b"root" + bytes(5000), mtime=0),
+            "compressed with gzip: unpack it first (gunzip {path})",
+        ),
     ],
     ids=lambda value: repr(value[:6]),
 )
