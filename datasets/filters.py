@@ -13,7 +13,6 @@ import argparse
 
 import numpy as np
 from scipy.ndimage import maximum_filter
-from scipy.stats import binom
 
 from datasets.drift import LONGEST_DRIFT_NS
 from datasets.geometry import N_CELLS, N_COLUMNS, N_LAYERS, N_SIDES
@@ -204,6 +203,8 @@ def noisy_cells(fired, alone, factor=3.0, level=0.01):
         noisy: (cell,) bool. expected: (cell,) float, how often it would have fired alone as one of the cells
         of its layer that are not noisy.
     """
+    from scipy.stats import binom  # takes longer than all else at the start of a script
+
     fired = fired.reshape(CELLS)
     alone = alone.reshape(CELLS)
     dead = (fired == 0) & (fired.mean(1, keepdims=True) >= LEAST_FIRED)

@@ -19,7 +19,6 @@ from functools import cache
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from datasets.geometry import CELL_RADIUS_MM, HALF_HEIGHT_MM, N_LAYERS
 
@@ -337,6 +336,8 @@ def draw(some):
 @cache
 def _standard_draws():
     """(draw, 6) points of a standard normal distribution, spread evenly (Sobol)."""
+    from scipy.stats import qmc  # takes longer than all else at the start of a script
+
     uniform = qmc.Sobol(N_PARAMETERS, scramble=True, rng=0).random(N_DRAWS)
     return ndtri(uniform)
 
