@@ -164,7 +164,7 @@ def draw(events, said, found, args):
     """The event before and after, with its fitted tracks."""
     names = (
         f"{plotting.title_of(events, 0, args.file)}, before",
-        f"after, {len(args.remove)} hits removed, {len(args.add)} added",
+        f"after, hits removed: {len(args.remove)}, added: {len(args.add)}",
     )
     titles = []
     for i, name in enumerate(names):
