@@ -36,11 +36,8 @@ from finding.foil import foil_rule
 
 COUNTER = "combined_my_generator"
 FINDER = "track_finder"
-NEIGHBOUR_FILTER = (
-    "none",
-    "count",
-    "both",
-)  # what hits without neighbours are kept from in the iterative fit
+# What hits without neighbours are kept from in the iterative fit
+NEIGHBOUR_FILTER = ("none", "count", "both")
 SIDE_COUNTER = "top_my_generator"  # counts the tracks of one tracker side, for what removes them one by one
 ENGINES = ("auto", "onnx", "tensorflow")
 BLOCK = 8192  # events among which those of like size are looked for
@@ -310,12 +307,19 @@ def label_probabilities(events, model, batch_size=128):
         name -> (event, class), or (event, track, class) where it names each track's; `n_tracks` is the
         probability of 1 to 4 tracks. Of events without a hit nothing is known: all classes are alike.
     Raises:
-        ValueError: a model that says nothing of the kind.
+        ValueError: a model that says nothing of the kind; events with hits on both tracker sides, which these
+            networks would see as one; blocks asked for in another geometry than the toy's.
     """
     network = load(model)
-    if not set(network.outputs) & {*associated_calohit_singlelabel.N_CLASSES, *fitting_hints.N_CLASSES}:
+    blocks = set(network.outputs) & set(associated_calohit_singlelabel.N_CLASSES)
+    if not blocks and not set(network.outputs) & set(fitting_hints.N_CLASSES):
         raise ValueError(f"{network.name} names no calorimeter blocks and gives no hints")
     events = _table(events)
+    if blocks and (events.info["geometry"] != TOY).any():
+        raise ValueError(f"{network.name} knows the straight-line toy's blocks; for others fit found tracks")
+    if _on_both_sides(events).any():
+        said = f"event {_on_both_sides(events).argmax()} has hits on both tracker sides"
+        raise ValueError(f"{said}: {network.name} looks at one, such as events.keep_hits(side == 1)")
     said = {}
     for name, shape in network.outputs.items():
         said[name] = np.full((len(events), *shape), 1 / shape[-1], np.float32)
@@ -323,6 +327,13 @@ def label_probabilities(events, model, batch_size=128):
         for name, values in outputs.items():
             said[name][which] = values
     return said
+
+
+def _on_both_sides(events):
+    """(event,) bool, whether an event has hits on both tracker sides."""
+    side = events.hits["side"]
+    n_hits = [np.bincount(events.hit_event[side == one], minlength=len(events)) for one in (0, 1)]
+    return np.minimum(*n_hits) > 0
 
 
 def inputs_of(network):

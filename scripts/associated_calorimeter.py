@@ -99,12 +99,22 @@ def task_of(view, targets, answers):
 
 def build(view, targets, answers, size="standard"):
     """The network for what is to be named."""
-    from architectures import associated_calorimeter
+    from architectures import (
+        associated_calorimeter,
+        front_associated_calorimeter,
+        side_associated_calorimeter,
+        top_associated_calorimeter,
+    )
 
-    shape = None if view == "hits" else (*views.SHAPES[view], 1)
     if size == "published":
+        networks = {
+            "top": top_associated_calorimeter.top_associated_calorimeter,
+            "side": side_associated_calorimeter.side_associated_calorimeter,
+            "front": front_associated_calorimeter.front_associated_calorimeter,
+        }
         activation = "sigmoid" if answers == "several" else "softmax"
-        return associated_calorimeter.published(view, shape, targets, activation=activation)
+        return networks[view](targets=targets, activation=activation)
+    shape = None if view == "hits" else (*views.SHAPES[view], 1)
     return associated_calorimeter.transformer(view, shape, targets, answers)
 
 

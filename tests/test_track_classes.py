@@ -234,6 +234,16 @@ def test_a_counter_names_no_blocks():
         inference.label_probabilities(straight_lines.generate(2), "top_my_generator")
 
 
+def test_events_that_a_network_would_take_for_others_are_refused():
+    haystack = toyhaystack.generate(20, tracks=(2,), seed=1)
+    with pytest.raises(ValueError, match="knows the straight-line toy's blocks"):
+        inference.label_probabilities(haystack, "calorimeter_column")
+    with pytest.raises(ValueError, match="event .* has hits on both tracker sides"):
+        inference.label_probabilities(haystack, "fitting_hints")
+    one_side = haystack.keep_hits(haystack.hits["side"] == 1)
+    assert len(inference.label_probabilities(one_side, "fitting_hints")["angle"]) == 20
+
+
 # ---- scripts -----------------------------------------------------------------------------------------------
 
 
