@@ -181,10 +181,27 @@ def encoder_decoder_arguments(parser):
     add("--unpooling", choices=("nearest", "indices"), default="nearest", help=unpooling_help)
     filters_help = "of each level; 8 16 32 learn in minutes on a processor (default: the published 32 64 128)"
     add("--filters", type=at_least(1), nargs="+", default=[32, 64, 128], metavar="N", help=filters_help)
+    dilations_help = (
+        "of the latent level; 1 2 4 8 16 sees all columns (default: 1 1, as published, sees 20 aside)"
+    )
+    add("--dilations", type=at_least(1), nargs="+", default=[1, 1], metavar="N", help=dilations_help)
+    code_help = "numbers that everything goes through, without skip connections (default: the latent level)"
+    add("--code", type=at_least(1), metavar="N", help=code_help)
     start_help = "begin with the weights of a trained model, where layers are alike"
     add("--start-from", metavar="MODEL", help=start_help)
     tracks_help = "of fresh events (default: 1 2 3 4)"
     add("--tracks", type=at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+
+
+def encoder_decoder_options(args):
+    """What these flags say of the network, as keyword arguments of `architectures.matteo.encoder_decoder`."""
+    return {
+        "filters": args.filters,
+        "skip_connections": args.skip_connections,
+        "unpooling": args.unpooling,
+        "dilations": args.dilations,
+        "n_code": args.code,
+    }
 
 
 def data_settings(args):

@@ -10,6 +10,8 @@ The output is linear: these are logits, so losses and what uses the network have
 published training did not; `losses.py` says what that costs.
 """
 
+import math
+
 import keras
 
 from architectures.layers import PoolWithIndices, UnpoolAtIndices
@@ -23,6 +25,8 @@ def encoder_decoder(
     filters=(32, 64, 128),
     skip_connections=True,
     unpooling="nearest",
+    dilations=(1, 1),
+    n_code=None,
     dropout=0.2,
     name="matteo",
 ):
@@ -37,8 +41,15 @@ def encoder_decoder(
             level is no bottleneck.
         unpooling: "nearest" repeats values; "indices" puts them where the encoder's highest were, as SegNet
             does, after a convolution more that makes as many channels as that level has.
+        dilations: along the foil, of the convolutions of the latent level, one each. As published (1, 1), an
+            output depends on about 20 columns to either side: in most events of two tracks it cannot know which of
+            them is the left one. With (1, 2, 4, 8, 16) it depends on all.
+        n_code: numbers that everything goes through, without skip connections: after the latent level a dense
+            layer, named "code", and another one back. None: the latent level is the code.
     """
     _check_shape(input_shape, filters)
+    if n_code and (skip_connections or unpooling == "indices"):
+        raise ValueError(f"n_code {n_code}: without skip connections and indices only, which go around it")
     inputs = keras.Input(input_shape, name="padded")
     x = inputs
     levels = []
@@ -51,7 +62,9 @@ def encoder_decoder(
             x = keras.layers.MaxPooling2D(2)(seen)
         levels.append((n_filters, seen, where))
 
-    x = _level(x, filters[-1], dropout)
+    x = _latent_level(x, filters[-1], dilations, dropout)
+    if n_code:
+        x = _through_code(x, n_code)
     for n_filters, seen, where in reversed(levels):
         if unpooling == "indices":
             x = _convolution(n_filters)(x)
@@ -71,8 +84,23 @@ def _level(x, n_filters, dropout):
     return _convolution(n_filters)(x)
 
 
-def _convolution(n_filters):
-    return keras.layers.Conv2D(n_filters, 3, padding="same", activation="relu")
+def _latent_level(x, n_filters, dilations, dropout):
+    for i, dilation in enumerate(dilations):
+        x = _convolution(n_filters, (dilation, 1))(x)
+        if i == 0:
+            x = keras.layers.Dropout(dropout)(x)
+    return x
+
+
+def _through_code(x, n_code):
+    shape = x.shape[1:]
+    code = keras.layers.Dense(n_code, name="code")(keras.layers.Flatten()(x))
+    x = keras.layers.Dense(math.prod(shape), activation="relu", name="from_code")(code)
+    return keras.layers.Reshape(shape)(x)
+
+
+def _convolution(n_filters, dilation=1):
+    return keras.layers.Conv2D(n_filters, 3, padding="same", activation="relu", dilation_rate=dilation)
 
 
 def _check_shape(input_shape, filters):

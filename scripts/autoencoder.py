@@ -41,7 +41,7 @@ def main(argv=None):
     steps = args.epoch_events // args.batch_size
     with lib.choose_strategy(args).scope():
         shape = (*clustering_images.SHAPE, 1)
-        model = encoder_decoder(shape, 1, args.filters, args.skip_connections, unpooling=args.unpooling)
+        model = encoder_decoder(shape, 1, **lib.encoder_decoder_options(args))
         if args.start_from:
             lib.start_from(model, args.start_from, all_layers=False)
         muon = optimizer.muon(args.learning_rate, args.epochs * steps)

@@ -52,9 +52,7 @@ def main(argv=None):
     shape = (*clustering_images.SHAPE, clustering_images.N_INPUTS[args.answers])
     n_outputs = clustering_images.N_OUTPUTS[args.answers]
     with lib.choose_strategy(args).scope():
-        model = encoder_decoder(
-            shape, n_outputs, args.filters, args.skip_connections, unpooling=args.unpooling
-        )
+        model = encoder_decoder(shape, n_outputs, **lib.encoder_decoder_options(args))
         if args.start_from:
             lib.start_from(model, args.start_from, all_layers=False)
         loss, watched = losses.on_lit_cells, losses.right_on_lit_cells

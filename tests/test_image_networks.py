@@ -50,6 +50,34 @@ def test_defaults_are_the_published_networks(build, n_parameters):
     assert model.get_layer("cells").activation is keras.activations.linear
 
 
+@pytest.mark.parametrize("dilations, reach", [((1, 1), 18), ((1, 2, 4, 8, 16), 115)])
+def test_dilations_say_how_far_an_output_sees(dilations, reach):
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(2)
+    model = encoder_decoder((116, 12, 1), 1, SMALL, dilations=dilations, dropout=0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(ops.abs(layer.kernel))  # so that no two ways cancel
+    image = tf.Variable(np.ones((1, 116, 12, 1), np.float32))
+    with tf.GradientTape() as tape:
+        said = model({"padded": image})["cells"][0, 0, 6, 0]
+    seen = tape.gradient(said, image).numpy()[0].any((1, 2))
+    assert np.flatnonzero(seen).max() == reach
+
+
+def test_a_code_is_all_that_the_decoder_gets():
+    model = encoder_decoder((20, 12, 1), 1, SMALL, skip_connections=False, n_code=5)
+    assert model.get_layer("code").output.shape == (None, 5)
+    image = np.random.default_rng(0).integers(0, 2, (3, 20, 12, 1)).astype(np.uint8)
+    model.get_layer("code").set_weights([np.zeros(w.shape) for w in model.get_layer("code").get_weights()])
+    said = ops.convert_to_numpy(model(image)["cells"])
+    np.testing.assert_array_equal(said[0], said[1])
+    for options in ({"skip_connections": True}, {"skip_connections": False, "unpooling": "indices"}):
+        with pytest.raises(ValueError, match="n_code 5"):
+            encoder_decoder((20, 12, 1), 1, SMALL, n_code=5, **options)
+
+
 @pytest.mark.parametrize("unpooling", UNPOOLING)
 @pytest.mark.parametrize("skip_connections", [True, False])
 def test_a_saved_network_says_the_same(unpooling, skip_connections, tmp_path):
