@@ -5,7 +5,7 @@ Three ways to tell a network, of `ANSWERS`:
 - "shares": each class has its share of the tracks, counts / k of k tracks (after Mahajan et al.,
   arXiv:1805.00932): two tracks of three in one block count twice, 2/3 and 1/3;
 - "several": 1 for each class that some track ends in;
-- "each": the class of each track, in the order of their foil points, -1 beyond the last.
+- "each": the class of each track, in their order along the foil, -1 beyond the last.
 """
 
 from functools import partial
@@ -68,7 +68,7 @@ def counts(events, classes, n_classes):
 
 
 def each(events, classes):
-    """(event, N_TRACKS) int32, the class of each track of an event in the order of their foil points, -1
+    """(event, N_TRACKS) int32, the class of each track of an event in their order along the foil, -1
     beyond the last.
     """
     ordered = np.full((len(events), N_TRACKS), -1, np.int32)

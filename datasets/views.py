@@ -9,6 +9,7 @@ import numpy as np
 
 from datasets.events import rows_and_places
 from datasets.geometry import (
+    CELL_MM,
     CELL_RADIUS_MM,
     HALF_HEIGHT_MM,
     MIDDLE_COLUMN,
@@ -32,6 +33,7 @@ AXES = {
     "padded": ("column", "layer"),
     "voxels": ("layer", "column", "z"),
 }
+WAY_OFF_FOIL_MM = 2 * CELL_MM
 PADDING = 2  # cells before the first in the padded view
 CHUNK = 2048  # events whose hits and indices stay in the processor's cache
 
@@ -127,9 +129,9 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
         n_segments: segments of a track that are told apart; those beyond count for the last.
     Returns:
         (event, row, piece, n_tracks x n_segments + 1) uint8, 1 where a track has a hit. An event's tracks are
-        in the order of their foil points, along the foil, or by height in the front view, which does not show
-        the place along the foil; each has places for its segments, outwards; the last is noise. All 0 in an
-        event whose hits have no owners in the table.
+        in their order along the foil, or by height in the front view, which does not show the place along the
+        foil; each has places for its segments, outwards; the last is noise. All 0 in an event whose hits have
+        no owners in the table.
     """
     n_rows, n_columns = SHAPES[name]
     n_pieces = -(-n_columns // length)
@@ -145,7 +147,7 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
 
     first_track = events.track_offsets[event]
     n_in_table = np.diff(events.track_offsets)[event]
-    rank = track_rank(events, "foil_z_mm" if name == "front" else "foil_y_mm")
+    rank = track_rank(events, "z" if name == "front" else "y")
     for owner in ("track", "second_track"):
         in_table = (hits[owner] >= 0) & (hits[owner] < n_in_table)
         hit = np.flatnonzero(seen & in_table)
@@ -166,11 +168,16 @@ def owners(events, name, length=1, n_tracks=4, n_segments=1):
     return owned
 
 
-def track_rank(events, along="foil_y_mm"):
-    """(track,) place of each track among those of its event, in the order of a coordinate of its foil
-    point.
+def track_rank(events, along="y"):
+    """(track,) place of each track among those of its event, in the order of y or z a little off the foil.
+
+    There, WAY_OFF_FOIL_MM further on in the view, tracks of one foil point are apart: an order by foil points
+    would be chance.
     """
-    order = np.lexsort((events.tracks[along], events.track_event))
+    slope = np.nan_to_num(events.tracks[f"slope_{along}"])
+    sine = slope / np.hypot(1, slope)
+    place_mm = events.tracks[f"foil_{along}_mm"] + WAY_OFF_FOIL_MM * sine
+    order = np.lexsort((place_mm, events.track_event))
     _, place = rows_and_places(np.diff(events.track_offsets))
     rank = np.empty(len(order), int)
     rank[order] = place

@@ -37,7 +37,7 @@ def parse_args(argv=None):
         "--loss",
         choices=LOSSES,
         default="ordered",
-        help="ordered: tracks in the order of their foil points; matched: in any order (default: %(default)s)",
+        help="ordered: tracks in their order along the foil; matched: in any order (default: %(default)s)",
     )
     parser.add_argument(
         "--start-from",

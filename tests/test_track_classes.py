@@ -46,7 +46,9 @@ def test_the_class_of_each_track_stands_in_the_order_of_the_foil():
     each = multilabel.labels(events, ("column", "row"), "each")
     for event in range(len(events)):
         own = slice(*events.track_offsets[event : event + 2])
-        order = np.argsort(events.tracks["foil_y_mm"][own], kind="stable")
+        angle = np.arctan(events.tracks["slope_y"][own])
+        two_cells_on = events.tracks["foil_y_mm"][own] + 2 * CELL_MM * np.sin(angle)
+        order = np.argsort(two_cells_on, kind="stable")
         for name in ("column", "row"):
             expected = events.tracks[f"calo_{name}"][own][order]
             np.testing.assert_array_equal(each[name][event, : len(order)], expected)

@@ -330,3 +330,12 @@ def test_owners_cover_the_image(name, n_segments):
     np.testing.assert_array_equal(
         owned.any(-1)[labelled], views.images(events, (name,))[name][labelled, ..., 0]
     )
+
+
+def test_tracks_of_one_foil_point_are_ordered_by_where_they_go():
+    tracks = {"foil_y_mm": [10.0, 10.0, -5.0], "slope_y": [0.5, -0.5, NAN]}
+    rank = views.track_rank(make_events({}, [0, 0], tracks, [0, 3]))
+    np.testing.assert_array_equal(rank, [2, 0, 1])
+    tracks["slope_y"] = [1, 1e9, -1e9]  # along the foil it is still two cells' way
+    rank = views.track_rank(make_events({}, [0, 0], tracks, [0, 3]))
+    np.testing.assert_array_equal(rank, [1, 2, 0])
