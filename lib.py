@@ -44,7 +44,12 @@ class Terminated(KeyboardInterrupt):
 def run(main):
     """Call a script's `main`; a wrong flag or file, or an interruption, ends it with a sentence, without a
     traceback.
+
+    Python looks for what a script imports among the scripts first, where `vae` is a script and not the room. As
+    no script imports another, their folder leaves the path.
     """
+    if sys.path[0] == str(ROOT / "scripts"):
+        del sys.path[0]
 
     def terminate(*_):
         raise Terminated
