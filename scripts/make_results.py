@@ -57,6 +57,25 @@ CLASS_MODELS = (
     "fitting_hints",
     "fitting_hints_with_radii",
 )
+# networks that look at images of cells, by what they say
+REMOVALS = (
+    "clustering_matteo_with_skip_connections",
+    "clustering_matteo_without_skip_connections",
+    "attention",
+    "gan",
+    "latent_removal",
+    "latent_removal_variational",
+)
+COPIES = (
+    "matteo_with_skip",
+    "matteo_without_skip",
+    "matteo_code",
+    "vae",
+    "vae_gan",
+    "adversarial_autoencoder",
+)
+OTHER_IMAGE_MODELS = ("clustering_removal", "clustering_channels", "clustering_seeded", "two_channels")
+COMPARISON = "clustering_removal/comparison.json"
 MULTISET = "nearest multiset, k predicted"
 SAYS = {
     "calorimeter_column": "column of the only track",
@@ -90,9 +109,9 @@ def card_of(model):
     return read(f"{model}/card.json")
 
 
-def samples():
+def samples(path="track_finder/clustering.json"):
     """Response of the detector -> row -> figures of merit and speeds of a track finder."""
-    found = read("track_finder/clustering.json")["samples"]
+    found = read(path)["samples"]
     return {response: sample["finders"] for response, sample in found.items()}
 
 
@@ -190,6 +209,15 @@ def counters():
 def commands():
     """What trained the shipped models, a line each."""
     cards = [*counter_cards().values(), card_of("track_finder"), *map(card_of, CLASS_MODELS)]
+    return commands_of(cards)
+
+
+def image_commands():
+    """What trained the networks of images, a line each."""
+    return commands_of(map(card_of, (*REMOVALS, *COPIES, *OTHER_IMAGE_MODELS)))
+
+
+def commands_of(cards):
     lines = [card["command"] for card in cards]
     return "\n".join(["```", *lines, "```"])
 
@@ -425,6 +453,60 @@ def fits_with_hints():
     return table(["events", "fit", "fits a CPU second", "failures, %", "wrong, %"], rows)
 
 
+def removals():
+    """Networks that take the leftmost of two tracks away, and the answers that need none."""
+    head = ["network", "balanced hit accuracy", "lost of what stays", "left of what goes", "events right"]
+    rows = []
+    for answer in ("keep all", "remove all"):
+        scores = card_of(REMOVALS[0])["metrics"]["test"]["cells"][answer]["all"]
+        rows.append([answer, *_of_cells(scores), "–", "–"])
+    for name in REMOVALS:
+        card = card_of(name)
+        scores = card["metrics"]["test"]["cells"]["network"]["all"]
+        rows.append([link_to(name), *_of_cells(scores), f"{card['parameters']:,}", minutes(card)])
+    return table([*head, "parameters", "trained in"], rows)
+
+
+def _of_cells(scores):
+    parts = [share(scores[name]["value"]) for name in ("less_than_expected", "more_than_expected")]
+    return [interval(scores["balanced"]), *parts, interval(scores["perfect"])]
+
+
+def copies():
+    """Networks that copy an event, and how many of its cells go wrong."""
+    head = ["network", "lit cells lost", "dark cells lit", "of all that it lights", "events right"]
+    rows = []
+    for name in COPIES:
+        card = card_of(name)
+        test = card["metrics"]["test"]
+        scores = test["cells"]["network"]["all"]
+        lost = interval(scores["less_than_expected"])
+        lit = share(scores["more_than_expected"]["value"])
+        added = share(test["randomly_added"]["value"])
+        right = interval(scores["perfect"])
+        rows.append([link_to(name), lost, lit, added, right, f"{card['parameters']:,}", minutes(card)])
+    return table([*head, "parameters", "trained in"], rows)
+
+
+def clustering_networks():
+    """All networks of images beside the finders, on ideal events and on those like data."""
+    found = samples(COMPARISON)
+    figures = {"count right": "count_right", "perfect": "perfect", "hits right": "hit_accuracy"}
+    head = ["1/2/3/4 tracks, in %"]
+    head += [f"`{sample}`: {title}" for sample in found for title in figures]
+    rows = []
+    for row in found["data"]:
+        if row.endswith(WITH_FOIL):
+            continue
+        finder = row.removeprefix("images: ").removeprefix("models/")
+        cells = [finder]
+        for sample in found.values():
+            cells += [by_tracks(sample[row]["scores"], figure) for figure in figures.values()]
+        speeds = found["data"][row]["events_per_cpu_second"]
+        rows.append([*cells, "/".join(f"{speed:.0f}" for speed in speeds.values())])
+    return table([*head, "events per CPU second"], rows)
+
+
 RESPONSES_OF_FITS = {"simulation": "`simulation`", "millimetre": "1 mm, 10 mm"}
 RESULTS = {
     "ablation": ablation,
@@ -433,7 +515,9 @@ RESULTS = {
     "blocks_by_effect": blocks_by_effect,
     "ceilings": ceilings,
     "class_models": class_models,
+    "clustering_networks": clustering_networks,
     "commands": commands,
+    "copies": copies,
     "counters": counters,
     "counters_in_short": counters_in_short,
     "effects": effects,
@@ -444,8 +528,10 @@ RESULTS = {
     "fits_with_hints": fits_with_hints,
     "headline": headline,
     "hints": hints,
+    "image_commands": image_commands,
     "known_problems": known_problems,
     "known_problems_of_ideal": known_problems_of_ideal,
+    "removals": removals,
     "resolution": resolution,
     "several_columns": several_columns,
 }
