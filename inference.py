@@ -601,19 +601,19 @@ def find_by_images(events, model, n_tracks=None, threshold=0.5, remove_last=Fals
     network = load(model)
     answers = answers_of_images(network)
     events = _table(events)
-    say = partial(_say, network)
+    say_of = partial(say, network)
     if answers == "channels":
-        return by_images.by_channels(events, say)
+        return by_images.by_channels(events, say_of)
     if answers == "seeded":
-        return by_images.by_seeds(events, say, threshold)
+        return by_images.by_seeds(events, say_of, threshold)
     if answers == "copy":
         raise ValueError(f"{network.name} copies images: it finds nothing")
     if n_tracks is None:
         n_tracks = partial(count_tracks, model=load(SIDE_COUNTER))
-    return by_images.by_removal(events, say, n_tracks, threshold, remove_last)
+    return by_images.by_removal(events, say_of, n_tracks, threshold, remove_last)
 
 
-def _say(network, images):
+def say(network, images):
     """(event, 116, 12, value) logits of the cells of images."""
     return network.run({"padded": images})["cells"]
 
@@ -636,7 +636,7 @@ def cells_said(network, events):
         asked = answer != clustering_images.DARK
         n_cells.append(asked.sum((1, 2, 3)))
         keep.append(answer[asked] > 0)
-        probability.append(expit(_say(network, images)[asked]))
+        probability.append(expit(say(network, images)[asked]))
         event = clustering_images.event_of_rows(some, answers_of_images(network))
         n_tracks.append(some.info["n_tracks"][event])
     offsets = offsets_of(np.concatenate(n_cells))

@@ -12,7 +12,7 @@ SURE = 10.0  # logit of a cell that is on the track, and with the other sign of 
 CHUNK = 64  # images whose lines are tried together
 
 
-def say(images, off=1.2, gap=4.0):
+def say(images, off=1.0, gap=4.0):
     """What is on the tracks of seeds.
 
     Args:
