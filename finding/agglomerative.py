@@ -15,7 +15,7 @@ from finding.labels import finder_hits, number_tracks, places
 MOST_PAIRS = 2_000_000  # that are looked at together, unless one half event has more
 
 
-def find(events, n_tracks, mm_per_z=90.0, reach=3.0, min_hits=3):
+def find(events, n_tracks, mm_per_z=150.0, reach=3.0, min_hits=1):
     """Labels by single linkage.
 
     Args:
@@ -27,10 +27,11 @@ def find(events, n_tracks, mm_per_z=90.0, reach=3.0, min_hits=3):
     """
     hits, order = finder_hits(events)
     points = scaled_points(hits, mm_per_z)
-    taken = np.flatnonzero(has_company(points, hits.group, reach)) if len(hits) > 1 else np.arange(len(hits))
+    taken = np.flatnonzero(has_company(points, hits.group, reach)) if len(hits) > 1 else []
     cluster = np.full(len(order), -1)
     n_clusters = np.maximum(np.asarray(n_tracks(events)).reshape(-1), 1)
-    cluster[order[taken]] = single_linkage(points[taken], hits.group[taken], n_clusters)
+    if len(taken):
+        cluster[order[taken]] = single_linkage(points[taken], hits.group[taken], n_clusters)
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
@@ -44,9 +45,9 @@ def single_linkage(points, group, n_clusters):
     """
     n_points = np.bincount(group, minlength=len(n_clusters))
     n_pairs = np.cumsum(n_points * (n_points - 1) // 2)
-    block = n_pairs[group] // MOST_PAIRS if len(group) else group
-    cluster = np.zeros(len(group), int)
-    bounds = np.flatnonzero(np.diff(block, prepend=-1, append=-1)) if len(group) else []
+    block = n_pairs[group] // MOST_PAIRS
+    cluster = np.empty(len(group), int)
+    bounds = np.flatnonzero(np.diff(block, prepend=-1, append=-1))
     for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
         some = slice(first, stop)
         cluster[some] = first + _linked(points[some], group[some], n_clusters)
