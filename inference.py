@@ -31,7 +31,7 @@ from datasets import (
 from datasets.events import Events, offsets_of, rows_and_places
 from datasets.geometry import TOY
 from datasets.readers import open_events
-from finding import by_images, iterative, refit
+from finding import by_images, from_seed, iterative, refit
 from finding.foil import foil_rule
 
 COUNTER = "combined_my_generator"
@@ -65,6 +65,21 @@ class Network:
     def n_channels(self):
         """Tracker sides that a counter tells apart, the channels of its images."""
         return next(iter(self.inputs.values()))[-1]
+
+
+def _line_of_seed(arrays):
+    return {"cells": from_seed.say(arrays["padded"])}
+
+
+# Answers as a network does, without learning
+LINE_OF_SEED = Network(
+    name="line of the seed",
+    target="cells",
+    answers="seeded",
+    inputs={"padded": (*clustering_images.SHAPE, clustering_images.N_INPUTS["seeded"])},
+    outputs={"cells": (*clustering_images.SHAPE, clustering_images.N_OUTPUTS["seeded"])},
+    run=_line_of_seed,
+)
 
 
 def load(model, engine="auto", threads=None):
@@ -586,19 +601,19 @@ def find_by_images(events, model, n_tracks=None, threshold=0.5, remove_last=Fals
     network = load(model)
     answers = answers_of_images(network)
     events = _table(events)
-    say = partial(_say, network)
+    say_of = partial(say, network)
     if answers == "channels":
-        return by_images.by_channels(events, say)
+        return by_images.by_channels(events, say_of)
     if answers == "seeded":
-        return by_images.by_seeds(events, say, threshold)
+        return by_images.by_seeds(events, say_of, threshold)
     if answers == "copy":
         raise ValueError(f"{network.name} copies images: it finds nothing")
     if n_tracks is None:
         n_tracks = partial(count_tracks, model=load(SIDE_COUNTER))
-    return by_images.by_removal(events, say, n_tracks, threshold, remove_last)
+    return by_images.by_removal(events, say_of, n_tracks, threshold, remove_last)
 
 
-def _say(network, images):
+def say(network, images):
     """(event, 116, 12, value) logits of the cells of images."""
     return network.run({"padded": images})["cells"]
 
@@ -621,7 +636,7 @@ def cells_said(network, events):
         asked = answer != clustering_images.DARK
         n_cells.append(asked.sum((1, 2, 3)))
         keep.append(answer[asked] > 0)
-        probability.append(expit(_say(network, images)[asked]))
+        probability.append(expit(say(network, images)[asked]))
         event = clustering_images.event_of_rows(some, answers_of_images(network))
         n_tracks.append(some.info["n_tracks"][event])
     offsets = offsets_of(np.concatenate(n_cells))
@@ -636,7 +651,8 @@ def test_images(model, val_events, tests, answers, threshold=None, remove_last=F
             Events, with labels. answers: of `datasets.clustering_images.ANSWERS`. remove_last: as of
             `find_by_images`; the number of tracks is given.
     Returns:
-        name -> {"cells": as `metrics.removal_with_trivial`, but of channels; "clustering": as
+        name -> {"cells": as `metrics.removal_with_trivial`, but of channels, and of seeded with the row "line
+        of the seed", which learns nothing; "clustering": as
         `metrics.clustering`, but of a copy; "threshold"; "randomly_added" of a copy}.
     """
     network = replace(load(model), answers=answers)
@@ -653,6 +669,10 @@ def test_images(model, val_events, tests, answers, threshold=None, remove_last=F
             offsets, keep, probability, n_tracks = cells_said(network, events)
             kept = probability >= threshold
             scores[name]["cells"] = metrics.removal_with_trivial(offsets, keep, kept, n_tracks)
+        if answers == "seeded":
+            _, _, on_line, _ = cells_said(LINE_OF_SEED, events)
+            of_line = metrics.removal(offsets, keep, on_line >= 0.5, n_tracks)
+            scores[name]["cells"]["line of the seed"] = of_line
         if answers == "copy":
             scores[name]["randomly_added"] = metrics.randomly_added(keep, kept)
         else:

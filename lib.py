@@ -192,6 +192,15 @@ def encoder_decoder_arguments(parser):
     add("--dilations", type=at_least(1), nargs="+", default=[1, 1], metavar="N", help=dilations_help)
     code_help = "numbers that everything goes through, without skip connections (default: the latent level)"
     add("--code", type=at_least(1), metavar="N", help=code_help)
+    kinds = ("self", "self_positions", "se", "cbam")
+    attention_help = "kind of attention, at the places that --ratios names (default: none)"
+    add("--attention", choices=kinds, help=attention_help)
+    ratios_help = (
+        "of attention at each level down and up again, 0 for none, such as 0 0 8 0 0 at the latent level"
+    )
+    add("--ratios", type=at_least(0), nargs="+", default=[], metavar="N", help=ratios_help)
+    beside_help = "put attention beside what it looked at, which widens the network, not in its place"
+    add("--beside", action="store_true", help=beside_help)
     start_help = "begin with the weights of a trained model, where layers are alike"
     add("--start-from", metavar="MODEL", help=start_help)
     tracks_help = "of fresh events (default: 1 2 3 4)"
@@ -206,6 +215,9 @@ def encoder_decoder_options(args):
         "unpooling": args.unpooling,
         "dilations": args.dilations,
         "n_code": args.code,
+        "attention": args.attention,
+        "ratios": args.ratios,
+        "beside": args.beside,
     }
 
 

@@ -8,6 +8,9 @@ is in `architectures.layers`.
 import keras
 from keras import ops
 
+# Self-attention, the same with a learned vector for each place, squeeze and excitation, CBAM
+KINDS = ("self", "self_positions", "se", "cbam")
+
 
 @keras.saving.register_keras_serializable(package="supernemo")
 class SelfAttention(keras.layers.Layer):
@@ -21,11 +24,14 @@ class SelfAttention(keras.layers.Layer):
 
     Args:
         reduction: channels for each one that is compared; there is one at least.
+        positions: learn a vector for each place, which is added before places are compared. Without them
+            attention knows what is elsewhere and not where, such as left or right of a place.
     """
 
-    def __init__(self, reduction=8, **kwargs):
+    def __init__(self, reduction=8, positions=False, **kwargs):
         super().__init__(**kwargs)
         self.reduction = reduction
+        self.positions = positions
 
     def build(self, shape):
         n_channels = shape[-1]
@@ -37,10 +43,15 @@ class SelfAttention(keras.layers.Layer):
         self.out = keras.layers.Dense(n_channels, use_bias=False, dtype=self.dtype_policy, name="out")
         self.out.build((None, None, n_compared))
         self.gamma = self.add_weight((), "zeros", name="gamma")
+        if self.positions:
+            n_places = shape[1] * shape[2]
+            self.of_place = self.add_weight((n_places, n_channels), "random_normal", name="of_place")
 
     def call(self, x):
         n_rows, n_columns, n_channels = x.shape[1:]
         places = ops.reshape(x, (-1, n_rows * n_columns, n_channels))
+        if self.positions:
+            places = places + ops.cast(self.of_place, x.dtype)
         match = ops.matmul(self.query(places), ops.swapaxes(self.key(places), -1, -2))
         share = ops.softmax(ops.cast(match, "float32"), -1)  # of each place that is looked at
         seen = ops.matmul(ops.cast(share, x.dtype), self.value(places))
@@ -51,7 +62,7 @@ class SelfAttention(keras.layers.Layer):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "reduction": self.reduction}
+        return {**super().get_config(), "reduction": self.reduction, "positions": self.positions}
 
 
 class _OfChannels(keras.layers.Layer):
@@ -145,12 +156,35 @@ def cbam(x, ratio=16, kernel_size=7, beside=False, name="cbam"):
     Args:
         x: (event, row, column, channel) tensor. ratio: of `ChannelAttention`. kernel_size: of
             `SpatialAttention`.
-        beside: put what was weighed, each place's channels normalised, before x instead of in its place; twice
-            as many channels come out.
+        beside: as of `attend`.
     """
     weighed = ChannelAttention(ratio, name=f"{name}_channels")(x)
     weighed = SpatialAttention(kernel_size, name=f"{name}_places")(weighed)
-    if not beside:
-        return weighed
+    return _beside(weighed, x, name) if beside else weighed
+
+
+def attend(x, kind, ratio, beside=False, name="attention"):
+    """Attention of one of KINDS.
+
+    Args:
+        x: (event, row, column, channel) tensor. ratio: how many times fewer channels are compared, or how many
+            times narrower the hidden layer is.
+        beside: put what was weighed, each place's channels normalised, before x instead of in its place; twice
+            as many channels come out.
+    """
+    if kind == "cbam":
+        return cbam(x, ratio, beside=beside, name=name)
+    layers = {
+        "self": SelfAttention(ratio, name=name),
+        "self_positions": SelfAttention(ratio, positions=True, name=name),
+        "se": SqueezeExcitation(ratio, name=name),
+    }
+    if kind not in layers:
+        raise ValueError(f"attention {kind}: there are {', '.join(KINDS)}")
+    weighed = layers[kind](x)
+    return _beside(weighed, x, name) if beside else weighed
+
+
+def _beside(weighed, x, name):
     weighed = keras.layers.LayerNormalization(name=f"{name}_norm")(weighed)
     return keras.layers.Concatenate(name=f"{name}_beside")([weighed, x])

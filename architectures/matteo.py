@@ -14,6 +14,7 @@ import math
 
 import keras
 
+from architectures.attention import attend
 from architectures.layers import PoolWithIndices, UnpoolAtIndices
 
 UNPOOLING = ("nearest", "indices")
@@ -27,6 +28,9 @@ def encoder_decoder(
     unpooling="nearest",
     dilations=(1, 1),
     n_code=None,
+    attention=None,
+    ratios=(),
+    beside=False,
     dropout=0.2,
     name="matteo",
 ):
@@ -46,26 +50,38 @@ def encoder_decoder(
             them is the left one. With (1, 2, 4, 8, 16) it depends on all.
         n_code: numbers that everything goes through, without skip connections: after the latent level a dense
             layer, named "code", and another one back. None: the latent level is the code.
+        attention: one of `attention.KINDS`, or None. ratios: of the attention at each place, 0 for none, one for
+            each level down and up again; of three levels P1 to P5. On the way down it is after the convolutions
+            of a level, and what skips to the decoder is taken before; on the way up it is between them.
+        beside: attention is put beside what it looked at, not in its place, as of `attention.attend`.
     """
     _check_shape(input_shape, filters)
+    ratios = _ratios(attention, ratios, len(filters))
     if n_code and (skip_connections or unpooling == "indices"):
         raise ValueError(f"n_code {n_code}: without skip connections and indices only, which go around it")
+
+    def look_around(x, place):
+        ratio = ratios[place]
+        return attend(x, attention, ratio, beside, f"attention_{place + 1}") if ratio else x
+
     inputs = keras.Input(input_shape, name="padded")
     x = inputs
     levels = []
-    for n_filters in filters[:-1]:
+    for place, n_filters in enumerate(filters[:-1]):
         seen = _level(x, n_filters, dropout)
+        x = look_around(seen, place)
         where = None
         if unpooling == "indices":
-            x, where = PoolWithIndices()(seen)
+            x, where = PoolWithIndices()(x)
         else:
-            x = keras.layers.MaxPooling2D(2)(seen)
+            x = keras.layers.MaxPooling2D(2)(x)
         levels.append((n_filters, seen, where))
 
     x = _latent_level(x, filters[-1], dilations, dropout)
+    x = look_around(x, len(levels))
     if n_code:
         x = _through_code(x, n_code)
-    for n_filters, seen, where in reversed(levels):
+    for place, (n_filters, seen, where) in enumerate(reversed(levels), len(levels) + 1):
         if unpooling == "indices":
             x = _convolution(n_filters)(x)
             x = UnpoolAtIndices()([x, where])
@@ -73,7 +89,10 @@ def encoder_decoder(
             x = keras.layers.UpSampling2D(2)(x)
         if skip_connections:
             x = keras.layers.Concatenate()([x, seen])
-        x = _level(x, n_filters, dropout)
+        x = _convolution(n_filters)(x)
+        x = look_around(x, place)
+        x = keras.layers.Dropout(dropout)(x)
+        x = _convolution(n_filters)(x)
     cells = keras.layers.Conv2D(n_outputs, 3, padding="same", dtype="float32", name="cells")(x)
     return keras.Model(inputs, {"cells": cells}, name=name)
 
@@ -101,6 +120,19 @@ def _through_code(x, n_code):
 
 def _convolution(n_filters, dilation=1):
     return keras.layers.Conv2D(n_filters, 3, padding="same", activation="relu", dilation_rate=dilation)
+
+
+def _ratios(attention, ratios, n_levels):
+    """The ratios at all places, zeros where no attention is asked for; refuses those that make no sense."""
+    n_places = 2 * n_levels - 1
+    said = f"attention {attention}, ratios {' '.join(map(str, ratios)) or 'none'}"
+    if attention is None and any(ratios):
+        raise ValueError(f"{said}: of which kind?")
+    if attention is None:
+        return (0,) * n_places
+    if len(ratios) != n_places or not any(ratios):
+        raise ValueError(f"{said}: {n_places} are needed for {n_levels} levels, one of them above 0")
+    return ratios
 
 
 def _check_shape(input_shape, filters):

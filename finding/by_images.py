@@ -40,20 +40,29 @@ def by_removal(events, say, n_tracks, threshold=0.5, remove_last=False, min_hits
     """
 
     def find(side):
-        n_left = np.asarray(n_tracks(side))
-        cluster = np.full(side.hit_offsets[-1], -1)
-        for step in range(n_left.max(initial=0)):
-            left = np.flatnonzero(cluster < 0)
-            of_hit = n_left[side.hit_event[left]]
-            if not remove_last:
-                cluster[left[of_hit == step + 1]] = step
-            looked_at = np.flatnonzero(n_left > (step if remove_last else step + 1))
-            hit, part = _part(side, looked_at, cluster < 0)
-            stays = at_hits(part, say)[:, 0] >= logit(threshold)
-            cluster[hit[~stays]] = step
-        return cluster
+        return removal_steps(side, say, n_tracks(side), threshold, remove_last)
 
     return _of_sides(events, find, min_hits)
+
+
+def removal_steps(events, say, n_tracks, threshold=0.5, remove_last=False):
+    """In which step each hit was taken away: (hit,) int from 0 on, -1 for what stays.
+
+    Args:
+        events: of one tracker side. n_tracks: (event,) int. The rest is as of `by_removal`.
+    """
+    n_left = np.asarray(n_tracks)
+    step_of_hit = np.full(events.hit_offsets[-1], -1)
+    for step in range(n_left.max(initial=0)):
+        left = np.flatnonzero(step_of_hit < 0)
+        of_hit = n_left[events.hit_event[left]]
+        if not remove_last:
+            step_of_hit[left[of_hit == step + 1]] = step
+        looked_at = np.flatnonzero(n_left > (step if remove_last else step + 1))
+        hit, part = _part(events, looked_at, step_of_hit < 0)
+        stays = at_hits(part, say)[:, 0] >= logit(threshold)
+        step_of_hit[hit[~stays]] = step
+    return step_of_hit
 
 
 def by_channels(events, say, min_hits=MIN_HITS):

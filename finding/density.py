@@ -86,13 +86,13 @@ def find_hdbscan(events, mm_per_z=90.0, min_samples=3, min_hits=4, reach=4.5):
             together = np.concatenate([points[start:stop], bystanders])
             number = finder.fit_predict(together)[: stop - start]
             found[start:stop] = np.where(number >= 0, start + number, -1)  # `start` keeps calls apart
-    found[~_has_company(points, found, reach)] = -1
+    found[~has_company(points, found, reach)] = -1
     cluster = np.empty(len(order), int)
     cluster[order] = found
     return number_tracks(cluster, events.hit_event, min_hits)
 
 
-def _has_company(points, cluster, reach):
+def has_company(points, cluster, reach):
     """(hit,) bool, whether another hit of the same cluster is within reach."""
     if len(points) < 2:
         return np.ones(len(points), bool)

@@ -32,7 +32,7 @@ from datasets.drift import sigma_radius_mm
 from datasets.events import Events, concatenate
 from datasets.readers import brio, open_events
 from datasets.readers.files import expand
-from finding import by_images
+from finding import by_images, from_seed
 from finding.foil import foil_rule
 from my_generator import realistic
 from my_generator.response import PRESETS, Response
@@ -41,9 +41,11 @@ FINDERS = {
     "connected": "connected cells",
     "dbscan": "DBSCAN",
     "hdbscan": "HDBSCAN",
+    "agglomerative": "single linkage, number counted",
     "hough": "Hough",
     "ransac_cells": "RANSAC on cells and z",
     "ransac": "RANSAC on drift radii",
+    "seeds": "lines through outermost hits",
     "network": "track finder alone",
     "refit": "track finder + refit",
     "oracle": "oracle: lines known",
@@ -190,15 +192,18 @@ def load_finder(args):
 
 def finders_of(args, network, sample):
     """Label of the row -> (function Events -> (hit,) labels, field of the hits that is hidden or None)."""
-    from finding import connected, density, hough, ransac  # density's scikit-learn takes a second
+    from finding import agglomerative, connected, density, hough, ransac  # scikit-learn takes a second
 
+    count = partial(inference.count_tracks_of_sides, model=inference.load(inference.SIDE_COUNTER, threads=1))
     functions = {
         "connected": connected.find,
         "dbscan": density.find,
         "hdbscan": density.find_hdbscan,
+        "agglomerative": partial(agglomerative.find, n_tracks=count),
         "hough": hough.find,
         "ransac_cells": ransac.find_cells,
         "ransac": ransac.find,
+        "seeds": partial(by_images.by_seeds, say=from_seed.say),
         "network": partial(inference.find_tracks, model=network, refit_lines=False),
         "refit": partial(inference.find_tracks, model=network),
         "oracle": partial(of_known_lines, response=sample.response, covered=False),

@@ -1,12 +1,17 @@
 """Measure a network that clusters images on labelled files, and show in the terminal what it does.
 
     python scripts/testing_clustering.py runs/removal FILES... --json runs/removal.json
-    python scripts/testing_clustering.py runs/removal FILES... --text 4
+    python scripts/testing_clustering.py runs/removal FILES... --text 4 --errors
 
 Takes the path of a run of `clustering_one.py` or `autoencoder.py`; what the network was asked, and the
 threshold chosen on its validation events, stand in its card. Prints and writes as JSON, by true number of
 tracks, what of the hits to keep it lost and what of those to remove it left, beside the trivial answers; and
 the figures of merit of the tracks that follow, the number of tracks given.
+
+`--errors` says where the wrong hits of a network are that takes the leftmost track away. The wrong track is
+chosen where less than half of the leftmost one goes and half or more of another one; the two are close where
+their lowest columns are at most CLOSE apart. Of the other wrong hits some touch a hit of which the opposite is
+to be said, as at crossings, or are noise.
 
 In the text a line is a column of the tracker, and its nine characters are the layers, from the foil on. Two
 events stand side by side, each with the truth and with what the network made of it: `#` stays, `o` goes; wrong
@@ -15,10 +20,13 @@ truth from left to right, and `-` is noise.
 """
 
 import argparse
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import maximum_filter
+from scipy.special import logit
 
 import inference
 import lib
@@ -29,6 +37,7 @@ from finding import by_images
 
 PER_LINE = 2  # events side by side
 WIDTH = 2 * N_LAYERS + 6
+CLOSE = 2  # columns
 
 
 def parse_args(argv=None):
@@ -39,6 +48,7 @@ def parse_args(argv=None):
     threshold_help = "probability from which a cell stays (default: that of the model's card, or 0.5)"
     add("--threshold", type=float, help=threshold_help)
     add("--text", type=lib.at_least(0), default=0, metavar="N", help="events to show (default: %(default)s)")
+    add("--errors", action="store_true", help="say where the wrong hits of a removal are")
     add("--json", type=Path, metavar="FILE", help="write the figures of merit here")
     inference.add_engine(parser)
     return parser.parse_args(argv)
@@ -53,6 +63,8 @@ def main(argv=None):
     settings = {"threshold": 0.5, **inference.settings_of_images(args.model)}
     if args.threshold is not None:
         settings["threshold"] = args.threshold
+    if args.errors and answers != "removal":
+        raise ValueError(f"--errors: of networks that take a track away, not of answers {answers}")
     events = batches.read(clustering_images.task(answers), args.files)
     if not len(events):
         raise ValueError(f"{', '.join(args.files)}: no events")
@@ -61,9 +73,90 @@ def main(argv=None):
         print(text(events[: args.text], network, answers, settings))
     print(metrics.describe_cells(scores))
     content = {"model": args.model, "answers": answers, "files": args.files, **scores}
+    if args.errors:
+        content["errors"] = errors(events, network, settings["threshold"])
+        print(describe_errors(content["errors"]))
     if args.json:
         lib.write_json(args.json, content)
     return content
+
+
+# ---- where errors are --------------------------------------------------------------------------------------
+
+
+def errors(events, network, threshold):
+    """Where the wrong hits of a removal are: kind -> numbers of wrong hits, and of events that have any.
+
+    Returns:
+        dict, "hits" and "events" of all that were looked at, and "wrong": kind -> {"hits", "events"}; each wrong
+        hit is of one kind, the first that fits.
+    """
+    event = events.hit_event
+    owner = clustering_images.owners_from_left(events).max(1)  # of a shared cell the one that stays longer
+    is_to_go = owner == 0
+    logits = by_images.at_hits(events, partial(inference.say, network))[:, 0]
+    goes = logits < logit(threshold)
+    chosen_wrong, columns_apart = wrong_choices(events, owner, goes)
+    kinds = {
+        f"wrong track chosen, lowest columns at most {CLOSE} apart": (
+            chosen_wrong & (columns_apart <= CLOSE)
+        )[event],
+        "wrong track chosen, lowest columns further apart": chosen_wrong[event],
+        "noise": owner < 0,
+        "touches a hit of the other kind": touches_other_kind(events, is_to_go),
+        "elsewhere": np.ones(len(owner), bool),
+    }
+    wrong = goes != is_to_go
+    found = {}
+    for kind, fits in kinds.items():
+        of_kind = wrong & fits
+        found[kind] = {"hits": int(of_kind.sum()), "events": len(np.unique(event[of_kind]))}
+        wrong = wrong & ~fits
+    return {"hits": len(owner), "events": len(events), "wrong": found}
+
+
+def wrong_choices(events, owner, goes):
+    """(event,) bool, whether another track went in place of the leftmost one; and how many columns its lowest
+    one is above.
+    """
+    n_ranks = owner.max(initial=0) + 1
+    of_track = np.flatnonzero(owner >= 0)
+    track = events.hit_event[of_track] * n_ranks + owner[of_track]
+    n_tracks = len(events) * n_ranks
+    n_hits = np.bincount(track, minlength=n_tracks)
+    share = np.bincount(track, goes[of_track], n_tracks) / np.maximum(n_hits, 1)
+    share = share.reshape(len(events), n_ranks)
+    lowest = np.full(n_tracks, N_COLUMNS)
+    np.minimum.at(lowest, track, events.hits["column"][of_track])
+    lowest = lowest.reshape(len(events), n_ranks)
+    other = share[:, 1:].argmax(1) + 1 if n_ranks > 1 else np.zeros(len(events), int)
+    row = np.arange(len(events))
+    is_wrong = (share[:, 0] < 0.5) & (share[row, other] >= 0.5)
+    return is_wrong, lowest[row, other] - lowest[:, 0]
+
+
+def touches_other_kind(events, is_to_go):
+    """(hit,) bool, whether a hit of the other kind is in its cell or one of the eight around it."""
+    touched = np.zeros(len(is_to_go), bool)
+    cells = clustering_images.cells_of_hits(events)
+    for kind in (False, True):
+        image = np.zeros((len(events), *clustering_images.SHAPE), np.uint8)
+        of_kind = is_to_go == kind
+        image[tuple(index[of_kind] for index in cells)] = 1
+        around = maximum_filter(image, (1, 3, 3))[cells] > 0
+        touched[~of_kind] = around[~of_kind]
+    return touched
+
+
+def describe_errors(found):
+    """Markdown of what `errors` found."""
+    n_wrong = sum(of_kind["hits"] for of_kind in found["wrong"].values())
+    lines = [f"{n_wrong} of {found['hits']} hits are wrong, in {found['events']} events", ""]
+    lines += ["| wrong hits | share of them | events |", "| --- | --- | --- |"]
+    for kind, of_kind in found["wrong"].items():
+        share = f"{100 * of_kind['hits'] / max(n_wrong, 1):.1f} %"
+        lines.append(f"| {kind} | {share} | {of_kind['events']} |")
+    return "\n".join(lines)
 
 
 # ---- events as text ----------------------------------------------------------------------------------------

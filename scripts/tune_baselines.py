@@ -81,6 +81,28 @@ class Refit:
         return said
 
 
+class Agglomerative:
+    """Single linkage with the numbers that a counter says, which looks at the same events once only.
+
+    Attributes:
+        counted: list of (events, (event, 2) number of tracks).
+    """
+
+    def __init__(self):
+        self.counted = []
+
+    def __call__(self, events, **options):
+        return finder("agglomerative")(events, n_tracks=self.count, **options)
+
+    def count(self, events):
+        for known, n_tracks in self.counted:
+            if known is events:
+                return n_tracks
+        n_tracks = inference.count_tracks_of_sides(events, inference.SIDE_COUNTER)
+        self.counted.append((events, n_tracks))
+        return n_tracks
+
+
 LINES = {
     "off_mm": (4.0, 6.0, 8.0, 10.0),
     "reach_mm": (6.0, 7.0, 8.0, 10.0),
@@ -111,6 +133,11 @@ HDBSCAN = {
     "min_hits": (3, 4, 5, 6),
     "reach": (2.1, 3.0, 4.5, 7.0),
 }
+AGGLOMERATIVE = {
+    "mm_per_z": (25.0, 40.0, 60.0, 90.0, 150.0, 250.0),
+    "reach": (1.5, 2.1, 3.0, 4.5, np.inf),
+    "min_hits": (1, 2, 3, 4),
+}
 HOUGH = {"n_angles": (180, 360), "bin_mm": (4.0, 6.0, 8.0)}
 REFIT = {
     "near_mm": (40.0, 70.0, 120.0, 200.0),
@@ -128,6 +155,7 @@ BASELINES = {
     "connected": (finder("connected"), CONNECTED),
     "dbscan": (finder("density"), DBSCAN),
     "hdbscan": (finder("density", "find_hdbscan"), HDBSCAN),
+    "agglomerative": (Agglomerative(), AGGLOMERATIVE),
     "hough": (finder("hough"), HOUGH | LINES),
     "ransac_cells": (with_kinks(finder("ransac", "find_cells")), LINES | OFF_CELLS | JOINS),
     "ransac": (with_kinks(finder("ransac")), LINES | JOINS),

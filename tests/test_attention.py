@@ -1,13 +1,28 @@
 """Attention for feature maps, against the papers' equations in NumPy."""
 
+import argparse
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
-from architectures.attention import ChannelAttention, SelfAttention, SpatialAttention, SqueezeExcitation, cbam
+import architectures
+import lib
+from architectures.attention import (
+    KINDS,
+    ChannelAttention,
+    SelfAttention,
+    SpatialAttention,
+    SqueezeExcitation,
+    attend,
+    cbam,
+)
+from architectures.matteo import encoder_decoder
 
 LAYERS = {
     "self": lambda: SelfAttention(reduction=2),
+    "self, positions": lambda: SelfAttention(reduction=2, positions=True),
     "excitation": lambda: SqueezeExcitation(ratio=2),
     "channels": lambda: ChannelAttention(ratio=2),
     "places": lambda: SpatialAttention(kernel_size=3),
@@ -150,7 +165,7 @@ def test_cbam_beside_its_input_is_normalised_and_leaves_the_input_alone():
 # ---- all of them -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "self, positions"])
 def test_of_nothing_comes_nothing(name):
     x = np.zeros((2, 4, 5, 6), "float32")
     layer, _ = built(LAYERS[name](), x)
@@ -190,3 +205,83 @@ def test_one_channel_is_no_trouble(name):
     layer, _ = built(LAYERS[name](), x)
     found = np.asarray(layer(x))
     assert found.shape == x.shape and np.isfinite(found).all()
+
+
+# ---- attention in the encoder-decoder ----------------------------------------------------------------------
+
+
+def test_with_positions_the_vectors_of_places_are_added_before_places_are_compared():
+    x = features()
+    with_positions, weights = built(SelfAttention(reduction=2, positions=True), x)
+    without = SelfAttention(reduction=2)
+    without.build(x.shape)
+    names = [weight.path.removeprefix(f"{without.name}/") for weight in without.weights]
+    without.set_weights([weights[name] for name in names])
+    shift = weights["of_place"].reshape(1, 4, 5, 6)
+    expected = without(x + shift) - shift
+    np.testing.assert_allclose(with_positions(x), expected, atol=1e-4)
+
+
+def test_without_positions_attention_moves_with_the_image_and_with_them_it_does_not():
+    x = features()
+    turned = x[:, ::-1, ::-1]
+    plain, _ = built(SelfAttention(reduction=2), x)
+    np.testing.assert_allclose(plain(turned), np.asarray(plain(x))[:, ::-1, ::-1], atol=1e-4)
+    placed, _ = built(SelfAttention(reduction=2, positions=True), x)
+    assert np.abs(placed(turned) - np.asarray(placed(x))[:, ::-1, ::-1]).max() > 1e-2
+
+
+def test_the_flags_name_the_kinds_that_there_are():
+    parser = argparse.ArgumentParser()
+    lib.encoder_decoder_arguments(parser)
+    for kind in KINDS:
+        args = parser.parse_args(["--attention", kind, "--ratios", "0", "2", "0", "--filters", "2", "4"])
+        options = lib.encoder_decoder_options(args)
+        model = encoder_decoder((12, 12, 1), 1, **options)
+        assert any(layer.name.startswith("attention_2") for layer in model.layers)
+    with pytest.raises(ValueError, match="attention bahdanau: there are self,"):
+        attend(features(), "bahdanau", 2)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_decoder_with_attention_everywhere_says_the_same_when_loaded(kind, beside, tmp_path):
+    options = {"attention": kind, "ratios": (2, 2, 2, 2, 2), "beside": beside}
+    model = encoder_decoder((16, 12, 1), 1, (4, 6, 8), **options)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, weight.shape) for weight in model.weights])
+    image = rng.integers(0, 2, (3, 16, 12, 1)).astype(np.uint8)
+    said = ops.convert_to_numpy(model(image)["cells"])
+    model.save(tmp_path / "model.keras")
+    loaded = architectures.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(ops.convert_to_numpy(loaded(image)["cells"]), said)
+
+
+def test_attention_stands_at_the_places_of_the_notes():
+    model = encoder_decoder(attention="cbam", ratios=(8, 8, 8, 8, 8))
+    shapes = [model.get_layer(f"attention_{place}_places").output.shape[1:] for place in range(1, 6)]
+    assert shapes == [(116, 12, 32), (58, 6, 64), (29, 3, 128), (58, 6, 64), (116, 12, 32)]
+    hidden = [model.get_layer(f"attention_{place}_channels").hidden.units for place in range(1, 6)]
+    assert hidden == [4, 8, 16, 8, 4]
+    # of the decoder's concatenation one part comes from below, the other from before the attention
+    skips = [layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate)]
+    for skip in skips:
+        assert not any(tensor._keras_history.operation.name.startswith("attention") for tensor in skip.input)
+
+
+def test_attention_of_ratio_zero_is_none_and_beside_it_the_network_is_wider():
+    plain = encoder_decoder((12, 12, 1), filters=(4, 8))
+    placed = encoder_decoder((12, 12, 1), filters=(4, 8), attention="se", ratios=(0, 4, 0))
+    n_of_block = 8 * 2 + 2 + 2 * 8 + 8
+    assert placed.count_params() == plain.count_params() + n_of_block
+    wide = encoder_decoder((12, 12, 1), filters=(4, 8), attention="se", ratios=(0, 4, 0), beside=True)
+    n_of_norm, n_of_wider_input = 2 * 8, 9 * 8 * 4
+    assert wide.count_params() == placed.count_params() + n_of_norm + n_of_wider_input
+
+
+@pytest.mark.parametrize(
+    "attention, ratios", [("se", ()), ("se", (0, 0, 0)), ("se", (2, 2)), (None, (0, 2, 0))]
+)
+def test_ratios_that_make_no_sense_are_refused(attention, ratios):
+    with pytest.raises(ValueError, match=f"attention {attention}, ratios"):
+        encoder_decoder((12, 12, 1), filters=(4, 8), attention=attention, ratios=ratios)
