@@ -79,7 +79,7 @@ def main(argv=None):
     with outputs.whole(args.out / "scores.md") as temporary:
         temporary.write_text(text)
     draw(drawn, args.out / "digits.pdf")
-    print(f"{text}the classifier is right on {accuracy["accuracy"]:.1%} of {len(held_out)} held-out digits")
+    print(f"{text}the classifier is right on {accuracy['accuracy']:.1%} of {len(held_out)} held-out digits")
     return content
 
 
