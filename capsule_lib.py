@@ -329,6 +329,24 @@ class Shares(keras.layers.Layer):
         return {**super().get_config(), "power": self.power}
 
 
+@keras.saving.register_keras_serializable(package="supernemo")
+class LogOdds(keras.layers.Layer):
+    """Lengths of two capsules a question, yes and no, as a logit: the logarithm of their ratio.
+
+    In: (event, 2 x question), yes and no of each question side by side. Out: (event, question) float32.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, lengths):
+        logs = ops.log(lengths + LENGTH_IN_LOG)
+        return logs[:, ::2] - logs[:, 1::2]
+
+    def compute_output_shape(self, shape):
+        return shape[0], shape[1] // 2
+
+
 def best_power(classes, lengths):
     """The power of `Shares` under which true classes are most probable.
 

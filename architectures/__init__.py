@@ -15,11 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from architectures import attention, capsnet, heads, layers, track_finder, view_transformer
+from architectures import attention, capsnet, gan, heads, layers, track_finder, view_transformer
 
 __all__ = [
     "attention",
     "capsnet",
+    "gan",
     "heads",
     "layers",
     "load",
