@@ -33,6 +33,7 @@ from datasets.geometry import TOY
 from datasets.readers import open_events
 from finding import by_images, iterative, refit
 from finding.foil import foil_rule
+from VAE import my_dataset_with_hint
 
 COUNTER = "combined_my_generator"
 FINDER = "track_finder"
@@ -606,7 +607,7 @@ def _say(network, images):
 def cells_said(network, events):
     """What a network says of cells that are to stay lit or to go dark, beside the truth.
 
-    Of a copy all cells of an image are asked, else the lit ones.
+    Of a copy all cells of an image are asked, else the lit ones. A network that takes a hint is given the truth.
 
     Returns:
         offsets: (row + 1,) first cell of each image asked. keep: (cell,) bool, whether it is to be lit.
@@ -621,7 +622,10 @@ def cells_said(network, events):
         asked = answer != clustering_images.DARK
         n_cells.append(asked.sum((1, 2, 3)))
         keep.append(answer[asked] > 0)
-        probability.append(expit(_say(network, images)[asked]))
+        arrays = {"padded": images}
+        if "hint" in network.inputs:
+            arrays["hint"] = my_dataset_with_hint.hint(some)
+        probability.append(expit(network.run(arrays)["cells"][asked]))
         event = clustering_images.event_of_rows(some, answers_of_images(network))
         n_tracks.append(some.info["n_tracks"][event])
     offsets = offsets_of(np.concatenate(n_cells))

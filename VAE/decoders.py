@@ -9,7 +9,7 @@ gradient is zero outside (0, 1).
 
 import keras
 
-from vae.encoders import SHAPE
+from VAE.encoders import SHAPE
 
 
 def small_decoder(

@@ -96,7 +96,8 @@ def copy_network(encoder, decoder, name="autoencoder"):
             inputs.setdefault(tensor.name, keras.Input(tensor.shape[1:], name=tensor.name))
     latent = encoder(_wanted(encoder, inputs))["mean"]
     cells = decoder(_wanted(decoder, {**inputs, "latent": latent}))["cells"]
-    return keras.Model(inputs, {"cells": cells}, name=name)
+    only = list(inputs.values())
+    return keras.Model(inputs if len(only) > 1 else only[0], {"cells": cells}, name=name)
 
 
 def parts_of(model):
@@ -239,7 +240,7 @@ class VariationalAutoencoder(_Autoencoder):
     Validation gives that bound (`loss`) with its pieces, without weights, warm-up or free bits.
 
     Args:
-        encoder, decoder: of `vae.encoders` and `vae.decoders`.
+        encoder, decoder: of `VAE.encoders` and `VAE.decoders`.
         over_cells: "sum", as the bound has it, or "mean". A mean makes the copy cheaper than anything that the
             code could say: then the posteriors collapse to the prior.
         hit_weight: as of `cross_entropy`. warm_up_steps: over which the weight of the divergence goes from 0 to 1.
@@ -412,7 +413,7 @@ class AdversarialAutoencoder(_Autoencoder):
 
     Args:
         encoder: with or without a variance, which has no part here. discriminator: of
-            `vae.discriminators.latent_discriminator`. hit_weight: as of `cross_entropy`.
+            `VAE.discriminators.latent_discriminator`. hit_weight: as of `cross_entropy`.
     """
 
     NETWORKS = ("encoder", "decoder", "discriminator")

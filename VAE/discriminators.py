@@ -2,7 +2,7 @@
 
 import keras
 
-from vae.encoders import SHAPE
+from VAE.encoders import SHAPE
 
 
 def image_discriminator(input_shape=SHAPE, filters=(16, 32, 32), n_hidden=64, name="discriminator"):
