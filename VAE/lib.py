@@ -38,6 +38,7 @@ def cross_entropy(image, logits, hit_weight=1.0):
             than a dark cell a lit one counts; other than 1 it is no likelihood any more.
     """
     image = ops.cast(image, "float32")
+    logits = ops.cast(logits, "float32")
     entropy = ops.softplus(logits) - image * logits
     weight = 1 + (hit_weight - 1) * image
     return ops.sum(weight * entropy, (1, 2, 3))
@@ -79,6 +80,13 @@ class Sampling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+    def save_own_variables(self, store):
+        """With where the noise stands, which Keras leaves out: a resumed training goes on with it."""
+        store["noise"] = ops.convert_to_numpy(self.noise.state)
+
+    def load_own_variables(self, store):
+        self.noise.state.assign(store["noise"])
 
 
 # ---- what a run saves --------------------------------------------------------------------------------------
@@ -207,7 +215,7 @@ class _Autoencoder(_OwnSteps):
         self.decoder = decoder
         self.seed = seed
         self.sampling = Sampling(seed)
-        self.prior_noise = keras.random.SeedGenerator(seed)
+        self.prior = Sampling(None if seed is None else seed + 1)
         self.n_latent = encoder.output["mean"].shape[-1]
 
     def get_config(self):
@@ -226,7 +234,8 @@ class _Autoencoder(_OwnSteps):
 
     def _prior(self, like):
         """Samples of the prior, as many as there are codes `like`."""
-        return keras.random.normal(ops.shape(like), seed=self.prior_noise)
+        standard = ops.zeros_like(like)
+        return self.prior([standard, standard])
 
     @property
     def _both(self):
