@@ -70,7 +70,7 @@ class Sampling(keras.layers.Layer):
     """
 
     def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # of 16 bits noise would be coarse
         self.seed = seed
         self.noise = keras.random.SeedGenerator(seed)
 
@@ -120,7 +120,8 @@ def parts_of(model):
     names = {layer.name for layer in model.layers}
     if {"code", "from_code"} <= names:
         code = model.get_layer("code").output
-        return keras.Model(model.input, code), keras.Model(code, model.output["cells"])
+        encoder = keras.Model(model.input, code, name="encoder")
+        return encoder, keras.Model(code, model.output["cells"], name="decoder")
     if not {"encoder", "decoder"} <= names:
         raise ValueError(
             f"{model.name}: has no short code, of an autoencoder with --code or of scripts/vae.py"
@@ -130,8 +131,8 @@ def parts_of(model):
         raise ValueError(f"{model.name}: takes a hint, which the event without its left track does not have")
     image = keras.Input(encoder.inputs[0].shape[1:], name="padded")
     latent = keras.Input(decoder.inputs[0].shape[1:], name="latent")
-    to_code = keras.Model(image, encoder({"padded": image})["mean"])
-    return to_code, keras.Model(latent, decoder({"latent": latent})["cells"])
+    to_code = keras.Model(image, encoder({"padded": image})["mean"], name="encoder")
+    return to_code, keras.Model(latent, decoder({"latent": latent})["cells"], name="decoder")
 
 
 def removal_network(encoder, mover, decoder, name="latent_removal"):
