@@ -613,15 +613,15 @@ def find_by_images(events, model, n_tracks=None, threshold=0.5, remove_last=Fals
     return by_images.by_removal(events, say_of, n_tracks, threshold, remove_last)
 
 
-def say(network, images):
+def say(network, images, **hint):
     """(event, 116, 12, value) logits of the cells of images."""
-    return network.run({"padded": images})["cells"]
+    return network.run({"padded": images, **hint})["cells"]
 
 
 def cells_said(network, events):
     """What a network says of cells that are to stay lit or to go dark, beside the truth.
 
-    Of a copy all cells of an image are asked, else the lit ones.
+    Of a copy all cells of an image are asked, else the lit ones. A network that takes a hint is given the truth.
 
     Returns:
         offsets: (row + 1,) first cell of each image asked. keep: (cell,) bool, whether it is to be lit.
@@ -636,7 +636,8 @@ def cells_said(network, events):
         asked = answer != clustering_images.DARK
         n_cells.append(asked.sum((1, 2, 3)))
         keep.append(answer[asked] > 0)
-        probability.append(expit(say(network, images)[asked]))
+        hint = {"hint": clustering_images.hint(some)} if "hint" in network.inputs else {}
+        probability.append(expit(say(network, images, **hint)[asked]))
         event = clustering_images.event_of_rows(some, answers_of_images(network))
         n_tracks.append(some.info["n_tracks"][event])
     offsets = offsets_of(np.concatenate(n_cells))

@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+import vae.lib  # noqa: F401
 from architectures import attention, capsnet, gan, heads, layers, track_finder, view_transformer
 
 __all__ = [

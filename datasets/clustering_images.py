@@ -31,6 +31,7 @@ ANSWERS = ("copy", "removal", "channels", "seeded")
 SHAPE = views.SHAPES["padded"]
 N_TRACKS = 4  # that have a channel
 DARK = -1  # in labels: no hit in this cell, so nothing is asked of it
+N_HINTS = 4  # numbers of tracks, from 1 on, that a network can be given
 N_INPUTS = {"copy": 1, "removal": 1, "channels": 1, "seeded": 2}  # channels of the images
 N_OUTPUTS = {"copy": 1, "removal": 1, "channels": N_TRACKS + 1, "seeded": 1}  # values a cell of what is said
 
@@ -216,6 +217,12 @@ def _rows(events):
 def _on_lit_cells(image, answer):
     """(event, 116, 12, 1) int8: the answer where the image is lit, else DARK."""
     return np.where(image > 0, answer, DARK).astype(np.int8)
+
+
+def hint(events):
+    """(event, N_HINTS) float32, 1 for the true number of tracks; zeros alone for an event without a track."""
+    n_tracks = np.asarray(events.info["n_tracks"])
+    return (n_tracks[:, None] == np.arange(1, N_HINTS + 1)).astype(np.float32)
 
 
 # ---- what can be learned from ------------------------------------------------------------------------------

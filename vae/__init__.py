@@ -1,0 +1,1 @@
+"""Variational and adversarial autoencoders of the top view: encoders, decoders, and models that train them."""
