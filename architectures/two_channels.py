@@ -12,7 +12,7 @@ from architectures.matteo import encoder_decoder
 WIDE = (1, 2, 4, 8, 16)  # dilations of the latent level
 
 
-def one_layer(input_shape=(116, 12, 2), filters=32, kernel_size=(31, 17)):
+def one_layer(input_shape=(116, 12, 2), filters=16, kernel_size=(31, 17)):
     """One layer of filters, and for each cell the weighed sum of what they say.
 
     In: `padded` (event, column, layer, 2). Out: {"cells": (event, column, layer, 1)} logits.

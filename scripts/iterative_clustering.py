@@ -9,10 +9,11 @@ true number of tracks and by step it says
 
 - right: what share of the hits that went in this step are of its track;
 - whole: what share of the hits of its track went in this step;
-- perfect: in what share of events all hits are right, up to this step.
+- perfect: in what share of events all hits are right, in this step and in those before.
 
 All is given three ways: the number of tracks as a counter says, `number given`, and `alone`, where in each step
-the network sees the event without the earlier tracks by truth, so that no error is handed on.
+the network sees the event without the earlier tracks by truth, so that no error is handed on; perfect is then
+said of this step by itself.
 """
 
 import argparse
@@ -72,12 +73,14 @@ def main(argv=None):
     n_given = by_images.true_number(events)
     n_counted = inference.count_tracks(events, args.counter)
     owners = clustering_images.owners_from_left(events)
-    steps = {
-        "counted": by_images.removal_steps(events, say, n_counted, **settings),
-        "number given": by_images.removal_steps(events, say, n_given, **settings),
+    went = {
+        "counted": in_steps(by_images.removal_steps(events, say, n_counted, **settings), n_given),
+        "number given": in_steps(by_images.removal_steps(events, say, n_given, **settings), n_given),
         "alone": steps_alone(events, say, owners, n_given, **settings),
     }
-    scores = {way: by_step(events, owners, step, n_given) for way, step in steps.items()}
+    scores = {}
+    for way in WAYS:
+        scores[way] = by_step(events, owners, went[way], n_given, handed_on=way != "alone")
     print(table(scores))
     source = {"files": args.files} if args.files else {"generator": args.generator, "seed": args.seed}
     content = {"model": args.model, "counter": args.counter, **source, "n_events": len(events)}
@@ -96,35 +99,34 @@ def events_of(args):
     return realistic.generator(args.generator, args.tracks)(args.events, seed=args.seed)
 
 
-def steps_alone(events, say, owners, n_tracks, threshold, remove_last):
-    """In which step each hit goes, if before each step the earlier tracks went as they should: (hit,) int.
+def in_steps(step, n_tracks):
+    """(hit, step) bool, whether a hit went in a step, from the step of each hit, (hit,) int."""
+    return step[:, None] == np.arange(n_tracks.max(initial=0))
 
-    A hit that goes in several steps counts in the first; one that should have gone and does not, in none.
-    """
+
+def steps_alone(events, say, owners, n_tracks, threshold, remove_last):
+    """The same where before each step the earlier tracks went as they should: a hit may go in several steps."""
     due = owners.max(1)
-    step_of_hit = np.full(len(due), -1)
-    for step in range(n_tracks.max(initial=0)):
+    went = np.zeros((len(due), n_tracks.max(initial=0)), bool)
+    for step in range(went.shape[1]):
         is_left = (due < 0) | (due >= step)
-        left = np.flatnonzero(is_left & (n_tracks > step)[events.hit_event])
         goes = by_images.at_hits(events.keep_hits(is_left), say)[:, 0] < logit(threshold)
-        went = np.zeros(len(due), bool)
-        went[is_left] = goes
+        went[is_left, step] = goes
         if not remove_last:
-            went |= n_tracks[events.hit_event] == step + 1
-        new = left[went[left] & (step_of_hit[left] < 0)]
-        step_of_hit[new] = step
-    return step_of_hit
+            is_last = (n_tracks == step + 1)[events.hit_event]
+            went[:, step] |= is_left & is_last
+    return went
 
 
 # ---- figures of merit --------------------------------------------------------------------------------------
 
 
-def by_step(events, owners, step, n_tracks):
+def by_step(events, owners, went, n_tracks, handed_on=True):
     """True number of tracks -> figure -> list by step of {"value", "interval" of 68 %, "n"}.
 
     Args:
-        owners: (hit, 2) int, numbered from the left, -1 for none. step: (hit,) int, in which a hit went, -1 for
-            those that stay. n_tracks: (event,) int, true number.
+        owners: (hit, 2) int, numbered from the left, -1 for none. went: (hit, step) bool. n_tracks: (event,)
+            int, true number. handed_on: what went in a step is missing in the next.
     """
     event = events.hit_event
     due = owners.max(1)  # a shared cell stays until its last track goes
@@ -132,27 +134,31 @@ def by_step(events, owners, step, n_tracks):
     for n in np.unique(n_tracks[n_tracks > 0]):
         of_class = n_tracks[event] == n
         figures = {name: [] for name in FIGURES}
+        had_wrong = np.zeros(len(events), bool)
         for k in range(n):
-            goes = of_class & (step == k)
             is_of_track = (owners == k).any(1)
             is_due = of_class & (due == k)
-            went_as_shared = is_due & (step >= 0) & (step[:, None] == owners).any(1)
+            goes = of_class & went[:, k]
+            has_gone = went[:, k]
+            if handed_on:
+                has_gone = has_gone | went_with_owner(owners, went)
+            is_wrong = (goes & ~is_of_track) | (is_due & ~has_gone)
+            has_wrong = np.bincount(event, is_wrong, len(events)) > 0
+            had_wrong = has_wrong | (had_wrong & handed_on)
             figures["right"].append(share(is_of_track[goes]))
-            figures["whole"].append(share(((step == k) | went_as_shared)[is_due]))
-            wrong = of_class & ~right_until(k, owners, step)
-            has_wrong = np.bincount(event, wrong, len(events)) > 0
-            figures["perfect"].append(share(~has_wrong[n_tracks == n]))
+            figures["whole"].append(share(has_gone[is_due]))
+            figures["perfect"].append(share(~had_wrong[n_tracks == n]))
         scores[str(n)] = figures
     return scores
 
 
-def right_until(k, owners, step):
-    """(hit,) bool, whether a hit went when it should, as far as steps 0 to k tell."""
-    due = owners.max(1)
-    goes_later = (step < 0) | (step > k)
-    is_due_later = (due < 0) | (due > k)
-    with_owner = (step >= 0) & (step[:, None] == owners).any(1)
-    return (goes_later & is_due_later) | with_owner
+def went_with_owner(owners, went):
+    """(hit,) bool, whether a hit went in the step of one of its tracks."""
+    n_steps = went.shape[1]
+    with_owner = np.zeros(len(owners), bool)
+    for k in range(n_steps):
+        with_owner |= went[:, k] & (owners == k).any(1)
+    return with_owner
 
 
 def share(right):
@@ -187,7 +193,10 @@ def draw(scores, path):
 
     import plotting
 
-    titles = {"whole": "hits of the track that go in its step (%)", "perfect": "events right so far (%)"}
+    titles = {
+        "whole": "hits of the track that go in its step (%)",
+        "perfect": "events right so far; alone: in this step (%)",
+    }
     figure = Figure((9.5, 4.2), layout="constrained")
     panels = figure.subplots(1, len(titles), sharex=True)
     classes = list(next(iter(scores.values())))

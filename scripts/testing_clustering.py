@@ -10,8 +10,9 @@ the figures of merit of the tracks that follow, the number of tracks given.
 
 `--errors` says where the wrong hits of a network are that takes the leftmost track away. The wrong track is
 chosen where less than half of the leftmost one goes and half or more of another one; the two are close where
-their lowest columns are at most CLOSE apart. Of the other wrong hits some touch a hit of which the opposite is
-to be said, as at crossings, or are noise.
+their lowest columns are at most CLOSE apart. Of the other wrong hits some are in cells of both tracks, which
+are to stay, are noise, or touch a hit of which the opposite is to be said, as at crossings. What is left may
+still follow from a crossing that the event has.
 
 In the text a line is a column of the tracker, and its nine characters are the layers, from the foil on. Two
 events stand side by side, each with the truth and with what the network made of it: `#` stays, `o` goes; wrong
@@ -92,18 +93,23 @@ def errors(events, network, threshold):
         hit is of one kind, the first that fits.
     """
     event = events.hit_event
-    owner = clustering_images.owners_from_left(events).max(1)  # of a shared cell the one that stays longer
+    owners = clustering_images.owners_from_left(events)
+    owner = owners.max(1)  # of a shared cell the one that stays longer
     is_to_go = owner == 0
     logits = by_images.at_hits(events, partial(inference.say, network))[:, 0]
     goes = logits < logit(threshold)
+    touches = touches_other_kind(events, is_to_go)
+    has_touching = np.bincount(event, touches, len(events)) > 0
     chosen_wrong, columns_apart = wrong_choices(events, owner, goes)
     kinds = {
         f"wrong track chosen, lowest columns at most {CLOSE} apart": (
             chosen_wrong & (columns_apart <= CLOSE)
         )[event],
         "wrong track chosen, lowest columns further apart": chosen_wrong[event],
+        "cell of the leftmost and another track": (owners == 0).any(1) & ~is_to_go,
         "noise": owner < 0,
-        "touches a hit of the other kind": touches_other_kind(events, is_to_go),
+        "touches a hit of the other kind": touches,
+        "elsewhere in an event where tracks touch": has_touching[event],
         "elsewhere": np.ones(len(owner), bool),
     }
     wrong = goes != is_to_go

@@ -50,7 +50,7 @@ def test_who_knows_every_answer_is_right_in_every_step():
         by_images.removal_steps(events, say, n_tracks),
         by_images.removal_steps(events, say, n_tracks, remove_last=True),
     ):
-        scores = script.by_step(events, owners, step, n_tracks)
+        scores = script.by_step(events, owners, script.in_steps(step, n_tracks), n_tracks)
         for n, figures in scores.items():
             for name in script.FIGURES:
                 assert values(figures[name]) == [1.0] * int(n)
@@ -74,16 +74,19 @@ def test_an_error_of_the_first_step_is_handed_on_but_not_where_each_step_is_alon
     expected = np.repeat([0, 2, -1], 9)
     expected[8] = 1  # the spared hit is all that is leftmost in the second step
     np.testing.assert_array_equal(step, expected)
-    figures = script.by_step(events, owners, step, n_tracks)["3"]
+    figures = script.by_step(events, owners, script.in_steps(step, n_tracks), n_tracks)["3"]
     np.testing.assert_allclose(values(figures["whole"]), [8 / 9, 0, 0])
     np.testing.assert_allclose(values(figures["right"]), [1, 0, 0])
     assert values(figures["perfect"]) == [0, 0, 0]
 
     alone = script.steps_alone(events, takes_first_row_but_its_last_hit, owners, n_tracks, 0.5, True)
-    np.testing.assert_array_equal(alone, np.r_[[0] * 8, -1, [1] * 9, [2] * 9])
-    np.testing.assert_allclose(
-        values(script.by_step(events, owners, alone, n_tracks)["3"]["whole"]), [8 / 9, 1, 1]
-    )
+    rows = np.arange(27) // 9
+    expected = rows[:, None] == np.arange(3)
+    expected[8, 0] = False
+    np.testing.assert_array_equal(alone, expected)
+    figures = script.by_step(events, owners, alone, n_tracks, handed_on=False)["3"]
+    np.testing.assert_allclose(values(figures["whole"]), [8 / 9, 1, 1])
+    assert values(figures["perfect"]) == [0, 1, 1]
 
 
 def test_noise_that_goes_with_the_last_track_is_wrong_then_only():
@@ -92,7 +95,9 @@ def test_noise_that_goes_with_the_last_track_is_wrong_then_only():
     hits["track"][-1] = -1
     events = events.with_hits(hits)
     owners = clustering_images.owners_from_left(events)
-    figures = script.by_step(events, owners, np.repeat([0, 1], 9), np.array([2]))["2"]
+    n_tracks = np.array([2])
+    went = script.in_steps(np.repeat([0, 1], 9), n_tracks)
+    figures = script.by_step(events, owners, went, n_tracks)["2"]
     assert values(figures["perfect"]) == [1, 0]
     np.testing.assert_allclose(values(figures["right"]), [1, 8 / 9])
 
@@ -106,7 +111,8 @@ def test_a_hit_of_two_tracks_may_go_with_either():
     for step_of_shared in (0, 1):
         step = np.repeat([0, 1], 9)
         step[0] = step_of_shared
-        figures = script.by_step(events, owners, step, np.array([2]))["2"]
+        n_tracks = np.array([2])
+        figures = script.by_step(events, owners, script.in_steps(step, n_tracks), n_tracks)["2"]
         for name in script.FIGURES:
             assert values(figures[name]) == [1, 1]
 
@@ -173,7 +179,7 @@ def test_each_wrong_hit_is_of_the_first_kind_that_fits():
         return np.where(np.broadcast_to(goes, images.shape), -SURE, SURE)
 
     found = testing_clustering.errors(events, network_of(last_goes_too), 0.5)
-    assert [kind["hits"] for kind in found["wrong"].values()] == [0, 0, 9, 1, 1]
+    assert [kind["hits"] for kind in found["wrong"].values()] == [0, 0, 0, 9, 1, 1, 0]
     assert "11 of 36 hits are wrong, in 1 events" in testing_clustering.describe_errors(found)
 
 

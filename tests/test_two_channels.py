@@ -101,7 +101,7 @@ def test_one_layer_sees_half_a_filter_and_a_deep_network_all_columns():
 
 
 def test_one_layer_is_as_small_as_it_says():
-    assert two_channels.one_layer().count_params() == 31 * 17 * 2 * 32 + 32 + 32 + 1
+    assert two_channels.one_layer().count_params() == 31 * 17 * 2 * 16 + 16 + 16 + 1
 
 
 @pytest.fixture(scope="module")
