@@ -107,6 +107,8 @@ class RemovalGAN(keras.Model):
             and answers follows from its inputs and outputs.
         hit_weight, adversarial_weight: of both losses of the generator; published 0 and 1. A discriminator
             without weight learns all the same, and says how far one could tell.
+        head_start: batches in which the discriminator learns and its loss does not count yet: an untrained one
+            would spoil a trained generator within some ten batches.
         smoothing: as of `discriminator_loss`.
         noise: standard deviation of what is added to all clustered images that the discriminator sees, so that
             it cannot go by values that are neither 0 nor 1. It falls to 0 in `noise_steps` batches.
@@ -119,6 +121,7 @@ class RemovalGAN(keras.Model):
         discriminator,
         hit_weight=0.0,
         adversarial_weight=1.0,
+        head_start=0,
         smoothing=0.1,
         noise=0.1,
         noise_steps=1000,
@@ -130,6 +133,7 @@ class RemovalGAN(keras.Model):
         self.discriminator = discriminator
         self.hit_weight = hit_weight
         self.adversarial_weight = adversarial_weight
+        self.head_start = head_start
         self.smoothing = smoothing
         self.noise = noise
         self.noise_steps = noise_steps
@@ -189,7 +193,7 @@ class RemovalGAN(keras.Model):
                 asked += entropy(label, of_corrupted, weight) / 2 + entropy(0.0, of_truth, weight) / 2
         return loss + asked, asked, of_real, of_fake
 
-    def generator_losses(self, event, answer, logits, noise=0.0):
+    def generator_losses(self, event, answer, logits, noise=0.0, adversarial_weight=None):
         """Its loss, and both parts of it: of lit cells, and of what the discriminator says.
 
         The discriminator answers as outside of a training, without dropout.
@@ -198,14 +202,18 @@ class RemovalGAN(keras.Model):
         answers = self.discriminate(event, [left_over(event, logits)], False, noise)
         parts = [entropy(WANTED[name], said) for name, (said,) in answers.items()]
         adversarial_loss = sum(parts) / len(parts)
-        loss = self.hit_weight * hit_loss + self.adversarial_weight * adversarial_loss
+        if adversarial_weight is None:
+            adversarial_weight = self.adversarial_weight
+        loss = self.hit_weight * hit_loss + adversarial_weight * adversarial_loss
         return loss, hit_loss, adversarial_loss
 
     # ---- steps ---------------------------------------------------------------------------------------------
 
     def train_step(self, data):
         event, answer, truth = _unpacked(data)
-        noise = self._noise_now()
+        done = ops.cast(self.discriminator_optimizer.iterations, "float32")
+        noise = self.noise * ops.maximum(1 - done / max(1, self.noise_steps), 0)
+        adversarial_weight = self.adversarial_weight * ops.cast(done >= self.head_start, "float32")
         removed = left_over(event, self.generator(event, training=True)["cells"])
         with tf.GradientTape() as tape:
             found = self.discriminator_losses(event, truth, removed, True, noise)
@@ -214,7 +222,7 @@ class RemovalGAN(keras.Model):
 
         with tf.GradientTape() as tape:
             logits = self.generator(event, training=True)["cells"]
-            made = self.generator_losses(event, answer, logits, noise)
+            made = self.generator_losses(event, answer, logits, noise, adversarial_weight)
             scaled = _share_of_replica(made[0])
         _step(self.optimizer, tape, scaled, self.generator)
         return self._watched(answer, logits, found, made)
@@ -225,10 +233,6 @@ class RemovalGAN(keras.Model):
         found = self.discriminator_losses(event, truth, left_over(event, logits), False)
         made = self.generator_losses(event, answer, logits)
         return self._watched(answer, logits, found, made)
-
-    def _noise_now(self):
-        done = ops.cast(self.discriminator_optimizer.iterations, "float32") / max(1, self.noise_steps)
-        return self.noise * ops.maximum(1 - done, 0)
 
     def _watched(self, answer, logits, found, made):
         loss, asked, of_real, of_fake = found
@@ -257,6 +261,7 @@ class RemovalGAN(keras.Model):
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
             "hit_weight": self.hit_weight,
             "adversarial_weight": self.adversarial_weight,
+            "head_start": self.head_start,
             "smoothing": self.smoothing,
             "noise": self.noise,
             "noise_steps": self.noise_steps,

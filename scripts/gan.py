@@ -62,6 +62,10 @@ def parse_args(argv=None):
     )
     noise_help = "on what it sees at first; none after half of the training (default: %(default)s)"
     add("--noise", type=float, default=0.1, help=noise_help)
+    start_help = (
+        "share of the training in which the discriminator learns and does not count (default: %(default)s)"
+    )
+    add("--head-start", type=float, default=0.1, metavar="SHARE", help=start_help)
     rate_help = "of the discriminator's Adam (default: %(default)s)"
     add("--discriminator-learning-rate", type=float, default=1e-3, help=rate_help)
     optimizer_help = "of the generator; adam without a schedule (default: %(default)s)"
@@ -109,6 +113,8 @@ def check(args):
             raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: has to be 0 or more")
     if not args.hit_weight and not args.adversarial_weight:
         raise ValueError("--hit-weight 0 --adversarial-weight 0: nothing would be learned")
+    if not 0 <= args.head_start < 1:
+        raise ValueError(f"--head-start {args.head_start}: has to be from 0 to 1")
     if not 0 <= args.smoothing < 0.5:
         raise ValueError(f"--smoothing {args.smoothing}: has to be from 0 to 0.5")
     if args.spectral_normalization and args.discriminator == "capsule":
@@ -136,6 +142,7 @@ def build(args, steps):
         discriminator.BUILDERS[args.discriminator](shape, **options),
         hit_weight=args.hit_weight,
         adversarial_weight=args.adversarial_weight,
+        head_start=round(args.head_start * args.epochs * steps),
         smoothing=args.smoothing,
         noise=args.noise,
         noise_steps=args.epochs * steps // 2,
