@@ -212,7 +212,7 @@ def draw(model, events, threshold, args):
     steps = (-2, -1, 0, 1, 2)
     points, dimensions = latent.walk(mean, steps)
     points = points.reshape(-1, args.latent)
-    titles = [f"code {d}: {step:+d} σ" for d in dimensions for step in steps]
+    titles = [f"code {d}: {step:+d} σ" if step else "mean code" for d in dimensions for step in steps]
     walked = light(model, points, np.full(len(points), min(args.tracks)))
     heading = "Walks through latent space, from the mean code, along the dimensions that vary most"
     plotting.save(figures.probabilities(walked, titles, len(steps), heading), args.out / "walks.pdf")
