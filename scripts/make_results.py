@@ -539,7 +539,7 @@ RESULTS = {
 
 def documents():
     """The files with tables."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def renewed(text, name):
@@ -556,8 +556,8 @@ def renewed(text, name):
         if result not in RESULTS:
             raise ValueError(f"{name}: no result {result}, there are {', '.join(RESULTS)}")
         content = RESULTS[result]()
-        if name.startswith("docs/"):
-            content = content.replace("](models/", "](../models/")
+        to_root = "../" * name.count("/")
+        content = content.replace("](models/", f"]({to_root}models/")
         return f"{BEGIN}{result} -->\n{content}\n{END}"
 
     blocks = list(BLOCK.finditer(text))
