@@ -28,7 +28,8 @@ def test_the_best_and_none_are_trained_again_with_the_same_other_seeds(trained, 
     results = script.main(["--out", str(tmp_path), *TINY])
     searched = [r for r in results if r["seed"] == 0]
     again = [r for r in results if r["seed"] != 0]
-    assert len(searched) == 4 == len(trained) - len(again)
+    assert searched[0]["options"] == script.AT_LATENT
+    assert len(searched) == 5 == len(trained) - len(again)
     best = max(searched, key=script.balanced_of)
     of_none = [r["seed"] for r in again if r["options"] == script.NONE]
     of_best = [r["seed"] for r in again if r["options"] == best["options"]]
