@@ -8,6 +8,7 @@ it has none where it comes back to the foil or passes between two blocks.
 
 A cell fires where the track comes within 22 mm of its wire, by the closest point. Between the points of three
 steps the track is a parabola: for an electron of 0.1 MeV in 25 G it is off an arc by some micrometres.
+In the last 10 mm before a veto no cell fires.
 
 All is counted by |x|, as in `toyhaystack`. Steps are taken for all tracks at once. There is no loop over tracks.
 """
@@ -32,18 +33,17 @@ from my_generator import lines, toyhaystack
 from my_generator.helices import ELECTRON_MASS_MEV, MM_T_PER_MEV, momentum_of
 
 FIELD_GAUSS = 25.0  # of SuperNEMO's coil, along z
-SCATTERING_MEV = (
-    0.0047  # projected angle times beta p in MeV, rms, of 1 mm of gas; it grows with the root of the way
-)
+# rms of a projected angle times beta p after 1 mm of gas, in MeV; it grows with the root of the way
+SCATTERING_MEV = 0.0047
 LEAST_ENERGY_MEV = 0.1  # kinetic
 MOST_ENERGY_MEV = 3.5
 STEP_MM = 20.0
 MOST_STEPS = 400  # 8 m, more than the box is long; a track that is still inside has no block
 MIN_HITS = 5  # of each of several tracks, as in `straight_lines`
 _T_PER_GAUSS = 1e-4
-_AROUND = np.array(
-    [(0, 0), (0, 1), (1, 0), (1, 1)]
-)  # the four wires around a point, (layer, column) from the lowest
+_TOGETHER = 8000  # points
+# from a wire: within it one of the points of a track is that has a hit there
+_NEAR_MM = np.hypot(CELL_RADIUS_MM, STEP_MM / 2) + 1
 
 
 def fly(foil_lines, momentum_mev, charge, rng, field_gauss=FIELD_GAUSS, scattering_mev=SCATTERING_MEV):
@@ -61,9 +61,11 @@ def fly(foil_lines, momentum_mev, charge, rng, field_gauss=FIELD_GAUSS, scatteri
     beta = momentum_mev / energy
     turn = STEP_MM * signed_curvature(foil_lines["side"], momentum_mev, charge, field_gauss)
     kick = scattering_mev / (beta * momentum_mev) * np.sqrt(STEP_MM)
-    track, before, here, after, last = _steps(foil_lines, turn, kick, rng)
-    hits, n_hits = _cells(track, before, here, after, foil_lines["side"])
-    return hits, n_hits, _blocks(foil_lines["side"], *last)
+    inside = np.empty((3, len(turn)))
+    beyond = np.empty((3, len(turn)))
+    found = [_cells(*points) for points in _together(_steps(foil_lines, turn, kick, rng, inside, beyond))]
+    hits, n_hits = _by_track(found, foil_lines["side"])
+    return hits, n_hits, _blocks(foil_lines["side"], inside, beyond)
 
 
 def signed_curvature(side, momentum_mev, charge, field_gauss):
@@ -79,46 +81,59 @@ def signed_curvature(side, momentum_mev, charge, field_gauss):
     return sign * field_gauss * _T_PER_GAUSS / (MM_T_PER_MEV * momentum_mev)
 
 
-def _steps(foil_lines, turn, kick, rng):
-    """The points of tracks, from step to step.
+def _steps(foil_lines, turn, kick, rng, last_inside, first_beyond):
+    """Go step by step, all tracks at once.
 
     Args:
         foil_lines: as of `fly`. turn: (n,) rad about z in a step. kick: (n,) rad, rms of a random angle in a step.
-    Returns:
-        track: (point,) of all points but the first and the last of each track, step after step.
-        before, here, after: (3, point) the point before, the point, and the one behind it.
-        last: two (3, n), the last point in the box of each track and the first beyond.
+        last_inside, first_beyond: (3, n), filled with the last point in the box of each track and the first
+            beyond; both are the last one where a track never left.
+    Yields:
+        track: (point,) of the tracks that are still inside. before, here, after: (3, point) three points, one step
+        from each other.
     """
     n = len(turn)
-    alive = np.arange(n)
+    track = np.arange(n)
     before = np.stack([np.zeros(n), foil_lines["foil_y_mm"], foil_lines["foil_z_mm"]])
     direction = lines.directions(foil_lines).T
-    last_inside = before.copy()
-    first_beyond = before.copy()
-    # half of the first step's turn: the direction of a step is that of its middle
-    direction = _scattered(_turned(direction, np.cos(turn / 2), np.sin(turn / 2)), kick * np.sqrt(0.5), rng)
+    # half of a turn at first: the direction of a step is that of its middle
+    direction = _turned(direction, np.cos(turn / 2), np.sin(turn / 2))
+    direction = _scattered(direction, kick * np.sqrt(0.5), rng)
     here = before + STEP_MM * direction
     cos = np.cos(turn)
     sin = np.sin(turn)
-    visited = []
     for _ in range(MOST_STEPS):
         inside = _is_inside(here)
         if not inside.all():
-            ended = alive[~inside]
-            last_inside[:, ended] = before[:, ~inside]
-            first_beyond[:, ended] = here[:, ~inside]
-            alive, kick, cos, sin = alive[inside], kick[inside], cos[inside], sin[inside]
-            before, here, direction = before[:, inside], here[:, inside], direction[:, inside]
-        if not len(alive):
-            break
+            left = track[~inside]
+            last_inside[:, left] = before[:, ~inside]
+            first_beyond[:, left] = here[:, ~inside]
+            track, kick, cos, sin = (values[inside] for values in (track, kick, cos, sin))
+            before, here, direction = (values[:, inside] for values in (before, here, direction))
+        if not len(track):
+            return
         direction = _scattered(_turned(direction, cos, sin), kick, rng)
         after = here + STEP_MM * direction
-        visited.append((alive, before, here, after))
+        yield track, before, here, after
         before = here
         here = after
-    track = np.concatenate([part[0] for part in visited] or [alive])
-    points = [np.concatenate([part[i] for part in visited] or [before], axis=1) for i in (1, 2, 3)]
-    return track, *points, (last_inside, first_beyond)
+    last_inside[:, track] = here
+    first_beyond[:, track] = here
+
+
+def _together(steps):
+    """The same points, those of some steps together: as many as stay in the processor's cache."""
+    held = []
+    n_held = 0
+    for points in steps:
+        held.append(points)
+        n_held += len(points[0])
+        if n_held > _TOGETHER:
+            yield [np.concatenate(values, axis=-1) for values in zip(*held, strict=True)]
+            held = []
+            n_held = 0
+    if held:
+        yield [np.concatenate(values, axis=-1) for values in zip(*held, strict=True)]
 
 
 def _turned(direction, cos, sin):
@@ -143,49 +158,70 @@ def _is_inside(place):
     return (x > 0) & (x < MAIN_WALL_X_MM) & (np.abs(y) < X_WALL_Y_MM) & (np.abs(z) < VETO_Z_MM)
 
 
-def _cells(track, before, here, after, side):
+def _cells(track, before, here, after):
     """Cells that tracks fire.
 
     Args:
-        track, before, here, after: as `_steps` gives them. side: (n,) of tracks.
+        track, before, here, after: as `_steps` gives them.
     Returns:
-        hits: name -> (hit,) array, by track, layer and column; and their number, (n,).
+        track, layer, column, drift_radius_mm, z_mm: each (hit,).
     """
-    to_here = (here - before)[:2]
-    from_here = (after - here)[:2]
-    first_layer = np.floor((here[0] - FIRST_WIRE_MM) / CELL_MM)
-    first_column = np.floor(here[1] / CELL_MM + MIDDLE_COLUMN)
-    back = np.square(to_here).sum(0) / -2
-    ahead = np.square(from_here).sum(0) / 2
-    found = []
-    for layers_on, columns_on in _AROUND:
-        layer = first_layer + layers_on
-        column = first_column + columns_on
-        x = FIRST_WIRE_MM + CELL_MM * layer - here[0]
-        y = CELL_MM * (column - MIDDLE_COLUMN) - here[1]
-        # of the three points this one is the nearest to the wire
-        nearest = (x * to_here[0] + y * to_here[1] >= back) & (x * from_here[0] + y * from_here[1] < ahead)
-        exists = (layer >= 0) & (layer < N_LAYERS) & (column >= 0) & (column < N_COLUMNS)
-        point = np.flatnonzero(nearest & exists)
-        found.append((point, layer[point], column[point], x[point], y[point]))
-    point, layer, column, x, y = (np.concatenate(values) for values in zip(*found, strict=True))
+    layer = np.rint((here[0] - FIRST_WIRE_MM) / CELL_MM)
+    column = np.rint(here[1] / CELL_MM) + MIDDLE_COLUMN
+    x = FIRST_WIRE_MM + CELL_MM * layer - here[0]
+    y = CELL_MM * (column - MIDDLE_COLUMN) - here[1]
+    # the nearest wire, and those beyond the walls of its cell that are close; no wire beyond a corner is
+    own = np.flatnonzero(x * x + y * y < _NEAR_MM**2)
+    in_x = np.flatnonzero(CELL_MM - np.abs(x) < _NEAR_MM)
+    in_y = np.flatnonzero(CELL_MM - np.abs(y) < _NEAR_MM)
+    layers_on = -np.sign(x[in_x])
+    columns_on = -np.sign(y[in_y])
+    point = np.concatenate([own, in_x, in_y])
+    layer = np.concatenate([layer[own], layer[in_x] + layers_on, layer[in_y]])
+    column = np.concatenate([column[own], column[in_x], column[in_y] + columns_on])
+    x = np.concatenate([x[own], x[in_x] + CELL_MM * layers_on, x[in_y]])
+    y = np.concatenate([y[own], y[in_x], y[in_y] + CELL_MM * columns_on])
 
+    exists = (layer >= 0) & (layer < N_LAYERS) & (column >= 0) & (column < N_COLUMNS)
+    nearest = exists & _is_nearest(before, here, after, point, x, y)
+    point, layer, column, x, y = (values[nearest] for values in (point, layer, column, x, y))
     along, across, bend, climb = _parabola(before[:, point], here[:, point], after[:, point], x, y)
     radius = np.abs(across - bend * along**2 / 2)
     z = here[2, point] + climb * along
-    fires = np.flatnonzero((radius < CELL_RADIUS_MM) & (np.abs(z) < VETO_Z_MM))
-    fires = fires[
-        np.argsort((track[point] * N_LAYERS + layer)[fires] * N_COLUMNS + column[fires], kind="stable")
-    ]
-    owner = track[point][fires]
-    hits = {
-        "side": side[owner],
-        "layer": layer[fires].astype(int),
-        "column": column[fires].astype(int),
-        "drift_radius_mm": radius[fires],
-        "z_mm": z[fires],
-    }
-    return hits, np.bincount(owner, minlength=len(side))
+    fires = (radius < CELL_RADIUS_MM) & (np.abs(z) < VETO_Z_MM)
+    return [values[fires] for values in (track[point], layer.astype(int), column.astype(int), radius, z)]
+
+
+def _by_track(found, side):
+    """Hits in the order of their tracks, layers and columns.
+
+    Args:
+        found: list of what `_cells` gives. side: (n,) of tracks.
+    Returns:
+        name -> (hit,) array; and the number of hits of each track, (n,).
+    """
+    nothing = [np.zeros(0, int)] * 5
+    track, layer, column, radius, z = (np.concatenate(values) for values in zip(nothing, *found, strict=True))
+    order = np.argsort((track * N_LAYERS + layer) * N_COLUMNS + column, kind="stable")
+    hits = {"side": side[track], "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z}
+    hits = {name: values[order] for name, values in hits.items()}
+    return hits, np.bincount(track, minlength=len(side))
+
+
+def _is_nearest(before, here, after, point, x, y):
+    """Whether points are nearer to another one than those before and after them.
+
+    Args:
+        before, here, after: as `_steps` gives them. point: (n,) indices of points. x, y: (n,) of the other one in
+            the top view, from these.
+    """
+    back_x = here[0, point] - before[0, point]
+    back_y = here[1, point] - before[1, point]
+    on_x = after[0, point] - here[0, point]
+    on_y = after[1, point] - here[1, point]
+    not_before = 2 * (x * back_x + y * back_y) >= -(back_x**2 + back_y**2)
+    not_after = 2 * (x * on_x + y * on_y) < on_x**2 + on_y**2
+    return not_before & not_after
 
 
 def _parabola(before, here, after, x, y):
