@@ -7,7 +7,7 @@ track ends where it leaves the box between foil and calorimeter walls; the block
 it has none where it comes back to the foil or passes between two blocks.
 
 A cell fires where the track comes within 22 mm of its wire, by the closest point. Between the points of three
-steps the track is a parabola: for an electron of 0.1 MeV in 25 G it is off an arc by some micrometres.
+steps the track is a parabola: for an electron of 0.1 MeV in 25 G it is off a circle by up to 0.06 mm.
 In the last 10 mm before a veto no cell fires.
 
 All is counted by |x|, as in `toyhaystack`. Steps are taken for all tracks at once. There is no loop over tracks.
@@ -186,8 +186,9 @@ def _cells(track, before, here, after):
     nearest = exists & _is_nearest(before, here, after, point, x, y)
     point, layer, column, x, y = (values[nearest] for values in (point, layer, column, x, y))
     along, across, bend, climb = _parabola(before[:, point], here[:, point], after[:, point], x, y)
-    radius = np.abs(across - bend * along**2 / 2)
-    z = here[2, point] + climb * along
+    closest = along / (1 - bend * across)  # along the parabola: it is shorter on the inner side of the bend
+    radius = np.abs(across - bend * along * closest / 2)
+    z = here[2, point] + climb * closest
     fires = (radius < CELL_RADIUS_MM) & (np.abs(z) < VETO_Z_MM)
     return [values[fires] for values in (track[point], layer.astype(int), column.astype(int), radius, z)]
 
