@@ -223,7 +223,7 @@ def test_without_scattering_the_filter_gives_the_plain_fit(smeared):
     assert np.quantile(off[same], 0.5) < 0.4 and np.quantile(off[same], 0.9) < 1.5
     certain = same & (off < 0.03)
     errors = filtered.covariance_top / fitted.covariance_top
-    assert np.median(errors[certain][:, range(3), range(3)], axis=0) == pytest.approx([1, 1, 1], abs=0.02)
+    assert np.median(errors[certain][:, range(3), range(3)], axis=0) == pytest.approx([1, 1, 1], abs=0.08)
     np.testing.assert_allclose(filtered.z0_mm[same], fitted.z0_mm[same], atol=0.3)
     np.testing.assert_allclose(filtered.chi2_z[same], fitted.chi2_z[same], rtol=0.05, atol=0.05)
 
