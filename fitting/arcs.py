@@ -47,6 +47,10 @@ class Arcs:
         sin = np.sin(self.phi_rad[arc])
         return cos * y - sin * x, cos * x + sin * y - self.d_mm[arc]
 
+    def normal(self, arc):
+        """(cos, sin) of phi of the arcs with these indices: their unit normals where the path is 0."""
+        return np.cos(self.phi_rad)[arc], np.sin(self.phi_rad)[arc]
+
     def distance_mm(self, arc, x_mm, y_mm):
         """Signed distance of points in the top view from the arcs with these indices; + on the side of the normal."""
         along, beyond = self._in_frame(arc, x_mm, y_mm)
