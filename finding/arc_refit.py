@@ -1,11 +1,11 @@
 """The refit for tracks that may be bent: lines or arcs, whichever explains the hits of a half event better.
 
-The magnetic field and the gas bend electrons, and lines through pieces of them make more tracks than there are.
-So the hits of a half event are explained in three ways: by the lines of `refit`; by one arc for each track that
-the network sees; and by one arc for each track of `refit`. Arcs are fitted to their hits without those that are
-far off; then every hit is asked again which arc it belongs to, as `refit` asks it. The way that makes network,
-radii and heights most probable together is taken. Each line and each arc costs something, since with more of them
-anything can be explained.
+The magnetic field and the gas bend electrons, and lines through pieces of them make more tracks than there
+are. So the hits of a half event are explained in three ways: by the lines of `refit`; by one arc for each
+track that the network sees; and by one arc for each track of `refit`. Arcs are fitted to their hits without
+those that are far off; then every hit is asked again which arc it belongs to, as `refit` asks it. The way
+that makes network, radii and heights most probable together is taken. Each line and each arc costs something,
+since with more of them anything can be explained.
 
 The curvature has a prior: that of electrons. What the gas scatters beyond an arc makes radii less exact.
 """
@@ -166,7 +166,9 @@ def fit_arcs(hits, owner, n_arcs, constants, of_lines, limits_mm):
 
 
 def _log_likelihood(hits, track, pairs, owner, n_lines, cost):
-    """(half event,) log likelihood of a way: of each hit that of its line, or of noise; less the cost of lines."""
+    """(half event,) log likelihood of a way: of each hit that of its line, or of noise; less the cost of
+    lines.
+    """
     of_hit = np.log(np.maximum(track[:, -1], 1e-6))
     own = owner[pairs.hit] == pairs.line
     of_hit[pairs.hit[own]] = np.log(np.maximum(pairs.score[own], 1e-12))

@@ -31,8 +31,8 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0, arcs=F
             since there the track would have fired the cell.
         n_sigma: a hit whose radius or height is as many errors from a line is not explained by it; nor is one
             without a radius whose cell the line does not cross.
-        arcs: fit arcs instead of lines, for tracks that are bent. What the gas scatters beyond an arc has to be in
-            `sigma_radius_mm`; hits that are far off do not leave the fit.
+        arcs: fit arcs instead of lines, for tracks that are bent. What the gas scatters beyond an arc has to
+            be in `sigma_radius_mm`; hits that are far off do not leave the fit.
     Returns:
         (hit,) int16, -1 for hits left out.
     """

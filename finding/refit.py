@@ -105,8 +105,8 @@ def explain(hits, track, n_tracks, seed, constants):
     Args:
         hits: Hits. track: (hit, n_tracks + 1) of the network. n_tracks, seed, constants: as of `find`.
     Returns:
-        lines: Lines. pairs: Pairs of hits and lines. owner: (hit,) line of each hit, -1 for none. track_of_line:
-        (line,).
+        lines: Lines. pairs: Pairs of hits and lines. owner: (hit,) line of each hit, -1 for none.
+        track_of_line: (line,).
     """
     lines, owner = find_lines(hits, track, seed, constants)
     lines = refit_lines(lines, owner, hits)

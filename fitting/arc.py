@@ -4,15 +4,15 @@ As in `line`, a drift radius says that the wire is at distance +r or -r from the
 unknown; heights belong to the points closest to the wires, and rise evenly along the arc (`arcs` says what
 the numbers of an arc are).
 
-The fit begins at the eight circles that touch the drift circles of the first, the middle and the last hit, and
-at a given line. From the best of them, Gauss-Newton steps for given sides and the choice of the sides for a
-given arc follow each other; then the side of one hit after the other is changed where that lowers chi2, as in
-`line`.
+The fit begins at the eight circles that touch the drift circles of the first, the middle and the last hit,
+and at a given line. From the best of them, Gauss-Newton steps for given sides and the choice of the sides for
+a given arc follow each other; then the side of one hit after the other is changed where that lowers chi2, as
+in `line`.
 
 Scattering in the gas makes a track leave its arc: its residuals grow with the path and are correlated. With
-`beta_p_mev` given, the last steps take their covariance into account: phi, d, z0 and tan_dip are then those of
-the track at its first hit, and the curvature is that of the field. The direction does a random walk, so two
-residuals at paths a <= b from there have the covariance q a^2 (3 b - a) / 6, and q is the variance of the
+`beta_p_mev` given, the last steps take their covariance into account: phi, d, z0 and tan_dip are then those
+of the track at its first hit, and the curvature is that of the field. The direction does a random walk, so
+two residuals at paths a <= b from there have the covariance q a^2 (3 b - a) / 6, and q is the variance of the
 direction after 1 mm of path. The errors without it are too small: for 1 MeV the curvature's by half.
 """
 
@@ -33,8 +33,8 @@ _BEST_STARTS = 3
 _STEPS = 2
 _FLIPS = 2
 _LAST_STEPS = 3
-# with scattering, where sides are looked for: how far tracks are at their ends from arcs that know nothing of it,
-# without a walk, and what is left of it
+# with scattering, where sides are looked for: how far tracks are at their ends from arcs that know nothing of
+# it, without a walk and by it
 _SIDE_STEPS = 2
 _ARC_SIGMA_MM = 0.5
 _WALK_LEFT = 1 / 100
@@ -58,10 +58,12 @@ class FittedArcs(Arcs):
         those of Arcs; and
         covariance_top: (arc, 3, 3) of phi_rad, d_mm, curvature_per_mm. covariance_z: (arc, 2, 2) of z0_mm and
             tan_dip; what the errors of the top view add to it is left out.
-        chi2_radius, chi2_z: (arc,) of the hits; with scattering that of correlated residuals. n_hits, n_z: (arc,).
+        chi2_radius, chi2_z: (arc,) of the hits; with scattering that of correlated residuals. n_hits, n_z:
+            (arc,).
         valid: (arc,) bool, the fit has converged.
         mirrored: (arc,) bool, the wires lie on one straight line, and the mirror image there fits as well.
-        side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no arc.
+        side: (hit,) int8, +1 where the wire is on the side of the normal, -1 on the other, 0 for a hit of no
+            arc.
     """
 
     covariance_top: np.ndarray
@@ -89,7 +91,8 @@ class FittedArcs(Arcs):
         return np.abs(self.curvature_per_mm) > n_sigma * self.sigma_curvature_per_mm
 
     def charge(self, side, n_sigma=MEASURED_SIGMA):
-        """(arc,) int, -1 or 1 of tracks that leave the foil in a field along +z, 0 where no curvature was measured.
+        """(arc,) int, -1 or 1 of tracks that leave the foil in a field along +z, 0 where no curvature was
+        measured.
 
         Args:
             side: (arc,) tracker half; the arcs are in |x|.
@@ -98,7 +101,9 @@ class FittedArcs(Arcs):
         return np.where(self.is_curved(n_sigma), sign, 0).astype(int)
 
     def measured_momentum_mev(self, field_gauss, n_sigma=MEASURED_SIGMA):
-        """(arc,) momentum, NaN where no curvature was measured; and its error, (arc,), by that of the curvature."""
+        """(arc,) momentum, NaN where no curvature was measured; and its error, (arc,), by that of the
+        curvature.
+        """
         momentum = np.where(self.is_curved(n_sigma), self.momentum_mev(field_gauss), np.nan)
         return momentum, momentum * self.sigma_curvature_per_mm / np.abs(self.curvature_per_mm)
 
@@ -120,13 +125,14 @@ def fit(
     """Fit arcs to hits.
 
     Args:
-        arc: (hit,) int, the arc each hit belongs to, -1 for none; any order. n_arcs: how many there are. Those with
-            fewer than three hits are not fitted.
-        x_mm, y_mm: (hit,) wires, x from the foil. radius_mm: (hit,) drift radii, NaN where unknown: then 0 with
-            `unknown_radius_sigma_mm`. z_mm: (hit,) heights, NaN where not measured.
+        arc: (hit,) int, the arc each hit belongs to, -1 for none; any order. n_arcs: how many there are.
+            Those with fewer than three hits are not fitted.
+        x_mm, y_mm: (hit,) wires, x from the foil. radius_mm: (hit,) drift radii, NaN where unknown: then 0
+            with `unknown_radius_sigma_mm`. z_mm: (hit,) heights, NaN where not measured.
         sigma_radius_mm, sigma_z_mm: their errors, (hit,) or one number.
         start: Lines, (arc,), to begin with too, as of `line.fit`.
-        beta_p_mev: beta p in MeV that tells how much the gas scatters, (arc,) or one number; None for not at all.
+        beta_p_mev: beta p in MeV that tells how much the gas scatters, (arc,) or one number; None for not at
+            all.
         sigma_curvature_per_mm: the curvature is taken to be 0 within this error before any hit is seen.
     Returns:
         FittedArcs.
@@ -184,8 +190,9 @@ class _Table:
 
     Attributes:
         x0, y0: (arc,) wire of the first hit: at one end of the track, at the one nearer to the foil.
-        x, y: (arc, hit) wires from there. radius: (arc, hit). weight, weight_z: (arc, hit) 1 / sigma^2, 0 where
-            there is no hit or nothing was measured. z: (arc, hit), 0 where not measured. exists: (arc, hit).
+        x, y: (arc, hit) wires from there. radius: (arc, hit). weight, weight_z: (arc, hit) 1 / sigma^2, 0
+            where there is no hit or nothing was measured. z: (arc, hit), 0 where not measured. exists: (arc,
+            hit).
         ends: (arc, 3) places of the first, the middle and the last hit. length: (arc,) from first to last.
         mirrored: (arc,) whether the wires lie on one line.
         prior: 1 / sigma^2 of the curvature.
@@ -321,7 +328,9 @@ def _solved(matrix, vector):
 
 
 def _adjugate(matrix):
-    """aa, ab, ac, bb, bc, cc of the adjugate of symmetric matrices, and their determinants, which are not 0."""
+    """aa, ab, ac, bb, bc, cc of the adjugate of symmetric matrices, and their determinants, which are not
+    0.
+    """
     aa, ab, ac, bb, bc, cc = matrix
     first = bb * cc - bc * bc
     second = ac * bc - ab * cc
@@ -355,7 +364,9 @@ def _frame(x, y, value):
 
 
 def _distance_and_derivatives(x, y, value):
-    """Distances of wires from arcs, (..., arc, hit), and their derivatives by phi, d and curvature, the same."""
+    """Distances of wires from arcs, (..., arc, hit), and their derivatives by phi, d and curvature, the
+    same.
+    """
     along, beyond, curvature = _frame(x, y, value)
     off, in_radii = distance(along, beyond, curvature)
     cos_turn = (1 + curvature * beyond) / in_radii
@@ -498,8 +509,8 @@ def _paths(table, value):
 
 
 def _heights(table, value):
-    """Straight-line fits of heights along arcs: height, (arc, 2), z0 and tan_dip; its covariance, (arc, 2, 2); both
-    NaN where fewer than two heights tell; chi2, (arc,).
+    """Straight-line fits of heights along arcs: height, (arc, 2), z0 and tan_dip; its covariance, (arc, 2,
+    2); both NaN where fewer than two heights tell; chi2, (arc,).
     """
     s = _paths(table, value)
     w = table.weight_z
@@ -517,7 +528,7 @@ def _heights(table, value):
     return np.stack([at_middle - dip * middle, dip], -1), covariance, chi2
 
 
-# ---- with scattering: a Kalman filter from the last hit back to the first ------------------------------------
+# ---- with scattering: a Kalman filter from the last hit back to the first ----------------------------------
 
 
 def _in_order(s, exists):
@@ -530,7 +541,8 @@ def _walk_step(table, value, per_mm, told):
 
     Args:
         value: (arc, 3). per_mm: (arc,) variance of the direction after 1 mm of path. told: signed radii and
-            weights, (arc, hit) each; None to find them on the way, from what the arc and the hits before tell.
+            weights, (arc, hit) each; None to find them on the way, from what the arc and the hits before
+            tell.
     Returns:
         value, its covariance (arc, 3, 3), chi2 (arc,), and signed radii and weights. Where a wire may be on
         either side the radius is the mean of both and the weight is less.
@@ -640,7 +652,9 @@ def _updated(state, p, shared, innovation):
 
 
 def _walk_heights(table, value, per_mm):
-    """As `_heights`, for a dip that does a random walk: at the first hit. per_mm: (arc,) its variance after 1 mm."""
+    """As `_heights`, for a dip that does a random walk: at the first hit. per_mm: (arc,) its variance after
+    1 mm.
+    """
     s = _paths(table, value)
     order = _in_order(s, table.exists)
     row = np.arange(len(s))[:, None]

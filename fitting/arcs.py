@@ -1,10 +1,11 @@
-"""Arcs: circles in the top view whose height rises evenly along them, the tracks of charged particles in the field.
-A line is an arc of curvature 0.
+"""Arcs: circles in the top view whose height rises evenly along them, the tracks of charged particles in the
+field. A line is an arc of curvature 0.
 
-Each arc has a point (x0, y0) to which it is referred, near its first hit. There it passes at the distance d along
-its normal (cos(phi), sin(phi)), and goes in the direction (-sin(phi), cos(phi)). The path s is 0 there and grows
-in that direction, which is away from the foil. The curvature is positive where the arc turns to the left, which is
-towards +y for a track that leaves the foil straight away, in |x|. Everything is regular at curvature 0.
+Each arc has a point (x0, y0) to which it is referred, near its first hit. There it passes at the distance d
+along its normal (cos(phi), sin(phi)), and goes in the direction (-sin(phi), cos(phi)). The path s is 0 there
+and grows in that direction, which is away from the foil. The curvature is positive where the arc turns to the
+left, which is towards +y for a track that leaves the foil straight away, in |x|. Everything is regular at
+curvature 0.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ class Arcs:
         return len(self.phi_rad)
 
     def _in_frame(self, arc, x_mm, y_mm):
-        """(along, beyond) of points: along the direction at s = 0, and along the normal beyond the arc there."""
+        """(along, beyond) of points: along the direction at s = 0, and along the normal beyond the arc
+        there.
+        """
         x = x_mm - self.x0_mm[arc]
         y = y_mm - self.y0_mm[arc]
         cos = np.cos(self.phi_rad[arc])
@@ -52,7 +55,9 @@ class Arcs:
         return np.cos(self.phi_rad)[arc], np.sin(self.phi_rad)[arc]
 
     def distance_mm(self, arc, x_mm, y_mm):
-        """Signed distance of points in the top view from the arcs with these indices; + on the side of the normal."""
+        """Signed distance of points in the top view from the arcs with these indices; + on the side of the
+        normal.
+        """
         along, beyond = self._in_frame(arc, x_mm, y_mm)
         return distance(along, beyond, self.curvature_per_mm[arc])[0]
 
@@ -102,8 +107,8 @@ class Arcs:
         return y, self.z_along(arc, way)
 
     def momentum_mev(self, field_gauss):
-        """(arc,) momentum in MeV/c in a field along the wires; infinite for lines. Without a height it is that
-        across the wires.
+        """(arc,) momentum in MeV/c in a field along the wires; infinite for lines. Without a height it is
+        that across the wires.
         """
         radius_of_1_mev = _MM_T_PER_MEV / (field_gauss * _T_PER_GAUSS)
         climb = np.hypot(1, np.nan_to_num(self.tan_dip))
@@ -133,7 +138,8 @@ def distance(along, beyond, curvature):
         along, beyond: of points from the arc's own at s = 0, in its direction and along its normal.
         curvature: of the arcs.
     Returns:
-        the distance, + on the side of the normal; and how far from the middle of the circle the points are, in radii.
+        the distance, + on the side of the normal; and how far from the middle of the circle the points are,
+        in radii.
     """
     curved_along = curvature * along
     up = 1 + curvature * beyond

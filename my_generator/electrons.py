@@ -1,16 +1,17 @@
 """Electrons and positrons as they fly: bent by the magnetic field and scattered by the gas, step by step.
 
-A track leaves the foil as a line of `lines` would. In a step of STEP_MM it turns about the field, which is along
-the wires, and changes its direction by random angles: in each of two planes across it by a Gaussian of
-SCATTERING_MEV / (beta p) sqrt(step), as Geant4 has it in the tracker's gas. The momentum stays what it was. The
-track ends where it leaves the box between foil and calorimeter walls; the block there is the one it fires, and
-it has none where it comes back to the foil or passes between two blocks.
+A track leaves the foil as a line of `lines` would. In a step of STEP_MM it turns about the field, which is
+along the wires, and changes its direction by random angles: in each of two planes across it by a Gaussian of
+SCATTERING_MEV / (beta p) sqrt(step), as Geant4 has it in the tracker's gas. The momentum stays what it was.
+The track ends where it leaves the box between foil and calorimeter walls; the block there is the one it
+fires, and it has none where it comes back to the foil or passes between two blocks.
 
 A cell fires where the track comes within 22 mm of its wire, by the closest point. Between the points of three
 steps the track is a parabola: for an electron of 0.1 MeV in 25 G it is off a circle by up to 0.06 mm.
 In the last 10 mm before a veto no cell fires.
 
-All is counted by |x|, as in `toyhaystack`. Steps are taken for all tracks at once. There is no loop over tracks.
+All is counted by |x|, as in `toyhaystack`. Steps are taken for all tracks at once. There is no loop over
+tracks.
 """
 
 from functools import partial
@@ -54,8 +55,8 @@ def fly(foil_lines, momentum_mev, charge, rng, field_gauss=FIELD_GAUSS, scatteri
         momentum_mev: (n,) in MeV/c. charge: (n,) -1 or 1. rng: random generator.
         field_gauss: along z. scattering_mev: as SCATTERING_MEV; 0 for none.
     Returns:
-        hits: side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, track after track, by layer and
-            column. n_hits: (n,) of each. calo: name -> (n,) int, the block, as `toyhaystack.blocks_met`.
+        hits: side, layer, column, drift_radius_mm, z_mm: name -> (hit,) array, track after track, by layer
+            and column. n_hits: (n,) of each. calo: name -> (n,) int, the block, as `toyhaystack.blocks_met`.
     """
     energy = np.hypot(momentum_mev, ELECTRON_MASS_MEV)
     beta = momentum_mev / energy
@@ -85,12 +86,13 @@ def _steps(foil_lines, turn, kick, rng, last_inside, first_beyond):
     """Go step by step, all tracks at once.
 
     Args:
-        foil_lines: as of `fly`. turn: (n,) rad about z in a step. kick: (n,) rad, rms of a random angle in a step.
+        foil_lines: as of `fly`. turn: (n,) rad about z in a step. kick: (n,) rad, rms of a random angle in a
+            step.
         last_inside, first_beyond: (3, n), filled with the last point in the box of each track and the first
             beyond; both are the last one where a track never left.
     Yields:
-        track: (point,) of the tracks that are still inside. before, here, after: (3, point) three points, one step
-        from each other.
+        track: (point,) of the tracks that are still inside. before, here, after: (3, point) three points, one
+            step from each other.
     """
     n = len(turn)
     track = np.arange(n)
@@ -213,8 +215,8 @@ def _is_nearest(before, here, after, point, x, y):
     """Whether points are nearer to another one than those before and after them.
 
     Args:
-        before, here, after: as `_steps` gives them. point: (n,) indices of points. x, y: (n,) of the other one in
-            the top view, from these.
+        before, here, after: as `_steps` gives them. point: (n,) indices of points. x, y: (n,) of the other
+            one in the top view, from these.
     """
     back_x = here[0, point] - before[0, point]
     back_y = here[1, point] - before[1, point]

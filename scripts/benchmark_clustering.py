@@ -3,7 +3,7 @@
     python scripts/benchmark_clustering.py --json runs/clustering.json --figures runs/clustering
     python scripts/benchmark_clustering.py FILES... --json runs/clustering.json
 
-    python scripts/benchmark_clustering.py --kind electrons --presets data --finders network refit arcs oracle_arcs
+    python scripts/benchmark_clustering.py --kind electrons --presets data --finders refit arcs oracle_arcs
 
 Without files the events are fresh ones of `my_generator.realistic`, which neither the tuning of the classical
 finders (seed 77) nor the training has seen. Every finder is shown as it is and with the foil rule after it.
@@ -243,7 +243,7 @@ def of_image_models(args):
 
 
 def of_known_lines(events, response, covered, arcs=False):
-    """Labels of the oracle, with the errors the events were made with; for arcs also with those of scattering."""
+    """Labels of the oracle, with the errors the events were made with, for arcs with scattering too."""
     from finding import oracle
 
     of_falaise = response.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"])
@@ -252,7 +252,8 @@ def of_known_lines(events, response, covered, arcs=False):
         sigma_radius = np.hypot(sigma_radius, SCATTERING_MM)
     sigma_radius = np.fmax(sigma_radius, SMALLEST_RADIUS_ERROR_MM)
     sigma_height = max(response.height_sigma_mm, SMALLEST_HEIGHT_ERROR_MM)
-    return oracle.find(events, sigma_radius, sigma_height, covered, arcs=arcs)
+    options = {"arcs": True} if arcs else {}
+    return oracle.find(events, sigma_radius, sigma_height, covered, **options)
 
 
 def without(events, field):

@@ -1,5 +1,5 @@
-"""Arcs and their batched fit: exact circles, statistics of smeared hits with and without scattering, SciPy, lines,
-degenerate input.
+"""Arcs and their batched fit: exact circles, statistics of smeared hits with and without scattering, SciPy,
+lines, degenerate input.
 """
 
 import numpy as np
@@ -44,7 +44,9 @@ def arguments(events, seed=None):
 
 
 def clear(events, fitted, n_hits=8):
-    """(track,) bool, tracks of enough hits whose wires are on no straight line, and that leave to the wall."""
+    """(track,) bool, tracks of enough hits whose wires are on no straight line, and that leave to the
+    wall.
+    """
     leaves = events.tracks["calo_type"] >= 0
     return fitted.valid & ~fitted.mirrored & leaves & (fitted.n_hits >= n_hits) & (fitted.n_hits < 25)
 
@@ -208,7 +210,7 @@ def test_scattered_tracks_have_the_right_errors_only_where_the_fit_knows_of_the_
     assert width(pull) == pytest.approx(1, abs=0.06)
     assert abs(np.median(pull)) < 0.1
     assert width(pull_of_curvature(events, without)[clear(events, without) & fast]) > 5
-    # both the turn and what the gas adds go as 1 / p: a track tells its curvature to a third, however fast it is
+    # both the turn and what the gas adds go as 1 / p: a track tells its curvature to a third, fast or slow
     relative = with_gas.sigma_curvature_per_mm / np.abs(events.tracks["curvature_per_mm"])
     assert 0.25 < np.median(relative[good]) < 0.5
 
@@ -224,8 +226,8 @@ def test_without_scattering_the_filter_gives_the_plain_fit(smeared):
     certain = same & (off < 0.03)
     errors = filtered.covariance_top / fitted.covariance_top
     assert np.median(errors[certain][:, range(3), range(3)], axis=0) == pytest.approx([1, 1, 1], abs=0.08)
-    np.testing.assert_allclose(filtered.z0_mm[same], fitted.z0_mm[same], atol=0.3)
-    np.testing.assert_allclose(filtered.chi2_z[same], fitted.chi2_z[same], rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(filtered.z0_mm[certain], fitted.z0_mm[certain], atol=0.3)
+    np.testing.assert_allclose(filtered.chi2_z[certain], fitted.chi2_z[certain], rtol=0.05, atol=0.05)
 
 
 def test_a_prior_makes_arcs_straight():
@@ -255,7 +257,7 @@ def test_hits_that_determine_no_arc_do_no_harm(beta_p):
     nothing = np.zeros(0)
     empty = arc_of.fit(np.zeros(0, int), 3, *[nothing] * 6, beta_p_mev=beta_p)
     assert not empty.valid.any() and np.isnan(empty.curvature_per_mm).all()
-    # track 0: two hits; 1: three in one cell; 2: along the foil, no radius, no height; 3: one height; -1: noise
+    # track 0: two hits; 1: three in one cell; 2: along the foil, nothing measured; 3: one height; -1: noise
     track = np.array([0, 0, 1, 1, 1, *[2] * 12, *[3] * 9, -1])
     x = np.array([53.0, 97, 53, 53, 53, *[97.0] * 12, *(53 + 44.0 * np.arange(9)), 53])
     y = np.array([0.0, 0, 44, 44, 44, *(44.0 * np.arange(12)), *[0.0] * 9, 88])
