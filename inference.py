@@ -31,7 +31,7 @@ from datasets import (
 from datasets.events import Events, offsets_of, rows_and_places
 from datasets.geometry import TOY
 from datasets.readers import open_events
-from finding import by_images, from_seed, iterative, refit
+from finding import arc_refit, by_images, from_seed, iterative, refit
 from finding.foil import foil_rule
 
 COUNTER = "combined_my_generator"
@@ -472,7 +472,7 @@ class Seen:
     n_segments: np.ndarray
 
 
-def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=128):
+def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=128, arcs=False):
     """Which hits belong together.
 
     Args:
@@ -481,17 +481,22 @@ def find_tracks(events, model=FINDER, refit_lines=True, foil=False, batch_size=1
             network alone.
         foil: join or leave out tracks that do not start at the foil (`finding.foil`): a prior of the toy's
             events.
+        arcs: tracks may be bent, so the refit tries arcs beside lines (`finding.arc_refit`).
     Returns:
         (hit,) int16, index of each hit's track in its event, -1 for none.
     """
     events = _table(events)
-    return tracks_of(events, look(events, model, batch_size), refit_lines, foil)
+    return tracks_of(events, look(events, model, batch_size), refit_lines, foil, arcs)
 
 
-def tracks_of(events, seen, refit_lines=True, foil=False):
+def tracks_of(events, seen, refit_lines=True, foil=False, arcs=False):
     """(hit,) labels from what a track finder said, `Seen`; arguments as `find_tracks`."""
-    track = seen.track
-    labels = refit.find(events, track, seen.n_tracks) if refit_lines else refit.labels_of(events, track)
+    if not refit_lines:
+        labels = refit.labels_of(events, seen.track)
+    elif arcs:
+        labels = arc_refit.find(events, seen.track, seen.n_tracks)
+    else:
+        labels = refit.find(events, seen.track, seen.n_tracks)
     return foil_rule(events, labels) if foil else labels
 
 

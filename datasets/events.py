@@ -18,6 +18,10 @@ An `Events` holds groups of flat arrays; offsets say which entries belong to whi
 | | slope_y, slope_z | dy, dz for a step away from the foil, NaN where unknown | float32 |
 | | kinked | the track is not one straight line | bool |
 | | n_segments | straight segments the track is made of | int16 |
+| | charge | -1 or 1, 0 where unknown | int8 |
+| | momentum_mev | in MeV/c, NaN where unknown | float32 |
+| | curvature_per_mm | at the foil in the top view, positive towards +y, NaN where unknown | float32 |
+| | vertex | which foil point of its event the track is from, -1 where unknown | int16 |
 | blocks | calo_type, side, wall, column, row | address of a calorimeter block that fired | int8, int16 |
 | | energy_mev, time_ns | what it measured, NaN where unknown | float32, float64 |
 | | track | index of the first track that ends in it, -1 for none or unknown | int16 |
@@ -75,6 +79,10 @@ TRACK_FIELDS = {
     "slope_z": (np.float32, np.nan, -1e9, 1e9),
     "kinked": (np.bool_, False, 0, 1),
     "n_segments": (np.int16, 1, 1, 101),
+    "charge": (np.int8, 0, -1, 1),
+    "momentum_mev": (np.float32, np.nan, 0, 1e6),
+    "curvature_per_mm": (np.float32, np.nan, -1e3, 1e3),
+    "vertex": (np.int16, -1, -1, 1000),
 }
 BLOCK_FIELDS = {
     "calo_type": (np.int8, -1, -1, 2),

@@ -1,7 +1,8 @@
 """What geometry alone can tell when the lines are known: the ceiling of a track finder.
 
 No finder: it is told which hits belong to each true track. It fits a line to them, or to those of each
-straight segment, forgets who owned which hit, and asks of every hit which of the lines explains it best.
+straight segment, or an arc, forgets who owned which hit, and asks of every hit which of the lines explains it
+best.
 """
 
 import numpy as np
@@ -9,12 +10,13 @@ import numpy as np
 from finding import peeling
 from finding import segments as seg
 from finding.labels import group_of_hits, number_tracks, wires_mm
+from fitting import arc as arcs_of
 from fitting import line as lines_of
 
 _MANY = 2**16  # more than tracks in an event, and than segments in a track
 
 
-def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0):
+def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0, arcs=False):
     """Give each hit to the true line of its half event that explains its radius and height best, or to none.
 
     What is left wrong: hits that another line explains better than their own, hits of noise and cross-talk on
@@ -29,6 +31,8 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0):
             since there the track would have fired the cell.
         n_sigma: a hit whose radius or height is as many errors from a line is not explained by it; nor is one
             without a radius whose cell the line does not cross.
+        arcs: fit arcs instead of lines, for tracks that are bent. What the gas scatters beyond an arc has to
+            be in `sigma_radius_mm`; hits that are far off do not leave the fit.
     Returns:
         (hit,) int16, -1 for hits left out.
     """
@@ -38,17 +42,10 @@ def find(events, sigma_radius_mm, sigma_z_mm, covered=False, n_sigma=5.0):
     sigma_z = np.broadcast_to(sigma_z_mm, z.shape)
     x, y = wires_mm(events)
     true_line, group, track = _true_lines(events)
-    lines = lines_of.fit(
-        true_line,
-        len(group),
-        x_mm=x,
-        y_mm=y,
-        radius_mm=radius,
-        z_mm=z,
-        sigma_radius_mm=sigma_radius,
-        sigma_z_mm=sigma_z,
-        clip_sigma=n_sigma,
-    )
+    of_hits = (x, y, radius, z, sigma_radius, sigma_z)
+    lines = lines_of.fit(true_line, len(group), *of_hits, clip_sigma=n_sigma)
+    if arcs:
+        lines = arcs_of.fit(true_line, len(group), *of_hits, start=lines)
 
     # every pair of a hit and a line of its half event: how far off they are, in errors
     hit, line = peeling.pairs_in_group(group_of_hits(events), group, 2 * len(events))

@@ -95,7 +95,19 @@ def find(events, track, n_tracks, seed=0, constants=Constants()):
         (hit,) int16, -1 for hits left out.
     """
     hits, order = finder_hits(events)
-    track = track[order]
+    _, _, owner, track_of_line = explain(hits, track[order], n_tracks, seed, constants)
+    return peeling.label_hits(events, order, owner, track_of_line, LINES.min_track_hits)
+
+
+def explain(hits, track, n_tracks, seed, constants):
+    """Lines, and the hits and tracks that they are of.
+
+    Args:
+        hits: Hits. track: (hit, n_tracks + 1) of the network. n_tracks, seed, constants: as of `find`.
+    Returns:
+        lines: Lines. pairs: Pairs of hits and lines. owner: (hit,) line of each hit, -1 for none.
+        track_of_line: (line,).
+    """
     lines, owner = find_lines(hits, track, seed, constants)
     lines = refit_lines(lines, owner, hits)
     pairs = score_pairs(lines, owner, hits, track, constants)
@@ -105,7 +117,7 @@ def find(events, track, n_tracks, seed=0, constants=Constants()):
     far = most_probable_line(pairs, far_mm, track)
     ways = ways_to_join(lines, near, hits, track, constants)
     track_of_line = most_probable_way(ways, near, hits, n_tracks, constants)
-    return peeling.label_hits(events, order, far, track_of_line, LINES.min_track_hits)
+    return lines, pairs, far, track_of_line
 
 
 def find_lines(hits, track, seed, constants):
@@ -148,11 +160,12 @@ class Pairs:
     length_mm: np.ndarray
 
 
-def score_pairs(lines, owner, hits, track, constants):
+def score_pairs(lines, owner, hits, track, constants, more_mm=SIGMA_MORE_MM):
     """Ask every hit about every line of its half event that passes its cell.
 
     Args:
         lines, owner: as `find_lines` gives them. hits: Hits. track: (hit, n_tracks + 1) of the network.
+        more_mm: error of radii more, by that of the lines.
     Returns:
         Pairs.
     """
@@ -163,7 +176,7 @@ def score_pairs(lines, owner, hits, track, constants):
     hit = hit[passes]
     line = line[passes]
     pair_hits = hits[hit]
-    likelihood = _likelihood(lines, line, pair_hits, constants)
+    likelihood = _likelihood(lines, line, pair_hits, constants, more_mm)
     opinion = _opinion(owner, track, len(lines))
     agreement = track[hit, :-1] * opinion[line]
 
@@ -181,7 +194,7 @@ def score_pairs(lines, owner, hits, track, constants):
     )
 
 
-def _likelihood(lines, line, hits, constants):
+def _likelihood(lines, line, hits, constants, more_mm):
     """How much more probable the radius and height of hits are on a line than those of noise; 0 where the
     line misses the cell.
 
@@ -193,7 +206,7 @@ def _likelihood(lines, line, hits, constants):
     odd = constants.odd
     distance = np.abs(lines.distance_mm(line, hits.x, hits.y))
     radius_or_some = np.nan_to_num(hits.radius, nan=CELL_RADIUS_MM / 2)
-    sigma = constants.radius_scale * sigma_radius_mm(radius_or_some) + SIGMA_MORE_MM
+    sigma = constants.radius_scale * sigma_radius_mm(radius_or_some) + more_mm
     normal = _density(distance - hits.radius, sigma) * CELL_RADIUS_MM
     by_radius = (1 - odd) * normal + odd
     by_radius[np.isnan(by_radius)] = 1.0  # an unknown radius speaks for nobody
@@ -291,7 +304,7 @@ def most_probable_way(ways, owner, hits, n_tracks, constants):
     half_event = np.arange(hits.n_groups)
     probability = []
     for way in ways:
-        n_found = _count_tracks(way, owner, group, hits.n_groups)
+        n_found = count_tracks(way, owner, group, hits.n_groups)
         n_found = np.minimum(n_found, of_count.shape[1] - 1)
         probability.append(of_count[half_event, n_found])
     probability[0] *= constants.doubt
@@ -301,7 +314,7 @@ def most_probable_way(ways, owner, hits, n_tracks, constants):
     return ways[best[group], line]
 
 
-def _count_tracks(track_of_line, owner, group, n_groups):
+def count_tracks(track_of_line, owner, group, n_groups):
     """(half event,) how many tracks have hits enough, if lines belong to them like this."""
     n_lines = len(track_of_line)
     n_hits_of_line = np.bincount(owner[owner >= 0], minlength=n_lines)

@@ -1,4 +1,5 @@
-"""Event generators in NumPy: straight lines, the SN-IE haystack and family, the detector's response.
+"""Event generators in NumPy: straight lines, electrons in field and gas, the SN-IE haystack and family, the
+detector's response.
 
 They return the event table.
 """
@@ -14,6 +15,8 @@ GENERATORS = {
         preset: (realistic.generator(preset), 1)
         for preset in ("simulation", "data", "harsh", "mix", "data_mix", "combined_mix", "noise_mix")
     },
+    "electrons_mix": (realistic.generator("data_mix", kind="electrons"), 1),
+    "lines_and_electrons_mix": (realistic.generator("data_mix", kind="lines_and_electrons"), 1),
     "toyhaystack_mix": (realistic.generator("mix", kind="toyhaystack"), 2),
     "kinked": (
         realistic.generator("mix", kinks=0.5),

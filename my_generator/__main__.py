@@ -4,11 +4,13 @@
     python -m my_generator --response data --out data/realistic
     python -m my_generator --kinks 0.5 --max-kinks 2 --out data/segments
     python -m my_generator --kind signal_like --sides opposite --events 20000 --out data/signal_like
+    python -m my_generator --kind electrons --tracks 2 --response data --out data/electrons
 
 The first makes `my_generator_t1_0.root` to `my_generator_t4_9.root`, 20000 ideal events each. The second
 sends events with kinks through the detector (`response.py`). In the third half of the tracks are two or three
 straight segments. The fourth makes `signal_like_t2_0.root`: the kinds of `family.py` have their own number of
-tracks, and some have an option.
+tracks, and some have an option. In the last, tracks are bent by the magnetic field and scattered by the gas
+(`electrons.py`).
 
 File i of n tracks depends on seed, n and i alone. An array of jobs can therefore make the files one by one,
 with `--first-file`; `generate.sh` is such a job. A file appears when it is whole.
@@ -22,11 +24,11 @@ from rich.progress import Progress
 
 import lib
 from datasets.readers import hit_tree
-from my_generator import blocks, family, lines, realistic
+from my_generator import blocks, electrons, family, lines, realistic
 from my_generator.response import PRESETS
 
-OPTIONS = ("degrees", "paths", "sides")  # of kinds of `family`
-ANY_NUMBER = " and ".join(realistic.KINDS)  # kinds that have any number of tracks
+OPTIONS = ("degrees", "paths", "sides", "field_gauss")  # of kinds of `family`
+ANY_NUMBER = ", ".join([*realistic.KINDS, *realistic.KINDS_OF_MIX])  # kinds that have any number of tracks
 
 
 def parse_args(argv=None):
@@ -34,7 +36,7 @@ def parse_args(argv=None):
     add = parser.add_argument
     positive = lib.at_least(1)
     natural = lib.at_least(0)
-    kinds = [*realistic.KINDS, *family.KINDS]
+    kinds = [*realistic.KINDS, *realistic.KINDS_OF_MIX, *family.KINDS]
     kind_help = f"one of {', '.join(kinds)} (default: %(default)s)"
     add("--kind", choices=kinds, default="my_generator", metavar="KIND", help=kind_help)
     tracks_help = f"{ANY_NUMBER}: files for each of these numbers (default: 1 2 3 4)"
@@ -57,8 +59,10 @@ def parse_args(argv=None):
     width = f"{lines.SCATTER_DEGREES:g}"
     degrees_help = f"scatter: standard deviation of the kink in a plane (default: {width})"
     add("--degrees", type=angle, help=degrees_help)
-    paths_help = "signal_like: with or without the field (default: helices)"
-    add("--paths", choices=["helices", "lines"], help=paths_help)
+    paths_help = "signal_like: with or without the field, or scattered by the gas too (default: helices)"
+    add("--paths", choices=["helices", "lines", "scattered"], help=paths_help)
+    field_help = f"electron kinds: magnetic field along the wires (default: {electrons.FIELD_GAUSS:g})"
+    add("--field-gauss", type=angle, metavar="GAUSS", help=field_help)
     sides_help = "signal_like: sides of the two electrons (default: any)"
     add("--sides", choices=["any", "same", "opposite"], help=sides_help)
 
@@ -78,18 +82,23 @@ def fraction(text):
 
 
 def angle(text):
-    """The type of a flag that takes an angle."""
+    """The type of a flag that takes an angle or a field."""
     value = float(text)
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"{text} is less than 0")
     return value
 
 
+def has_any_number(kind):
+    """Whether events of a kind may have any number of tracks."""
+    return kind in realistic.KINDS or kind in realistic.KINDS_OF_MIX
+
+
 def options_of(kind):
     """Names of the flags that go with a kind."""
     if kind == "my_generator":
         return ["tracks", "response", "kinks", "max_kinks"]
-    if kind in realistic.KINDS:
+    if has_any_number(kind):
         return ["tracks", "response"]
     make_events, _ = family.KINDS[kind]
     return ["response", *inspect.signature(make_events).parameters]
@@ -97,7 +106,7 @@ def options_of(kind):
 
 def numbers_of_tracks(args):
     """The numbers of tracks that there are files for."""
-    if args.kind in realistic.KINDS:
+    if has_any_number(args.kind):
         return args.tracks or [1, 2, 3, 4]
     _, n_tracks = family.KINDS[args.kind]
     return [n_tracks]
@@ -108,7 +117,7 @@ def tables(args, n_tracks, file):
     response = PRESETS[args.response or "ideal"]
     if args.max_kinks:
         response = replace(response, max_kinks=args.max_kinks)
-    if args.kind in realistic.KINDS:
+    if has_any_number(args.kind):
         make_block = realistic.block_maker(response, args.kind, args.kinks)
         return blocks.stream(make_block, args.events, n_tracks, [args.seed, n_tracks, file])
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}

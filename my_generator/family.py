@@ -10,11 +10,15 @@
 | single_helix | 1 | an electron or positron of 0.3 to 3.5 MeV in the magnetic field |
 | double_helix | 2 | two of them from one foil point, one on each side |
 | signal_like | 2 | two electrons that share the energy of a neutrinoless double-beta decay |
+| electron | 1 | an electron or positron of 0.1 to 3.5 MeV in field and gas |
+| electron_v_vertex | 2 | two of them from one foil point on one side |
+| electron_double_helix | 2 | two of them from two foil points on one side |
+| electron_signal_like | 2 | signal_like in field and gas, both on one side |
 
-`lines`, `helices` and `signal_like` below say how they are drawn. Every track fires at least MIN_HITS cells;
-cells shared with another track count. Every track ends in a calorimeter block; only helices may come back to
-the foil instead. An event that is not so is drawn again. The haystack with any number of lines is in
-`toyhaystack`.
+`lines`, `helices`, `electrons` and `signal_like` below say how they are drawn. Every track fires at least
+MIN_HITS cells; cells shared with another track count. Every track ends in a calorimeter block; only helices
+may come back to the foil instead, and electrons pass between blocks too. An event that is not so is drawn
+again. The haystack with any number of lines is in `toyhaystack`, electrons of any number in `electrons`.
 """
 
 import zlib
@@ -22,7 +26,7 @@ import zlib
 import numpy as np
 
 from datasets.events import concatenate
-from my_generator import blocks, helices, lines
+from my_generator import blocks, electrons, helices, lines
 from my_generator.response import apply
 
 MIN_HITS = 3
@@ -38,11 +42,11 @@ def signal_like(n, rng, paths="helices", sides="any"):
     whole). With straight paths the energies matter for that angle alone.
 
     Args:
-        paths: "helices", or "lines" as without a field.
+        paths: "helices"; "lines" as without a field; "scattered" for helices that the gas scatters.
         sides: keep events with both electrons on the "same" side or on "opposite" sides; "any" keeps all, and
             6 of 10 have them opposite.
     """
-    known = paths in ("helices", "lines") and sides in ("any", "same", "opposite")
+    known = paths in ("helices", "lines", "scattered") and sides in ("any", "same", "opposite")
     if not known:
         raise ValueError(f"no paths {paths!r} or no sides {sides!r}")
     least = helices.MIN_ENERGY_MEV
@@ -62,7 +66,14 @@ def signal_like(n, rng, paths="helices", sides="any"):
     if paths == "lines":
         return lines.straight(foil, good)
     charge = np.full((n, 2), -1)
+    if paths == "scattered":
+        return electrons.flown(foil, energy, charge, rng, good)
     return helices.curved(foil, momentum, charge, good)
+
+
+def electron_signal_like(n, rng):
+    """The same in field and gas, with both electrons on one side."""
+    return signal_like(n, rng, paths="scattered", sides="same")
 
 
 def _two_directions(b, rng):
@@ -98,6 +109,8 @@ KINDS = {  # name: (function (n, rng, options) -> Events, number of tracks)
     "single_helix": (helices.single_helix, 1),
     "double_helix": (helices.double_helix, 2),
     "signal_like": (signal_like, 2),
+    **electrons.KINDS,
+    "electron_signal_like": (electron_signal_like, 2),
 }
 
 

@@ -22,14 +22,18 @@ from dataclasses import replace
 import numpy as np
 
 from datasets.events import concatenate
-from my_generator import blocks, straight_lines, toyhaystack
+from my_generator import blocks, electrons, straight_lines, toyhaystack
 from my_generator.response import PRESETS, apply
 
 # name -> the ideal generator, and the tracker sides in use
 KINDS = {
     "my_generator": (straight_lines.make_block, (1,)),
     "toyhaystack": (toyhaystack.make_block, (0, 1)),
+    "electrons": (electrons.make_block, (1,)),
+    "electrons_without_field": (electrons.make_block_without_field, (1,)),
 }
+# kinds of which an event is one, each as often as the other
+KINDS_OF_MIX = {"lines_and_electrons": ("my_generator", "electrons")}
 MIXES = {
     "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
     "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
@@ -49,9 +53,12 @@ def block_maker(preset="data", kind="my_generator", kinks=None):
 
     Args:
         preset: name of one of RESPONSES or of MIXES, or a Response.
-        kind: the ideal generator, of KINDS. kinks: share of tracks with a kink (default: the preset's; the
-            haystack has none).
+        kind: the ideal generator, of KINDS or of KINDS_OF_MIX. kinks: share of tracks with a kink (default:
+            the preset's); only `my_generator` has any.
     """
+    if kind in KINDS_OF_MIX:
+        makers = {name: block_maker(preset, name, kinks) for name in KINDS_OF_MIX[kind]}
+        return _mixed(KINDS_OF_MIX[kind], makers)
     if isinstance(preset, str) and preset in MIXES:
         mix = MIXES[preset]
         makers = {name: block_maker(name, kind, kinks) for name in dict.fromkeys(mix)}
@@ -73,7 +80,7 @@ def block_maker(preset="data", kind="my_generator", kinks=None):
 
 
 def _mixed(mix, makers):
-    """One block maker out of those of the presets in a mix, name -> function."""
+    """One block maker out of those of the presets or kinds in a mix, name -> function."""
 
     def make_block(n_tracks, rng):
         n_rounds = -(-len(n_tracks) // len(mix))  # rounded up

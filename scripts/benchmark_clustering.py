@@ -3,6 +3,8 @@
     python scripts/benchmark_clustering.py --json runs/clustering.json --figures runs/clustering
     python scripts/benchmark_clustering.py FILES... --json runs/clustering.json
 
+    python scripts/benchmark_clustering.py --kind electrons --presets data --finders refit arcs oracle_arcs
+
 Without files the events are fresh ones of `my_generator.realistic`, which neither the tuning of the classical
 finders (seed 77) nor the training has seen. Every finder is shown as it is and with the foil rule after it.
 
@@ -48,10 +50,13 @@ FINDERS = {
     "seeds": "lines through outermost hits",
     "network": "track finder alone",
     "refit": "track finder + refit",
+    "arcs": "track finder + refit with arcs",
     "oracle": "oracle: lines known",
     "oracle_covered": "oracle: lines known, covered hits kept",
+    "oracle_arcs": "oracle: arcs known, covered hits kept",
 }
-OF_MODEL = ("network", "refit")
+OF_BENT_TRACKS = ("arcs", "oracle_arcs")  # only on request: most events here are straight
+OF_MODEL = ("network", "refit", "arcs")
 HIDDEN = {"radii hidden": "drift_radius_mm", "heights hidden": "z_mm"}
 WITH_FOIL = " + foil rule"
 IN_FILE = "clusters in the files"
@@ -65,6 +70,7 @@ COLUMNS = {
 }
 SMALLEST_RADIUS_ERROR_MM = 0.1  # that the oracle takes for ideal events
 SMALLEST_HEIGHT_ERROR_MM = 1.0
+SCATTERING_MM = 2.0  # of electrons beyond their arcs
 WARM_UP = 48  # events that a finder sees before the clock runs: the first call prepares things
 
 
@@ -92,7 +98,11 @@ def parse_args(argv=None):
     events_help = "fresh events of each preset (default: %(default)s)"
     add("--events", type=lib.at_least(1), default=4000, help=events_help)
     add("--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
-    add("--finders", nargs="+", choices=FINDERS, default=list(FINDERS), help="(default: all)")
+    kinds = [*realistic.KINDS, *realistic.KINDS_OF_MIX]
+    add("--kind", choices=kinds, default="my_generator", help="of fresh events (default: %(default)s)")
+    usual = [name for name in FINDERS if name not in OF_BENT_TRACKS]
+    finders_help = f"(default: all but {' and '.join(OF_BENT_TRACKS)})"
+    add("--finders", nargs="+", choices=FINDERS, default=usual, help=finders_help)
     model_help = f"shipped track finder or path of a run (default: {inference.FINDER})"
     add("--model", metavar="NAME", help=model_help)
     images_help = "networks that look at images, of clustering_one.py, as rows more"
@@ -159,7 +169,7 @@ def samples_of(args):
     samples = {}
     if not args.files:
         for preset in args.presets:
-            events = realistic.generate(args.events, preset=preset, seed=args.seed)
+            events = realistic.generate(args.events, preset=preset, seed=args.seed, kind=args.kind)
             samples[preset] = Sample(events, PRESETS[preset])
         return samples
     of_kind = {}
@@ -206,8 +216,10 @@ def finders_of(args, network, sample):
         "seeds": partial(by_images.by_seeds, say=from_seed.say),
         "network": partial(inference.find_tracks, model=network, refit_lines=False),
         "refit": partial(inference.find_tracks, model=network),
+        "arcs": partial(inference.find_tracks, model=network, arcs=True),
         "oracle": partial(of_known_lines, response=sample.response, covered=False),
         "oracle_covered": partial(of_known_lines, response=sample.response, covered=True),
+        "oracle_arcs": partial(of_known_lines, response=sample.response, covered=True, arcs=True),
     }
     finders = {}
     for name in args.finders:
@@ -235,15 +247,18 @@ def of_image_models(args):
     return finders
 
 
-def of_known_lines(events, response, covered):
-    """Labels of the oracle, with the errors the events were made with."""
+def of_known_lines(events, response, covered, arcs=False):
+    """Labels of the oracle, with the errors the events were made with, for arcs with scattering too."""
     from finding import oracle
 
     of_falaise = response.radius_sigma_scale * sigma_radius_mm(events.hits["drift_radius_mm"])
     sigma_radius = np.hypot(of_falaise, response.radius_sigma_mm)
+    if arcs:
+        sigma_radius = np.hypot(sigma_radius, SCATTERING_MM)
     sigma_radius = np.fmax(sigma_radius, SMALLEST_RADIUS_ERROR_MM)
     sigma_height = max(response.height_sigma_mm, SMALLEST_HEIGHT_ERROR_MM)
-    return oracle.find(events, sigma_radius, sigma_height, covered)
+    options = {"arcs": True} if arcs else {}
+    return oracle.find(events, sigma_radius, sigma_height, covered, **options)
 
 
 def without(events, field):

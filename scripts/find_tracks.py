@@ -51,6 +51,7 @@ def parse_args(argv=None):
     add("--model", default=inference.FINDER, help=model_help)
     refit_help = "leave the last word to the network, fit no lines"
     add("--no-refit", dest="refit", action="store_false", help=refit_help)
+    add("--arcs", action="store_true", help="tracks may be bent: fit arcs beside lines")
     foil_help = "tracks start at the foil: join those that do not to one they continue"
     add("--foil-rule", action="store_true", help=foil_help)
     blocks_help = (
@@ -130,7 +131,7 @@ def search(network, paths, found, args):
         for start in range(0, len(table), BLOCK):
             events = table[start : start + BLOCK]
             seen = inference.look(events, network)
-            labels = inference.tracks_of(events, seen, args.refit, args.foil_rule)
+            labels = inference.tracks_of(events, seen, args.refit, args.foil_rule, args.arcs)
             if path not in said and most_on_a_side(events, labels) >= MOST_TRACKS:
                 said.add(path)
                 lib.note(path, f"events with {MOST_TRACKS} tracks on a side, the most that are looked for")

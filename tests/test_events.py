@@ -330,8 +330,11 @@ def test_arrays_that_do_not_fit_together_are_refused():
 def events():
     """Haystack events of 0 to 4 tracks, so some without hits; no NaN, so lists of them can be compared."""
     events = toyhaystack.generate(30, tracks=(0, 1, 4), seed=5)
-    known = {name: np.nan_to_num(events.blocks[name], nan=3) for name in ("energy_mev", "time_ns")}
-    return replace(events, blocks={**events.blocks, **known})
+    of_blocks = {name: np.nan_to_num(events.blocks[name], nan=3) for name in ("energy_mev", "time_ns")}
+    of_tracks = {
+        name: np.nan_to_num(events.tracks[name], nan=3) for name in ("momentum_mev", "curvature_per_mm")
+    }
+    return replace(events, blocks=events.blocks | of_blocks, tracks=events.tracks | of_tracks)
 
 
 def test_awkward_arrays_hold_the_same_as_the_table(events):

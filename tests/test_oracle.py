@@ -111,3 +111,15 @@ def test_covered_hits_are_worth_keeping(preset):
         for covered in (False, True)
     ]
     assert kept[0] < kept[1] and kept[1] > 0.995
+
+
+def test_bent_tracks_need_arcs():
+    events = realistic.generate(200, tracks=(1, 2), preset="ideal", seed=9, kind="electrons")
+    labels = [oracle.find(events, 2.0, 15.0, covered=True, arcs=arcs) for arcs in (False, True)]
+    by_lines, by_arcs = (score(events, found) for found in labels)
+    assert by_arcs > 0.8 > by_lines + 0.2
+
+
+def test_lines_are_arcs_for_the_oracle_too():
+    events = realistic.generate(200, preset="ideal", seed=10, kinks=0.0)
+    assert score(events, oracle.find(events, 0.1, 1.0, arcs=True)) > 0.95

@@ -54,6 +54,10 @@ TRACK_BRANCHES = {
     "slope_z": "slope_z",
     "kinked": "kinked",
     "n_segments": "n_segments",
+    "charge": "charge",
+    "momentum_mev": "momentum",
+    "curvature_per_mm": "curvature",
+    "vertex": "vertex",
 }
 INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event", "geometry": "geometry"}
 NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")
