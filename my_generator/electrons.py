@@ -367,34 +367,43 @@ KINDS = {  # of `family`: name -> (function (n, rng, options) -> Events, number 
 }
 
 
-def make_block(n_tracks, rng, field_gauss=FIELD_GAUSS):
-    """Events of independent electrons and positrons on side 1, each with MIN_HITS cells or more.
+def make_block(n_tracks, rng, field_gauss=FIELD_GAUSS, one_vertex=False):
+    """Events of electrons and positrons on side 1, each with MIN_HITS cells or more.
 
     Args:
-        n_tracks: (event,) int. rng: random generator. field_gauss: along z.
+        n_tracks: (event,) int. rng: random generator. field_gauss: along z. one_vertex: whether the tracks of an
+            event share a foil point.
     """
-    total = int(n_tracks.sum())
-    parts = []
-    missing = total
-    while missing or not parts:
-        side = np.ones((int(1.3 * missing) + 16, 1), int)
-        foil, energy, charge, vertex = _random(side, rng, one_vertex=False)
-        truth = {"energy": energy, "charge": charge, "vertex": vertex}
+    event, place = rows_and_places(n_tracks)
+    vertices = lines.foil_lines(np.ones((len(n_tracks), 1), int), rng)
+    found = []
+    missing = np.arange(len(event))
+    while len(missing) or not found:
+        foil, energy, charge, _ = _random(np.ones((len(missing), 1), int), rng, one_vertex=False)
+        if one_vertex:
+            for name in ("foil_y_mm", "foil_z_mm"):
+                foil[name] = vertices[name][event[missing]]
+        truth = {"energy": energy, "charge": charge, "vertex": np.zeros_like(charge)}
         drawn = lines.chosen(slice(None), {**foil, **truth})
         hits, n_hits, tracks = _tracks(drawn, rng, field_gauss)
-        good = np.flatnonzero(n_hits >= MIN_HITS)[:missing]
-        entry, _ = entries_of(offsets_of(n_hits), good)
+        good = n_hits >= MIN_HITS
+        entry, _ = entries_of(offsets_of(n_hits), np.flatnonzero(good))
         hits = {name: values[entry] for name, values in hits.items()}
-        parts.append(
-            (hits, {**{name: values[good] for name, values in tracks.items()}, "n_hits": n_hits[good]})
-        )
-        missing -= len(good)
+        tracks = {name: values[good] for name, values in tracks.items()}
+        found.append((hits, {**tracks, "n_hits": n_hits[good], "index": missing[good]}))
+        missing = missing[~good]
+
     hits, tracks = (
-        {name: np.concatenate([part[i][name] for part in parts]) for name in parts[0][i]} for i in (0, 1)
+        {name: np.concatenate([part[i][name] for part in found]) for name in found[0][i]} for i in (0, 1)
     )
+    order = np.argsort(tracks.pop("index"))
+    entry, _ = entries_of(offsets_of(tracks["n_hits"]), order)
+    hits = {name: values[entry] for name, values in hits.items()}
+    tracks = {name: values[order] for name, values in tracks.items()}
     n_hits = tracks.pop("n_hits")
-    _, tracks["vertex"] = rows_and_places(n_tracks)
+    tracks["vertex"] = np.zeros_like(place) if one_vertex else place
     return toyhaystack.events_of_hits(hits, n_hits, tracks, n_tracks)
 
 
+make_block_of_one_vertex = partial(make_block, one_vertex=True)
 make_block_without_field = partial(make_block, field_gauss=0.0)

@@ -30,10 +30,12 @@ KINDS = {
     "my_generator": (straight_lines.make_block, (1,)),
     "toyhaystack": (toyhaystack.make_block, (0, 1)),
     "electrons": (electrons.make_block, (1,)),
+    "electrons_of_one_vertex": (electrons.make_block_of_one_vertex, (1,)),
     "electrons_without_field": (electrons.make_block_without_field, (1,)),
 }
 # kinds of which an event is one, each as often as the other
-KINDS_OF_MIX = {"lines_and_electrons": ("my_generator", "electrons")}
+_ELECTRONS = ("electrons", "electrons_of_one_vertex", "electrons_without_field")
+KINDS_OF_MIX = {"lines_and_electrons": ("my_generator", "my_generator", "my_generator", *_ELECTRONS)}
 MIXES = {
     "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
     "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
@@ -57,7 +59,7 @@ def block_maker(preset="data", kind="my_generator", kinks=None):
             the preset's); only `my_generator` has any.
     """
     if kind in KINDS_OF_MIX:
-        makers = {name: block_maker(preset, name, kinks) for name in KINDS_OF_MIX[kind]}
+        makers = {name: block_maker(preset, name, kinks) for name in dict.fromkeys(KINDS_OF_MIX[kind])}
         return _mixed(KINDS_OF_MIX[kind], makers)
     if isinstance(preset, str) and preset in MIXES:
         mix = MIXES[preset]

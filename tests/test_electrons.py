@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import my_generator
-from datasets.geometry import MAIN_WALL, N_COLUMNS
+from datasets.geometry import CELL_MM, FIRST_WIRE_MM, MAIN_WALL, MIDDLE_COLUMN, N_COLUMNS
 from datasets.readers import hit_tree
 from my_generator import __main__ as command
 from my_generator import electrons, family, helices, lines, realistic, toyhaystack
@@ -207,3 +207,31 @@ def test_files_are_written_and_read_with_the_truth_of_their_tracks(tmp_path):
     field = ["--kind", "electron_v_vertex", "--field-gauss", "0", "--events", "30"]
     command.main([*field, "--out", str(tmp_path)])
     assert not hit_tree.read(tmp_path / "electron_v_vertex_t2_0.root").tracks["curvature_per_mm"].any()
+
+
+def test_tracks_of_one_vertex_share_their_foil_point_and_keep_their_order():
+    n_tracks = np.array([3, 0, 1, 2])
+    events = electrons.make_block(n_tracks, np.random.default_rng(4), one_vertex=True)
+    np.testing.assert_array_equal(np.diff(events.track_offsets), n_tracks)
+    event = events.track_event
+    for name in ("foil_y_mm", "foil_z_mm"):
+        first = events.tracks[name][events.track_offsets[event]]
+        np.testing.assert_array_equal(events.tracks[name], first)
+    assert not events.tracks["vertex"].any()
+    n_hits = np.zeros(len(event), int)
+    for name in ("track", "second_track"):
+        owned = events.hits[name] >= 0
+        np.add.at(n_hits, events.track_offsets[events.hit_event[owned]] + events.hits[name][owned], 1)
+    assert (n_hits >= electrons.MIN_HITS).all()
+
+
+def test_hits_of_a_block_are_on_the_tracks_that_own_them():
+    n_tracks = np.tile([1, 2, 3, 4], 50)
+    events = electrons.make_block(n_tracks, np.random.default_rng(5), field_gauss=0.0)
+    hits, tracks = events.hits, events.tracks
+    track = events.track_offsets[events.hit_event] + hits["track"]
+    x = FIRST_WIRE_MM + CELL_MM * hits["layer"]
+    y = CELL_MM * (hits["column"].astype(int) - MIDDLE_COLUMN)
+    slope = tracks["slope_y"][track]
+    distance = np.abs(y - tracks["foil_y_mm"][track] - slope * x) / np.hypot(1, slope)
+    assert np.median(distance) < CELL_MM  # the gas scatters them off the line, to other tracks it is far
