@@ -58,7 +58,7 @@ def main(argv=None):
         "held-out digits": [judge(held_out)],
         "random pixels": [judge(np.random.default_rng(0).random((N_JUDGED, 8, 8, 1)))],
     }
-    drawn = {"real": real[:N_DRAWN]}
+    drawn = {}
     kinds = list(itertools.product((True, False), args.learning_rates))
     for seed in range(args.seeds):
         for batch_normalization, rate in kinds:
@@ -81,7 +81,8 @@ def main(argv=None):
     lib.write_json(args.out / "scores.json", content)
     with outputs.whole(args.out / "scores.md") as temporary:
         temporary.write_text(text)
-    draw(drawn, args.out / "digits.png")
+    in_order = {name: drawn[name] for name in sorted(drawn)}  # kinds together, not seeds
+    draw({"real": real[:N_DRAWN], **in_order}, args.out / "digits.png")
     print(f"{text}the classifier is right on {accuracy['accuracy']:.1%} of {len(held_out)} held-out digits")
     return content
 
@@ -229,7 +230,7 @@ def draw(drawn, path):
     """A row of pictures of each training, under the first real ones."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(0.55 * N_DRAWN + 2.2, 0.6 * len(drawn)), layout="constrained")
+    figure = Figure(figsize=(0.55 * N_DRAWN + 2.2, 0.62 * len(drawn)), layout="constrained")
     axes = figure.subplots(len(drawn), N_DRAWN, squeeze=False)
     for of_row, (name, pictures) in zip(axes, drawn.items(), strict=True):
         for ax, picture in zip(of_row, pictures, strict=False):
@@ -238,7 +239,7 @@ def draw(drawn, path):
             ax.set_xticks([])
             ax.set_yticks([])
         of_row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.suptitle("digits drawn, by batch normalisation in the generator and learning rate")
+    figure.suptitle("Digits drawn: batch normalisation, learning rate, seed")
     plotting.save(figure, path)
 
 
