@@ -515,7 +515,7 @@ def test_the_test_of_batch_normalisation_writes_its_table(tmp_path):
     assert content["classifier_accuracy_on_held_out"]["accuracy"] > 0.95
     real, noise = (content["rows"][name][0] for name in ("held-out digits", "random pixels"))
     assert real["n_classes"] == 10 and real["frechet"] < noise["frechet"] / 10
-    assert (tmp_path / "digits.pdf").stat().st_size > 1000
+    assert (tmp_path / "digits.png").stat().st_size > 1000
 
 
 # Several devices --------------------------------------------------------------------------------------------
