@@ -210,11 +210,11 @@ def draw(model, events, threshold, args):
     plotting.save(figure, args.out / "samples.pdf")
 
     steps = (-2, -1, 0, 1, 2)
-    points, dimensions = latent.walk(mean, steps)
+    points, dimensions = latent.walk(mean, mean[0], steps)
     points = points.reshape(-1, args.latent)
-    titles = [f"code {d}: {step:+d} σ" if step else "mean code" for d in dimensions for step in steps]
-    walked = light(model, points, np.full(len(points), min(args.tracks)))
-    heading = "Walks through latent space, from the mean code, along the dimensions that vary most"
+    titles = [f"code {d}: {step:+d} σ" if step else "its copy" for d in dimensions for step in steps]
+    walked = light(model, points, np.full(len(points), events.info["n_tracks"][0]))
+    heading = "Walks through latent space, from the first test event, along the dimensions that vary most"
     plotting.save(figures.probabilities(walked, titles, len(steps), heading), args.out / "walks.pdf")
 
 

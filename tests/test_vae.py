@@ -455,9 +455,9 @@ def test_samples_of_the_prior_pass_the_tests_against_it_and_others_do_not():
 
 def test_a_walk_goes_along_the_dimensions_that_vary_most():
     mean = np.random.default_rng(0).normal(size=(500, 3)) * [0.001, 2, 1] + [5, 0, 0]
-    points, dimensions = latent.walk(mean, (-2, 0, 2), 2)
+    points, dimensions = latent.walk(mean, mean[3], (-2, 0, 2), 2)
     assert dimensions.tolist() == [1, 2] and points.shape == (2, 3, 3)
-    np.testing.assert_allclose(points[:, 1], np.tile(mean.mean(0), (2, 1)), atol=1e-5)
+    np.testing.assert_allclose(points[:, 1], np.tile(mean[3], (2, 1)), atol=1e-5)
     np.testing.assert_allclose(points[0, 2] - points[0, 0], [0, 4 * mean[:, 1].std(), 0], atol=1e-5)
     assert latent.spread(mean)["active_units"] == 2
 

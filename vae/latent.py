@@ -64,17 +64,19 @@ def _distance(test):
     return test.statistic
 
 
-def walk(mean, steps=(-2, -1, 0, 1, 2), n_dimensions=6):
-    """Points along the dimensions of largest variance, from the mean code of all events.
+def walk(mean, start, steps=(-2, -1, 0, 1, 2), n_dimensions=6):
+    """Points along the dimensions of largest variance, from the code of one event: the mean of all codes, far from
+    most events, is often the code of none.
 
     Args:
-        mean: (event, n_latent) of the events' distributions. steps: in standard deviations of these means.
+        mean: (event, n_latent) of the events' distributions. start: (n_latent,) the code. steps: in standard
+            deviations of these means.
     Returns:
         points: (dimension, step, n_latent) float32. dimensions: (dimension,) their indices.
     """
     deviation = np.std(mean, 0)
     dimensions = np.argsort(-deviation)[:n_dimensions]
-    points = np.tile(mean.mean(0), (len(dimensions), len(steps), 1)).astype(np.float32)
+    points = np.tile(start, (len(dimensions), len(steps), 1)).astype(np.float32)
     for row, dimension in enumerate(dimensions):
         points[row, :, dimension] += np.asarray(steps) * deviation[dimension]
     return points, dimensions
