@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import traceback
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,6 +157,11 @@ def _classes_restored():
             if registry != known:
                 registry.clear()
                 registry.update(known)
+
+
+def say(path, sentence):
+    """Warn of something in a file that does not stop it."""
+    warnings.warn(f"{path}: {sentence}", stacklevel=2)
 
 
 class _Bar:
