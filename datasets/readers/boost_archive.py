@@ -15,6 +15,7 @@ import numpy as np
 DOUBLE = struct.Struct("<d")
 # The class id of a null pointer, -1, as releases of Boost wrote it: with a sign, or as 16, 32 or 64 bits without
 NULL = (-1, 2**16 - 1, 2**32 - 1, 2**64 - 1)
+MOST_NAMED = 3  # classes in an error
 IN_GAP = -2  # instead of a class id: it was given in bytes that were skipped
 
 
@@ -418,9 +419,10 @@ def pointer(*classes, abstract=False):
         if index == len(archive.types):
             name = string(archive)
             if name not in by_name:
-                raise archive.error(
-                    f"class {name[:80]!r} is not known here, only {', '.join(by_name)}", Unknown
-                )
+                said = f"class {name[:80]!r} is not known here"
+                if len(by_name) <= MOST_NAMED:
+                    said += f", only {', '.join(by_name)}"
+                raise archive.error(said, Unknown)
             if by_name[name] in archive.ids:
                 raise archive.error(f"class {name} has an id already")
             archive.register(by_name[name])

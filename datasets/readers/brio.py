@@ -39,8 +39,8 @@ is damaged.
 A hit without a usable measurement stays, with NaN for the value and its error:
 
 - radius: UDD knows none; in CD and SD one that is outside the range of the event table;
-- height: in SD and CD one outside that range; in CD both cathodes missing, where Falaise's simulation writes 0 (of one alone it computes a height,
-  with a larger error); in UDD a cathode missing or before the anode.
+- height: in SD and CD one outside that range; in CD both cathodes missing, where Falaise's simulation writes
+  0 (of one alone it computes a height, with a larger error); in UDD a cathode missing or before the anode.
   UDD's heights are those of `drift.height_mm`, as TKEvent's and those of Falaise for real data, which use the
   effective length of the wire.
 
@@ -118,7 +118,7 @@ DETAILS = {
     "reconstructed": (np.int64, -1),
     "particle": (np.int64, -1),
 }
-PLACE = {name: (np.float64, nan) for name in ("wire_x_mm", "wire_y_mm")}
+PLACE = dict.fromkeys(("wire_x_mm", "wire_y_mm"), (np.float64, nan))
 CELL = ("side", "layer", "column")
 ADDRESS = ("calo_type", "side", "wall", "column", "row")
 CALO_COLUMNS = dict.fromkeys(ADDRESS, (np.int64, -1))
@@ -914,7 +914,11 @@ def _block(hit):
     """Where a calorimeter hit is: name -> index of those that its wall counts; nothing at a place that is no
     block of the detector.
     """
-    geom_id = hit.get("geom_id", NOWHERE)
+    return block_at(hit.get("geom_id", NOWHERE))
+
+
+def block_at(geom_id):
+    """The same of a geometry id, `type` and `address`: [module, then what its wall counts]."""
     calo_type, sizes = CALO.get(geom_id["type"], (None, {}))
     address = dict(zip(sizes, geom_id["address"][1:], strict=False))
     exists = all(index < sizes[name] for name, index in address.items())
