@@ -286,29 +286,30 @@ class _Event(Archive):
         """
         for match in BANK_START.finditer(self.data, self.position):
             start = match.start()
-            name, n_types = self._bank_at(start)
-            if start < self.position or name <= self.bank or self.enough():
+            name, n_types, spelled = self.bank_at(start)
+            is_one = name in BANKS and spelled == BANKS[name].name and n_types >= len(self.types)
+            if not is_one or start < self.position or name <= self.bank or self.enough():
                 continue
             self.n_lost -= 1
             try:
-                self.skip(start, n_types, COMMON, BANK.read)
+                self.skip(start, n_types, COMMON, partial(_bank_behind, bank=self.bank))
             except Unreadable as error:
                 self.errors[name] = error
                 self.bank = name
 
-    def _bank_at(self, start):
-        """(name, its class id) of the bank that may start there, ("", 0) if none does."""
+    def bank_at(self, start):
+        """(name, class id, class name) of the bank that starts there, as far as one does; its class is always new,
+        so its id is the number of types before.
+        """
         here = self.position
         self.position = start
         try:
             name, _, _, class_id, spelled = [read(self) for read in BANK_WORDS]
         except Unreadable:
-            return "", 0
+            return "", -1, ""
         finally:
             self.position = here
-        if spelled != BANKS[name].name or not len(self.types) <= class_id <= self.end:
-            return "", 0
-        return name, class_id
+        return name, class_id if class_id <= self.end else -1, spelled
 
 
 def _content(archive):
@@ -325,6 +326,15 @@ def _bank(archive, version):
         content = ENTRY.read(archive)["content"]
         if content:
             archive.banks[name] = content
+
+
+def _bank_behind(archive, bank):
+    """Read a bank that comes after another one; the next one must agree on the types met so far."""
+    archive.bank = bank
+    BANK.read(archive)
+    name, n_types, _ = archive.bank_at(archive.position)
+    if name in BANKS and n_types not in (-1, len(archive.types)):
+        raise archive.error(f"{len(archive.types)} types before bank {name}, which counts {n_types}")
 
 
 def _banks(archive, version):
@@ -442,11 +452,11 @@ def _tables(file, path, within_file, found, chunk, drift_model):
     has_other_wires = False
     while some := list(islice(entries, chunk)):
         events, hits = _table(some, str(path), first_entry, drift_model)
-        if not has_other_wires and (apart := _wires_apart_mm(hits)) > WIRES_APART_MM:
+        apart = _wires_apart_mm(hits)
+        if apart > WIRES_APART_MM and not has_other_wires:
             has_other_wires = True
-            files.say(
-                path, f"its wires are {apart:.1f} mm from where the detector has them: another geometry"
-            )
+            said = f"its wires are {apart:.1f} mm from where the detector has them"
+            files.say(path, f"{said}: another geometry")
         yield events, {name: hits[name] for name in DETAILS}
         first_entry += len(some)
 
@@ -462,10 +472,12 @@ def _with_one_warning(entries, path):
 
 
 def _wires_apart_mm(hits):
-    """Largest distance of a wire from where the detector has it, 0 where no wire is known."""
+    """How far the wires are from where the detector has them: the median, 0 where none is known."""
     x = hits["wire_x_mm"] - wire_x_mm(hits["side"], hits["layer"])
     y = hits["wire_y_mm"] - wire_y_mm(hits["column"])
-    return np.fmax.reduce(np.hypot(x, y), initial=0)
+    apart = np.hypot(x, y)
+    known = np.isfinite(apart)
+    return np.median(apart[known]) if known.any() else 0
 
 
 def _found(entry, raw, labels, visible_cells):
@@ -514,7 +526,7 @@ def _said_of(archive, sources):
     named = [f"bank {name}: {error}" for name, error in archive.errors.items()]
     said = [f"not understood: {'; '.join(named)}", f"hits are from {sources[0]}"]
     if archive.n_lost:
-        said.append(f"what the {archive.n_lost} banks behind it hold is unknown")
+        said.append(f"lost: {archive.n_lost} behind it")
     if "SD" not in archive.banks:
         said.append("labels behind it are unknown")
     return f"{', '.join(said)}, there and in events like it"
