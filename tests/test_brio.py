@@ -1565,7 +1565,7 @@ def n_refused(whole, damage, broken):
 
 
 @pytest.mark.real
-@pytest.mark.filterwarnings("ignore:.*labels behind it are unknown")
+@pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
 @pytest.mark.parametrize("damage", [flip, overwrite])
 @pytest.mark.parametrize("path", [RUN_724, SIMULATED, RECONSTRUCTED], ids=lambda path: path.name)
 def test_a_real_event_in_a_damaged_file_is_read_or_a_value_error(path, damage, tmp_path):
@@ -1573,6 +1573,54 @@ def test_a_real_event_in_a_damaged_file_is_read_or_a_value_error(path, damage, t
         smallest = min(brio._each_entry(file, "ER", lambda entry, raw: raw), key=len)
     whole = write_file(tmp_path / "whole.brio", [smallest]).read_bytes()
     assert 0 < n_refused(whole, damage, tmp_path / "broken.brio") <= 200
+
+
+def n_read(archive, damage, path, n_tries):
+    """Of damaged archives, how many still give a table; the others are one clear error."""
+    rng = np.random.default_rng(6)
+    n = 0
+    for _ in range(n_tries):
+        data = bytearray(archive)
+        damage(data, rng)
+        write_file(path, [record(bytes(data))])
+        try:
+            ((events, details),) = brio.stream_details(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            continue
+        assert (
+            events.info["n_tracks"] >= -1 and (events.hits["track"] < max(events.info["n_tracks"], 1)).all()
+        )
+        assert all(len(values) == events.hit_offsets[-1] for values in details.values())
+        n += 1
+    return n
+
+
+@pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
+@pytest.mark.parametrize("damage", [flip, overwrite])
+@pytest.mark.parametrize("unknown", [None, COMMON_CONTENTS[3]])
+def test_a_damaged_event_of_falaise_5_gives_hits_or_a_value_error(damage, unknown, tmp_path):
+    banks, versions = of_falaise_5(full_event())
+    banks["TTD"]["default"]["trajectories"].append(
+        dict(banks["TTD"]["default"]["trajectories"][0], pattern=helix(), hit_id=2)
+    )
+    if unknown:
+        banks = dict(sorted((banks | {"SC": unknown}).items()))
+    archive = event(banks, versions=versions, classes={"SC": "unheard_of"})
+    assert n_read(archive, damage, tmp_path / "broken.brio", 50) > 5
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
+@pytest.mark.parametrize("damage", [flip, overwrite])
+@pytest.mark.parametrize(
+    "name", ["falaise4_cd_ptd_helix.brio", "falaise5_particle_track_v1.brio", "falaise_ssd_bank.brio"]
+)
+def test_a_damaged_event_of_a_case_gives_hits_or_a_value_error(name, damage, tmp_path):
+    with files.open_root(DATA.parent / "cases" / name) as file:
+        entries = list(brio._each_entry(file, "ER", lambda entry, raw: raw))
+    archive = brio.archive_of(sorted(entries, key=len)[len(entries) // 4], "datatools::things")
+    assert n_read(archive, damage, tmp_path / "broken.brio", 40) > 3
 
 
 @pytest.mark.real

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import uproot
 
+from datasets.events import make_events
 from datasets.geometry import DETECTOR, TOY
 from datasets.readers import open_events, root_objects, tkevent
 from tests.conftest import assert_same
@@ -106,6 +107,17 @@ def test_what_is_no_tree_is_refused_by_any_name(tmp_path, tree):
         open_events.read(tmp_path / "wrong.root")
     with pytest.raises(ValueError, match="no tree Event with a branch Eventdata, only .*TH1D"):
         tkevent.read(tmp_path / "wrong.root")
+
+
+def test_what_the_true_number_counts_is_said_where_it_is_not_the_number_of_particles():
+    def table(n_tracks, n_particles):
+        info = {"n_tracks": n_tracks, "n_particles": n_particles}
+        return make_events({}, [0] * (len(n_tracks) + 1), info=info)
+
+    said = open_events.truth_note(table([1, 2, -1], [4, 2, -1]), 5)
+    assert said == "the true number counts tracks of 5 cells or more on a side, not particles"
+    for n_tracks, n_particles in (([2, 1], [-1, -1]), ([2, 1], [2, 1]), ([], []), ([-1], [-1])):
+        assert open_events.truth_note(table(n_tracks, n_particles)) == ""
 
 
 def test_a_drift_model_is_of_no_use_to_files_that_hold_radii_and_a_wrong_one_is_said_at_once(

@@ -108,12 +108,11 @@ def radii_note(events):
 
 def truth_note(events, visible_cells=VISIBLE_CELLS):
     """A sentence on what the true number of tracks counts where it is not the number of particles; else ""."""
-    n_particles = events.info["n_particles"]
-    if not (n_particles != events.info["n_tracks"])[n_particles >= 0].any():
+    is_known = events.info["n_particles"] >= 0
+    n_particles = events.info["n_particles"][is_known]
+    if (n_particles == events.info["n_tracks"][is_known]).all():
         return ""
-    return (
-        f"true tracks are those of {visible_cells} cells or more on a side, of {n_particles.sum()} particles"
-    )
+    return f"the true number counts tracks of {visible_cells} cells or more on a side, not particles"
 
 
 def add_visible_cells(parser):

@@ -226,13 +226,15 @@ def _chunks(file, path, within_file, parse, name, chunk):
 
 def _has_times(branches, n_entries, source):
     """Whether some hit of a file has a plausible anode time; in real data one of the first has."""
-    for start in range(0, n_entries, FEWEST_EVENTS):
-        stop = min(start + FEWEST_EVENTS, n_entries)
+    start = 0
+    while start < n_entries:
+        stop = min(start + min(2 * start + 5, FEWEST_EVENTS), n_entries)
         entries = Entries(branches, start, stop, source)
         found = entries.objects("tr_hits", entries.check_hits)
         times = _members(found, HIT).get("tsp")
         if times is not None and _is_time(times[:, ANODE]).any():
             return True
+        start = stop
     return False
 
 
