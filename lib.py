@@ -16,6 +16,8 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -56,13 +58,23 @@ def run(main):
 
     signal.signal(signal.SIGTERM, terminate)
     try:
-        main()
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            main()
     except (OSError, ValueError) as error:
         raise SystemExit(outputs.message_of(error)) from None
     except KeyboardInterrupt as interruption:
         is_told = isinstance(interruption, Terminated)
         print(str(interruption) or ("terminated" if is_told else "interrupted"), file=sys.stderr)
         raise SystemExit(128 + (signal.SIGTERM if is_told else signal.SIGINT)) from None
+
+
+def _show_warning(show, message, category, *args, **kwargs):
+    """Show a plain warning, such as of a file, as one line; others as Python does."""
+    if category is UserWarning and str(message):
+        print(message, file=sys.stderr, flush=True)
+    else:
+        show(message, category, *args, **kwargs)
 
 
 def once_a_file(tables, *notes):

@@ -298,6 +298,14 @@ def title_of(events, event, path=""):
     return ": ".join(part for part in parts if part)
 
 
+def particles_of(events, event):
+    """What stands behind the true number of tracks of an event in a title: the number of particles, where it is
+    known.
+    """
+    n_particles = events.info["n_particles"][event]
+    return f" of {metrics.number_of(n_particles, 'particles')}" if n_particles >= 0 else ""
+
+
 def as_found(hits, found):
     """The hits of an event with found tracks instead of the true ones, as they are drawn.
 

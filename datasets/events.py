@@ -26,6 +26,7 @@ An `Events` holds groups of flat arrays; offsets say which entries belong to whi
 | | energy_mev, time_ns | what it measured, NaN where unknown | float32, float64 |
 | | track | index of the first track that ends in it, -1 for none or unknown | int16 |
 | info | n_tracks | true number of tracks, -1 where unknown | int16 |
+| | n_particles | particles with a true hit in the tracker, -1 where unknown | int16 |
 | | run, event | numbers of the run and of the event in its file, -1 where unknown | int64 |
 | | geometry | TOY, DETECTOR or TKEVENT of `datasets.geometry` | int8 |
 
@@ -36,6 +37,10 @@ are the detector's own, from 0 on, and -1 where a block has none.
 A cell fires once an event: hits that share a cell merge, the one with the smaller radius stays and both
 owners are kept. Tracks stay in the table when a detector response lost their hits: `n_tracks` and
 `n_segments` count what was there.
+
+Generators make tracks; a simulation of the detector makes particles, and most of those that reach the tracker
+are electrons of one or two cells that nobody could find. There `n_tracks` counts visible tracks: what a
+particle has on a tracker side is one if it owns `VISIBLE_CELLS` cells there or more.
 """
 
 from dataclasses import dataclass, field, replace
@@ -96,10 +101,12 @@ BLOCK_FIELDS = {
 }
 INFO_FIELDS = {
     "n_tracks": (np.int16, -1, -1, 1000),
+    "n_particles": (np.int16, -1, -1, 32767),
     "run": (np.int64, -1, -(2**62), 2**62),
     "event": (np.int64, -1, -(2**62), 2**62),
     "geometry": (np.int8, DETECTOR, 0, len(GEOMETRIES) - 1),
 }
+VISIBLE_CELLS = 3  # on a tracker side, that make a particle's hits there a track
 # Of an event: the original files keep several hits in a cell, but not hundreds.
 MOST_HITS = 10 * N_CELLS
 

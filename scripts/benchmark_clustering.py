@@ -19,7 +19,7 @@ import argparse
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -59,7 +59,11 @@ OF_BENT_TRACKS = ("arcs", "oracle_arcs")  # only on request: most events here ar
 OF_MODEL = ("network", "refit", "arcs")
 HIDDEN = {"radii hidden": "drift_radius_mm", "heights hidden": "z_mm"}
 WITH_FOIL = " + foil rule"
-IN_FILE = "clusters in the files"
+IN_FILE = {  # rows of what `.brio` files hold beside the truth, by the details of `datasets.readers.brio`
+    "cluster": "clusters in the files",
+    "trajectory": "trajectories in the files",
+    "reconstructed": "particles in the files",
+}
 COLUMNS = {
     "count right": "count_right",
     "efficiency": "efficiency",
@@ -80,13 +84,13 @@ class Sample:
 
     Attributes:
         events: with labels. response: whose errors the oracle knows.
-        clusters: (hit,) int, those that files hold beside the truth, such as those of Falaise's cellular
-            automaton; None without any.
+        in_file: row -> (hit,) int labels that files hold beside the truth, such as the clusters of Falaise's
+            cellular automaton.
     """
 
     events: Events
     response: Response
-    clusters: np.ndarray | None = None
+    in_file: dict = field(default_factory=dict)
 
 
 def parse_args(argv=None):
@@ -177,16 +181,16 @@ def samples_of(args):
         of_kind.setdefault(open_events.kind_of(path), []).append(path)
     for kind, paths in of_kind.items():
         events = concatenate(clustering.read_labelled(path) for path in paths)
-        clusters = clusters_in(paths) if kind == "brio" else None
-        samples[f"{kind} files"] = Sample(events, PRESETS[args.errors], clusters)
+        in_file = labels_in(paths) if kind == "brio" else {}
+        samples[f"{kind} files"] = Sample(events, PRESETS[args.errors], in_file)
     return samples
 
 
-def clusters_in(paths):
-    """(hit,) clusters that `.brio` files hold, None where they hold none."""
-    parts = [details["cluster"] for _, details in brio.stream_details(paths)]
-    clusters = np.concatenate(parts)
-    return clusters if (clusters >= 0).any() else None
+def labels_in(paths):
+    """Row -> (hit,) labels that `.brio` files hold, without those of which they hold none."""
+    parts = [details for _, details in brio.stream_details(paths)]
+    labels = {row: np.concatenate([part[name] for part in parts]) for name, row in IN_FILE.items()}
+    return {row: values for row, values in labels.items() if (values >= 0).any()}
 
 
 def load_finder(args):
@@ -281,9 +285,9 @@ def compare(sample, finders):
             scores = metrics.clustering_of(sample.events, found)
             results[row + rule] = {"scores": scores, "events_per_cpu_second": speeds}
             labels[row + rule] = found
-    if sample.clusters is not None:
-        scores = metrics.clustering_of(sample.events, sample.clusters)
-        results[IN_FILE] = {"scores": scores, "events_per_cpu_second": {}}
+    for row, in_file in sample.in_file.items():
+        scores = metrics.clustering_of(sample.events, in_file)
+        results[row] = {"scores": scores, "events_per_cpu_second": {}}
     return results, labels
 
 

@@ -48,6 +48,7 @@ def parse_args(argv=None):
     add("--batch-size", type=positive, default=128, help="(default: %(default)s)")
     inference.add_engine(parser)
     open_events.add_drift_model(parser)
+    open_events.add_visible_cells(parser)
     return parser.parse_args(argv)
 
 
@@ -72,7 +73,8 @@ class Counted:
 def tables(args):
     """Yield (file, table of some of its events), from files or simulated."""
     if args.files:
-        yield from open_events.stream(args.files, progress=True, drift_model=args.drift_model)
+        options = {"drift_model": args.drift_model, "visible_cells": args.visible_cells}
+        yield from open_events.stream(args.files, progress=True, **options)
         return
     for start in track(range(0, args.events, SIMULATED_BLOCK), "simulating", transient=True):
         n = min(SIMULATED_BLOCK, args.events - start)
@@ -86,7 +88,9 @@ def main(argv=None):
     with outputs.whole(args.out / "counts.csv") as temporary, open(temporary, "w", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["file", "run", "event", "true", "predicted", "probability"])
-        for path, events in lib.once_a_file(tables(args), partial(inference.kind_note, network)):
+        truth_note = partial(open_events.truth_note, visible_cells=args.visible_cells)
+        notes = partial(inference.kind_note, network), truth_note
+        for path, events in lib.once_a_file(tables(args), *notes):
             probabilities = inference.count_probabilities(events, network, args.batch_size)
             keep(counted, path, events, probabilities, network.target, args.displays)
             lines.writerows(rows(counted, path, events))
@@ -128,7 +132,8 @@ def title_of(events, i, path, probabilities, true, target):
     predicted = metrics.name_of(probabilities.argmax(), target)
     said = f"predicted {predicted} (p = {probabilities.max():.2f})"
     if true >= 0:
-        said = f"true {metrics.name_of(true, target)}, {said}"
+        true_name = metrics.name_of(true, target)
+        said = f"true {true_name}{plotting.particles_of(events, i)}, {said}"
     return f"{plotting.title_of(events, i, path)}: {said}"
 
 
@@ -160,7 +165,8 @@ def measure(counted, args, target):
     labels = range(counted.most + 1)
     scores = metrics.counting_of(truth, predicted, confidence, labels)
     print(metrics.describe(scores, target))
-    lib.write_json(args.out / "scores.json", {"model": args.model, "files": args.files, **scores})
+    of_what = {"model": args.model, "files": args.files, "visible_cells": args.visible_cells}
+    lib.write_json(args.out / "scores.json", {**of_what, **scores})
     picture = args.out / "confusion.pdf"
     plotting.confusion(scores["confusion"], picture, scores["labels"], args.model, target)
     return scores

@@ -29,6 +29,7 @@ def parse_args(argv=None):
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of merit here")
     parser.add_argument("--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)")
     inference.add_engine(parser)
+    open_events.add_visible_cells(parser)
     return parser.parse_args(argv)
 
 
@@ -47,8 +48,9 @@ def main(argv=None):
 def measure_counter(network, args):
     """Figures of merit of a counter, as `metrics.counting` gives them."""
     truth, probabilities = [], []
-    tables = open_events.stream(args.files, progress=True)
-    for path, events in lib.once_a_file(tables, partial(inference.kind_note, network)):
+    tables = open_events.stream(args.files, progress=True, visible_cells=args.visible_cells)
+    truth_note = partial(open_events.truth_note, visible_cells=args.visible_cells)
+    for path, events in lib.once_a_file(tables, partial(inference.kind_note, network), truth_note):
         truth.append(number_of_tracks.classes(events, path, network.target) + 1)
         probabilities.append(inference.count_probabilities(events, network, args.batch_size))
     if not any(map(len, truth)):

@@ -124,6 +124,8 @@ def search(network, paths, found, args):
     n_shown = max(1, args.n_displays // len(paths)) if args.displays else 0
     tables = open_events.stream(paths, progress=True, drift_model=args.drift_model)
     notes = [inference.beyond_limits]
+    if args.displays:
+        notes.append(open_events.truth_note)
     if args.drift_model is None:
         notes.append(open_events.radii_note)
     said = set()
@@ -234,7 +236,7 @@ def keep_first(drawn, events, labels, path, limit):
         true = events.info["n_tracks"][i]
         title = f"{plotting.title_of(events, i, path)}: {metrics.number_of(n_found[i])} found"
         if true >= 0:
-            title += f", true {true}"
+            title += f", true {true}{plotting.particles_of(events, i)}"
         own = labels[events.hit_offsets[i] : events.hit_offsets[i + 1]]
         drawn.append((events[i], own, title))
 

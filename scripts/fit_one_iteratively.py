@@ -214,7 +214,7 @@ def keep(results, path, first, events, why, counted, found, args):
         number = [metrics.number_of(table[-1][i]) for table in (results.counted, results.fitted)]
         title = f"{plotting.title_of(events, i, path)}: {number[0]} counted, {number[1]} fitted"
         if events.info["n_tracks"][i] >= 0:
-            title += f", true {events.info['n_tracks'][i]}"
+            title += f", true {events.info['n_tracks'][i]}{plotting.particles_of(events, i)}"
         results.drawn.append((events, found, i, title))
 
 

@@ -91,6 +91,7 @@ def summarise(path, displays, drift_model, mask=()):
     counts = np.zeros((2, N_CELLS), int)
     total = Counter(counts_of(concatenate([])))
     numbers = set()  # of tracks
+    n_particles = set()
     examples = []
     n_missing = displays
     for _, events in open_events.stream(path, drift_model=drift_model):
@@ -98,14 +99,22 @@ def summarise(path, displays, drift_model, mask=()):
         events = events.keep_hits(~filters.masked(events, mask))
         total.update(counts_of(events))
         numbers.update(events.info["n_tracks"].tolist())
+        n_particles.update(events.info["n_particles"].tolist())
         examples.append(events[:n_missing])
         n_missing -= len(examples[-1])
     summary = dict(total)
     n_events = total["events"]
     summary["hits an event"] = f"{total['hits'] / n_events:.1f}" if n_events else "none"
-    is_known = numbers and min(numbers) >= 0
-    summary["tracks an event"] = f"{min(numbers)} to {max(numbers)}" if is_known else "unknown"
+    summary["tracks an event"] = _from_to(numbers)
+    if max(n_particles, default=-1) >= 0:
+        summary["particles an event"] = _from_to(n_particles)
     return summary, concatenate(examples), counts
+
+
+def _from_to(numbers):
+    """A set of numbers as a text; -1 is unknown."""
+    is_known = numbers and min(numbers) >= 0
+    return f"{min(numbers)} to {max(numbers)}" if is_known else "unknown"
 
 
 def counts_of(events):

@@ -28,6 +28,8 @@ VERSIONS = {
     "calibrated_tracker_hit": 1,
     "tracker_cluster": 1,
     "line_3d": 2,
+    "helix_3d": 2,
+    "polyline_3d": 2,
     "blur_spot": 1,
 }
 TRACKED = {
@@ -51,6 +53,11 @@ TRACKED = {
     "tracker_trajectory",
     "line_trajectory_pattern",
     "line_3d",
+    "helix_trajectory_pattern",
+    "helix_3d",
+    "polyline_trajectory_pattern",
+    "polyline_3d",
+    "vertex",
     "tracker_trajectory_solution",
     "tracker_trajectory_data",
     "particle_track",
@@ -119,12 +126,15 @@ def write_file(path, records, properties=()):
 
 
 class Encoder:
-    """An archive being written; `versions` and `tracked` as a release of Falaise had them."""
+    """An archive being written; `versions`, `tracked` and `null` (the class id of a null pointer) as a release of
+    Falaise had them.
+    """
 
-    def __init__(self, versions=None, tracked=TRACKED):
+    def __init__(self, versions=None, tracked=TRACKED, null=-1):
         self.out = bytearray(b"\x7f" + integer(18))
         self.versions, self.tracked = {**VERSIONS, **(versions or {})}, tracked
         self.ids, self.announced, self.numbers, self.n_objects = {}, set(), {}, 0
+        self.null = null
 
     def put(self, *pieces):
         for piece in pieces:
@@ -181,7 +191,7 @@ class Encoder:
         if not spelled:
             self.class_id(name)
         if thing is None:
-            self.put(integer(-1))
+            self.put(integer(self.null))
             return
         new = name not in self.ids
         self.put(integer(self.class_id(name)))
@@ -446,23 +456,51 @@ class Encoder:
         self.handle("tracker_clustering_solution", bank["default"], self.tracker_clustering_solution)
         self.properties(bank["properties"])
 
-    def line_trajectory_pattern(self, pattern):
+    def shape(self, name, pattern, shape):
         self.start("base_trajectory_pattern")
         self.put(string(pattern["pattern_id"]))
-        self.start("line_3d")
+        self.start(name, shape)
         self.start("i_shape_1d")
         self.start("i_object_3d")
+        self.put(double(shape["tolerance"]), double(shape["angular_tolerance"]))
+
+    def line_trajectory_pattern(self, pattern):
         line = pattern["segment"]
-        self.put(double(line["tolerance"]), double(line["angular_tolerance"]))
+        self.shape("line_3d", pattern, line)
         self.point(line["first"])
         self.point(line["last"])
+
+    def helix_trajectory_pattern(self, pattern):
+        helix = pattern["helix"]
+        self.shape("helix_3d", pattern, helix)
+        self.put(double(helix["radius"]))
+        if helix["radius"] == helix["radius"]:
+            self.point(helix["center"])
+            self.put(*(double(helix[name]) for name in ("step", "t1", "t2")))
+
+    def polyline_trajectory_pattern(self, pattern):
+        path = pattern["path"]
+        self.shape("polyline_3d", pattern, path)
+        self.put(boolean(path["closed"]))
+        self.items("list<vector_3d>", path["points"], self.point)
+
+    def track_fit_infos(self, fit):
+        self.start("track_fit_infos")
+        self.base()
+        self.put(integer(fit["algorithm"]), string(fit["guess"]), double(fit["t0"]), double(fit["chi2"]))
+        self.put(integer(fit["ndof"]), double(fit["pvalue"]), boolean(fit["best"]))
 
     def tracker_trajectory(self, trajectory):
         self.hit(trajectory)
         self.handle("tracker_cluster", trajectory["cluster"], self.tracker_cluster)
         self.handles("calibrated_tracker_hit", trajectory["orphans"], self.calibrated_tracker_hit)
-        line = "snemo::datamodel::line_trajectory_pattern"
-        self.handle(line, trajectory["pattern"], self.line_trajectory_pattern, of="base_trajectory_pattern")
+        pattern = trajectory["pattern"] or {"segment": None}
+        kind = {"segment": "line", "helix": "helix", "path": "polyline"}[list(pattern)[-1]]
+        write = getattr(self, f"{kind}_trajectory_pattern")
+        name = f"snemo::datamodel::{kind}_trajectory_pattern"
+        self.handle(name, trajectory["pattern"], write, of="base_trajectory_pattern")
+        if self.version("tracker_trajectory") >= 1:
+            self.track_fit_infos(trajectory["fit"])
 
     def tracker_trajectory_solution(self, solution):
         self.put(integer(solution["id"]))
@@ -470,6 +508,8 @@ class Encoder:
         self.handles("tracker_trajectory", solution["trajectories"], self.tracker_trajectory)
         self.handles("tracker_cluster", solution["unfitted"], self.tracker_cluster)
         self.properties(solution["properties"])
+        if self.version("tracker_trajectory_solution") >= 1:
+            self.simple("set<int>", solution["best"], integer)
 
     def tracker_trajectory_data(self, bank):
         self.handles("tracker_trajectory_solution", bank["solutions"], self.tracker_trajectory_solution)
@@ -479,21 +519,37 @@ class Encoder:
     def blur_spot(self, vertex):
         self.hit(vertex)
         self.put(integer(vertex["dimension"]), double(vertex["tolerance"]))
-        placement = vertex["placement"]
-        self.start("placement")
+        if vertex["store"] & 8:
+            self.placement(vertex["placement"])
+        axes = {0: "", 1: "z", 2: "xy", 3: "xyz"}[vertex["dimension"]]
+        self.put(*(double(vertex[f"sigma_{axis}"]) for axis in axes))
+
+    def placement(self, placement):
+        if not self.start("placement", placement):
+            return
         self.start("i_placement")
         self.point(placement["translation"])
-        self.put(integer(placement["rotation_kind"]), *map(double, placement["angles"]))
+        kind = placement["rotation_kind"]
+        angles = placement["angles"] if kind == -1 else [placement["angle"]]
+        self.put(integer(kind), *map(double, angles))
         for name in ("rotation", "inverse_rotation"):
             self.start("rotation_3d")
             self.put(*map(double, placement[name]))
-        self.put(*(double(vertex[f"sigma_{axis}"]) for axis in "xyz"))
+
+    def vertex(self, vertex):
+        self.hit(vertex)
+        self.put(*(integer(vertex[name]) for name in ("category", "from", "extrapolation")))
+        if self.start("blur_spot", vertex["spot"]):
+            self.blur_spot(vertex["spot"])
+        self.put(*(double(vertex[name]) for name in ("distance", "distance_xy")))
+        self.put(*(boolean(vertex[name]) for name in ("edge", "best")))
 
     def particle_track(self, track):
         self.hit(track)
         self.put(integer(track["charge"]))
         self.handle("tracker_trajectory", track["trajectory"], self.tracker_trajectory)
-        self.handles("blur_spot", track["vertices"], self.blur_spot)
+        kind = "vertex" if self.version("particle_track") >= 1 else "blur_spot"
+        self.handles(kind, track["vertices"], getattr(self, kind))
         self.handles("calibrated_calorimeter_hit", track["calorimeter_hits"], self.calibrated_calorimeter_hit)
 
     def particle_track_data(self, bank):
@@ -522,18 +578,23 @@ class Encoder:
         return bytes(self.out)
 
     def nothing(self, thing):
-        """A class that was never described."""
+        """A class that was never described: bytes and, where there are some, properties and a point."""
+        self.put(thing.get("bytes", b""))
+        if "properties" in thing:
+            self.properties(thing["properties"])
+        if "point" in thing:
+            self.point(thing["point"])
 
 
-def event(banks, versions=None, tracked=TRACKED, classes=None):
+def event(banks, versions=None, tracked=TRACKED, classes=None, null=-1):
     """The archive of an event.
 
     Args:
         banks: name -> content, in order. versions: class -> version, tracked: classes whose objects have
             numbers.
-        classes: name of a bank -> its class, where it is not the usual one.
+        classes: name of a bank -> its class, where it is not the usual one. null: class id of null pointers.
     """
-    return Encoder(versions, tracked).things(banks, {**BANKS, **(classes or {})})
+    return Encoder(versions, tracked, null).things(banks, {**BANKS, **(classes or {})})
 
 
 def property_list(values):

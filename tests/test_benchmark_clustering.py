@@ -246,7 +246,8 @@ def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
 def test_rows_that_no_foil_rule_follows_are_left_out_of_the_comparison(tmp_path):
     score = {"perfect": {"value": 0.5, "interval": [0.4, 0.6]}}
     finders = {
-        row: {"scores": {"2": score}} for row in ("mine", "mine + foil rule", benchmark_clustering.IN_FILE)
+        row: {"scores": {"2": score}}
+        for row in ("mine", "mine + foil rule", *benchmark_clustering.IN_FILE.values())
     }
     benchmark_clustering.draw_comparison(
         {"brio files": {"n_events": 4, "finders": finders}}, tmp_path / "perfect.png"

@@ -194,7 +194,13 @@ def particles(trajectories, calo):
     unit = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     placement = {"translation": make_point(0, 1, 2), "rotation_kind": -1, "angles": (0.0, 0.0, 0.0)}
     placement |= {"rotation": unit, "inverse_rotation": unit}
-    vertex = {**make_hit(1, 1302, 0, 1), "dimension": 3, "tolerance": 1e-7, "placement": placement}
+    vertex = {
+        **make_hit(1, 1302, 0, 1),
+        "store": 15,
+        "dimension": 3,
+        "tolerance": 1e-7,
+        "placement": placement,
+    }
     vertex |= {"sigma_x": 1.0, "sigma_y": 2.0, "sigma_z": 3.0}
     trajectory = trajectories["default"]["trajectories"][0]
     track = {
@@ -210,7 +216,7 @@ def particles(trajectories, calo):
 def full_event():
     """All banks, sharing hits, clusters and trajectories as Falaise's do."""
     hits = [calibrated(i, 1, i, 20) for i in range(4)] + [
-        calibrated(4, 0, 3, 110, traits=33, x=1.0, y=2.0, delayed_time=5.0)
+        calibrated(4, 0, 3, 110, traits=33, x=-185.0, y=2376.0, delayed_time=5.0)
     ]
     hits[4]["sigma_delayed_time"] = 0.5
     properties = {
@@ -546,32 +552,43 @@ def with_another_pattern(banks):
     return record(event(banks).replace(b"line_trajectory_pattern", b"long_trajectory_pattern"))
 
 
+def without_recovery(banks):
+    """The same, and what comes behind the bank cannot be found: its class is spelled otherwise."""
+    return record(
+        brio.archive_of(with_another_pattern(banks), "datatools::things").replace(b"mctools::", b"tools::mc")
+    )
+
+
 def test_an_unknown_class_behind_the_labels_does_not_matter(tmp_path, recwarn):
     banks = full_event()
     del banks["PTD"]
     path = write_file(tmp_path / "long.brio", [with_another_pattern(banks)])
     with pytest.raises(ValueError, match=r"long\.brio: entry 0: .*long_trajectory_pattern' is not known"):
         list(brio.iter_events(path))
-    ((events, details),) = brio.stream_details(path)
-    assert events.hits["track"].tolist() == [0, 1, 0, 1, -1] and events.info["n_tracks"] == [2]
-    assert details["cluster"].tolist() == [0, 0, 1, -1, -1]
+    events = brio.read(path, visible_cells=2)
     assert not recwarn
+    assert events.hits["track"].tolist() == [0, 1, 0, 1, -1] and events.info["n_tracks"] == [2]
+    with pytest.warns(
+        UserWarning, match=r"long\.brio: entry 0: not understood: bank TTD: .*hits are from CD"
+    ):
+        ((events, details),) = brio.stream_details(path, visible_cells=2)
+    assert events.hits["track"].tolist() == [0, 1, 0, 1, -1]
+    assert details["cluster"].tolist() == [0, 0, 1, -1, -1] and set(details["trajectory"]) == {-1}
 
 
 def test_an_unknown_class_before_the_labels_leaves_them_unknown_with_one_warning(tmp_path):
-    good, bad = record(event(full_event())), with_another_pattern(full_event())
+    good, bad = record(event(full_event())), without_recovery(full_event())
     path = write_file(tmp_path / "long.brio", [good, bad, good, bad])
     with pytest.warns(
-        UserWarning, match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known"
+        UserWarning, match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known.* labels behind it"
     ) as warned:
-        tables = list(brio.stream_details(path, chunk=1))
+        tables = list(brio.stream_details(path, chunk=1, visible_cells=2))
     assert len(warned) == 1
     assert [events.n_hits.tolist() for events, _ in tables] == [[5]] * 4
     assert [events.info["n_tracks"].tolist() for events, _ in tables] == [[2], [-1], [2], [-1]]
     for events, details in tables[1::2]:
-        assert (
-            set(events.hits["track"]) == set(events.hits["second_track"]) == set(details["cluster"]) == {-1}
-        )
+        assert set(events.hits["track"]) == set(events.hits["second_track"]) == {-1}
+        assert details["cluster"].tolist() == [0, 0, 1, -1, -1]  # that bank is found behind SD
         assert (events.info["run"], events.info["event"]) == ([724], [5])
 
 
@@ -579,8 +596,8 @@ def test_labels_before_an_unknown_class_are_kept(tmp_path):
     path = write_file(
         tmp_path / "new.brio", [record(event(full_event() | {"PTD": None}, versions={"tracker_cluster": 2}))]
     )
-    with pytest.warns(UserWarning, match=r"new\.brio: entry 0: class tracker_cluster version 2"):
-        ((events, details),) = brio.stream_details(path)
+    with pytest.warns(UserWarning, match=r"new\.brio: entry 0: .*class tracker_cluster version 2"):
+        ((events, details),) = brio.stream_details(path, visible_cells=2)
     assert events.info["n_tracks"] == [2] and set(details["cluster"]) == {-1}
 
 
@@ -591,27 +608,113 @@ def test_without_truth_nobody_asks_for_labels(tmp_path, recwarn):
 
 
 @pytest.mark.parametrize(
-    ("names", "versions"),
+    ("names", "versions", "source"),
     [
-        ("CD EH SD", {"calibrated_data": 2}),
-        ("CD EH SD", {"event_header": 3}),
-        ("EH SD UDD", {"unified_digitized_data": 1}),
+        ("CD EH SD", {"calibrated_data": 2}, "SD"),
+        ("CD EH SD", {"event_header": 3}, "CD"),
+        ("EH SD UDD", {"unified_digitized_data": 1}, "SD"),
+        ("EH UDD", {"event_header": 3}, "UDD"),
     ],
 )
-def test_an_unknown_class_in_the_hits_or_the_header_is_an_error(tmp_path, names, versions):
+def test_an_unknown_version_ends_only_its_bank(tmp_path, names, versions, source):
     banks = {name: bank for name, bank in full_event().items() if name in names.split()}
     path = write_file(tmp_path / "new.brio", [record(event(banks, versions=versions))])
-    with pytest.raises(ValueError, match=r"new\.brio: entry 0: class .* version [123]: .* are known"):
+    said = (
+        rf"new\.brio: entry 0: not understood: bank .*: class .* version [123]: .* are known.*from {source}"
+    )
+    with pytest.warns(UserWarning, match=said) as warned:
+        events = brio.read(path)
+    assert len(warned) == 1
+    hits, _ = brio.tracker_hits({source: banks[source], "SD": banks.get("SD", simulated())})
+    np.testing.assert_array_equal(events.hits["column"], hits["column"])
+    np.testing.assert_array_equal(events.hits["drift_radius_mm"], hits["drift_radius_mm"].astype(np.float32))
+
+
+@pytest.mark.parametrize("versions", [{"calibrated_data": 2}, {"event_header": 3, "calibrated_data": 2}])
+def test_an_event_without_any_hits_that_are_understood_is_an_error(tmp_path, versions):
+    banks = {name: bank for name, bank in full_event().items() if name in ("CD", "EH", "TCD")}
+    path = write_file(tmp_path / "new.brio", [record(event(banks, versions=versions))])
+    with pytest.raises(
+        ValueError, match=r"new\.brio: entry 0: class .*calibrated_data version 2: .* are known"
+    ):
         brio.read(path)
 
 
-def test_damage_before_the_labels_is_an_error(tmp_path):
+COMMON_CONTENTS = [
+    {"bytes": bytes(range(40))},
+    {"bytes": b"\x01\x02SD", "point": (0.0, 0.0, 0.0)},
+    {"properties": {"a": 1, "b": 2.0, "c": "text", "d": True}},
+    {"properties": {"b": (2.0,)}, "point": (1.0, 2.0, 3.0)},
+    {"properties": {"a": (1, 2)}, "point": (0.0, 0.0, 0.0), "bytes": b""},
+]
+
+
+@pytest.mark.parametrize("unknown", COMMON_CONTENTS, ids=lambda unknown: "+".join(unknown))
+@pytest.mark.parametrize("name", ["AA", "FF", "SSD"])
+def test_banks_behind_an_unknown_one_are_found_again(tmp_path, unknown, name):
+    """Whatever of the types that they share the unknown one announced before them."""
+    banks = {key: bank for key, bank in full_event().items() if key in ("CD", "EH", "SD", "TCD")}
+    for one in [banks, {key: bank for key, bank in banks.items() if key != "CD"}]:
+        expected = decoded(one, one)
+        mixed = dict(sorted({**one, name: unknown}.items()))
+        raw = record(event(mixed, classes={name: "unheard_of"}))
+        assert plain(brio.decode(raw, list(one))) == plain(expected)
+        with pytest.raises(ValueError, match="unheard_of' is not known here"):
+            brio.decode(raw)
+        path = write_file(tmp_path / "a.brio", [raw, raw])
+        with pytest.warns(UserWarning, match=f"entry 0: not understood: bank {name}: .*unheard_of") as warned:
+            ((events, details),) = brio.stream_details(path, visible_cells=2)
+        assert len(warned) == 1 and "lost" not in str(warned[0].message)
+        assert events.info["n_tracks"].tolist() == [2, 2]
+        if "CD" in one:
+            assert details["cluster"].tolist() == 2 * [0, 0, 1, -1, -1]
+
+
+def test_a_bank_that_points_into_an_unknown_one_is_lost_and_named(tmp_path):
+    """TCD's clusters were written first in PTD, which a newer class ends; SD has nothing to do with it."""
+    banks, versions = of_falaise_5(full_event())
+    raw = record(event(banks, versions=versions | {"particle_track": 2}))
+    with pytest.raises(ValueError, match="class particle_track version 2"):
+        brio.decode(raw, ["TCD"])
+    assert list(brio.decode(raw, ["SD"])) == ["SD"]
+    with pytest.warns(UserWarning, match=r"bank PTD: .*; bank TCD: .*; bank TTD: ") as warned:
+        ((events, details),) = brio.stream_details(write_file(tmp_path / "a.brio", [raw]), visible_cells=2)
+    assert len(warned) == 1
+    assert events.hits["track"].tolist() == [0, 1, 0, 1, -1] and set(details["cluster"]) == {-1}
+
+
+def test_damage_behind_the_hits_costs_only_the_labels(tmp_path):
     archive = event(full_event())
     path = write_file(
         tmp_path / "short.brio", [record(archive[: archive.index(b"line_trajectory_pattern") + 99])]
     )
-    with pytest.raises(ValueError, match=r"short\.brio: entry 0: .*left"):
+    with pytest.warns(UserWarning, match=r"short\.brio: entry 0: not understood: bank PTD: .*left"):
+        events = brio.read(path)
+    assert events.n_hits.tolist() == [5] and events.info["n_tracks"] == [-1]
+
+
+@pytest.mark.parametrize("end", [b"calibrated_data", b"unified_digitized_data"])
+def test_damage_in_the_hits_is_an_error(tmp_path, end):
+    banks = full_event()
+    if end.startswith(b"unified"):
+        del banks["CD"], banks["PTD"], banks["TCD"], banks["TTD"]
+    archive = event(banks)
+    path = write_file(tmp_path / "short.brio", [record(archive[: archive.index(end) + 99])])
+    with pytest.raises(ValueError, match=r"short\.brio: entry 0: class .*(left|ends early)"):
         brio.read(path)
+
+
+@pytest.mark.parametrize("null", [-1, 2**16 - 1, 2**32 - 1, 2**64 - 1])
+def test_a_null_pointer_may_be_written_with_or_without_a_sign(null):
+    banks = full_event()
+    banks["PTD"]["particles"][0]["trajectory"] = None
+    banks["TTD"]["default"]["trajectories"][0]["pattern"] = None
+    banks["TCD"]["solutions"].append(None)
+    banks["CD"]["tracker_hits"].append(None)
+    assert plain(decoded(banks, null=null)) == plain(banks)
+    empty = {"CD": calibrated_bank([]), "TCD": {"solutions": [], "default": None, "properties": {}}}
+    assert plain(decoded(empty, null=null)) == plain(empty)
+    assert brio.clusters(decoded(empty, null=null)) == []
 
 
 def test_banks_out_of_order_or_of_a_wrong_class_are_errors():
@@ -769,7 +872,8 @@ def test_calibrated_hits_have_radius_and_owners_of_their_cells(make_file):
         make_step(3, 1, 2, 20, track=7),  # in a cell that did not fire
     ]
     events = brio.read(
-        make_file({"CD": calibrated_bank(hits), "EH": header(3, 4), "SD": simulated(gg=steps)})
+        make_file({"CD": calibrated_bank(hits), "EH": header(3, 4), "SD": simulated(gg=steps)}),
+        visible_cells=1,
     )
     assert {name: events.hits[name].tolist() for name in ("side", "layer", "column")} == {
         "side": [1, 1, 0],
@@ -778,10 +882,11 @@ def test_calibrated_hits_have_radius_and_owners_of_their_cells(make_file):
     }
     np.testing.assert_array_equal(events.hits["drift_radius_mm"], np.float32([5, 7, NAN]))
     np.testing.assert_array_equal(events.hits["z_mm"], np.float32([100, 100, NAN]))
-    assert events.hits["track"].tolist() == [2, 1, -1]
-    assert events.hits["second_track"].tolist() == [1, -1, -1]
+    assert events.hits["track"].tolist() == [1, 0, -1]
+    assert events.hits["second_track"].tolist() == [0, -1, -1]
     assert {name: values.tolist() for name, values in events.info.items()} == {
-        "n_tracks": [3],
+        "n_tracks": [2],
+        "n_particles": [3],
         "run": [3],
         "event": [4],
         "geometry": [DETECTOR],
@@ -801,7 +906,8 @@ def test_true_steps_merge_in_their_cell_with_their_distance_to_the_wire(make_fil
         make_step(0, 0, 4, 30, away=(3, -4), z=-70.0, track=2),
         make_step(1, 0, 4, 30, away=(0, 1), z=80.0, track=9),
     ]
-    events = brio.read(make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=[])}, {"SD": simulated()}))
+    path = make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=[])}, {"SD": simulated()})
+    events = brio.read(path, visible_cells=1)
     np.testing.assert_allclose(events.hits["drift_radius_mm"], [1.0], rtol=1e-6)
     assert events.hits["z_mm"] == [80.0]
     assert (events.hits["track"], events.hits["second_track"]) == ([1], [0])
@@ -812,7 +918,7 @@ def test_true_steps_merge_in_their_cell_with_their_distance_to_the_wire(make_fil
 def test_track_numbers_may_stand_in_their_own_field():
     step = make_step(0, 1, 0, 20)
     step = step | {"store": step["store"] | 1 << 21, "properties": {}, "track_id": 41}
-    hits, n_tracks = brio.tracker_hits(decoded({"SD": simulated(gg=[step])}))
+    hits, n_tracks = brio.tracker_hits(decoded({"SD": simulated(gg=[step])}), visible_cells=1)
     assert hits["track"] == [0] and n_tracks == 1
 
 
@@ -843,6 +949,7 @@ def test_height_of_a_digitized_hit_from_its_cathode_times(make_file, anode, bott
     assert np.isnan(events.hits["drift_radius_mm"]).all()
     assert {name: values.tolist() for name, values in events.info.items()} == {
         "n_tracks": [-1],
+        "n_particles": [-1],
         "run": [724],
         "event": [9],
         "geometry": [DETECTOR],
@@ -999,9 +1106,208 @@ def test_a_measurement_that_cannot_be_is_unknown(make_file, r, z, known):
     assert np.isfinite(values).tolist() == np.isfinite(errors).tolist() == known
 
 
-def test_a_true_step_far_from_its_wire_is_an_error(make_file):
-    with pytest.raises(ValueError, match=r"entry 0: r 51.* outside"):
-        brio.read(make_file({"SD": simulated(gg=[make_step(0, 1, 2, 3, away=(51.0, 0.0))])}))
+def test_a_true_step_far_from_its_wire_has_no_radius(make_file):
+    far, high = make_step(0, 1, 2, 3, away=(51.0, 0.0)), make_step(1, 1, 3, 3, z=2001.0)
+    events = brio.read(make_file({"SD": simulated(gg=[far, high])}))
+    assert np.isnan(events.hits["drift_radius_mm"]).tolist() == [True, False]
+    assert np.isnan(events.hits["z_mm"]).tolist() == [False, True]
+
+
+def ends_at(step, x, y):
+    """The same step with its end, where Falaise has the wire."""
+    *_, z = step["position_start"]
+    return step | {"store": step["store"] | 1 << 4, "position_stop": make_point(x, y, z)}
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5, -479.5])
+def test_wires_are_those_of_the_file_and_another_geometry_is_said_once(make_file, shift, recwarn):
+    steps = []
+    for layer in range(4):
+        step = make_step(layer, 1, layer, 56, away=(3 + shift, 4.0))
+        steps.append(ends_at(step, 53 + 44 * layer + shift, 0.0))
+    events = brio.read(make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=steps)}), visible_cells=1)
+    np.testing.assert_allclose(events.hits["drift_radius_mm"], 8 * [5.0])
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == (abs(shift) > 1)
+    assert all(f"{abs(shift)} mm from where the detector has them: another geometry" in one for one in said)
+
+
+def test_a_step_that_ends_elsewhere_than_at_a_wire_is_measured_from_the_wire_of_its_cell(make_file):
+    step = make_step(0, 1, 2, 56)
+    x, y, z = step["position_start"]
+    step |= {"store": step["store"] | 1 << 4, "position_stop": make_point(x + 20, y + 20, z + 3)}
+    assert brio.read(make_file({"SD": simulated(gg=[step])})).hits["drift_radius_mm"] == [5.0]
+
+
+def test_wires_of_calibrated_hits_tell_another_geometry_too(make_file):
+    hits = [calibrated(i, 1, i, 56, traits=32, x=153.0 + 44 * i, y=0.0) for i in range(3)]
+    with pytest.warns(UserWarning, match="100.0 mm from where the detector has them"):
+        brio.read(make_file({"CD": calibrated_bank(hits)}))
+
+
+# ---- visible tracks
+
+
+def test_a_visible_track_is_what_a_particle_has_of_cells_on_a_side(make_file):
+    """Particle 3 crosses both sides, 5 is seen on one, 8 has two cells and 9 only a cell that did not fire."""
+    steps = [make_step(0, 0, layer, 10, track=3) for layer in range(3)]
+    steps += [make_step(0, 1, layer, 10, away=(1, 0), track=3) for layer in range(4)]
+    steps += [make_step(0, 1, layer, 10, away=(2, 0), track=5) for layer in range(3)]
+    steps += [make_step(0, 1, layer, 10, away=(0.5, 0), track=8) for layer in (0, 1)]
+    steps += [make_step(0, 1, 8, 10, track=9)]
+    cells = [(0, layer) for layer in range(3)] + [(1, layer) for layer in range(4)]
+    hits = [calibrated(i, side, layer, 10) for i, (side, layer) in enumerate([*cells, (1, 7)])]
+    path = make_file({"CD": calibrated_bank(hits), "SD": simulated(gg=steps)})
+    ((events, details),) = brio.stream_details(path)
+    assert events.info["n_tracks"] == [3] and events.info["n_particles"] == [4]
+    # tracks in the order of particles and sides; strangers nearer to the wire change nothing
+    assert events.hits["track"].tolist() == [0, 0, 0, 1, 1, 1, 1, -1]
+    assert events.hits["second_track"].tolist() == [-1, -1, -1, 2, 2, 2, -1, -1]
+    assert details["particle"].tolist() == [0, 0, 0, 0, 0, 0, 0, -1]
+
+    assert brio.read(path, visible_cells=4).info["n_tracks"] == [1]
+    ((events, details),) = brio.stream_details(path, visible_cells=5)
+    assert events.info["n_tracks"] == [0] and set(events.hits["track"]) == {-1}
+    assert details["particle"].tolist() == [0, 0, 0, 2, 2, 0, 0, -1]  # of the nearest one
+    every = brio.read(path, visible_cells=1)
+    assert every.info["n_tracks"] == [4] and every.hits["track"].tolist() == [0, 0, 0, 3, 3, 1, 1, -1]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(1, 4)), max_size=40
+    ),
+    st.integers(1, 5),
+)
+def test_visible_tracks_against_counting_by_hand(crossed, visible_cells):
+    steps = [
+        make_step(i, side, layer, column, away=(0.1 * i, 0), track=particle)
+        for i, (side, layer, column, particle) in enumerate(crossed)
+    ]
+    hits, n_tracks = brio.tracker_hits({"SD": simulated(gg=steps)}, visible_cells)
+    cells_of = {}
+    for side, layer, column, particle in crossed:
+        cells_of.setdefault((particle, side), set()).add((side, layer, column))
+    visible = sorted(piece for piece, cells in cells_of.items() if len(cells) >= visible_cells)
+    assert n_tracks == len(visible)
+    for i, cell in enumerate(zip(hits["side"], hits["layer"], hits["column"], strict=True)):
+        owners = [k for k, piece in enumerate(visible) if cell in cells_of[piece]]
+        assert (hits["track"][i] in owners) if owners else hits["track"][i] == -1
+        assert (hits["second_track"][i] in owners) if len(owners) > 1 else hits["second_track"][i] == -1
+        assert hits["second_track"][i] == -1 or hits["second_track"][i] != hits["track"][i]
+
+
+# ---- trajectories and particles of all releases
+
+
+def helix(radius=500.0):
+    shape = {"tolerance": 1e-7, "angular_tolerance": 1e-9, "radius": radius}
+    if not math.isnan(radius):
+        shape |= {"center": make_point(1, 2, 3), "step": 50.0, "t1": -0.25, "t2": 0.125}
+    return {"pattern_id": "helix", "helix": shape}
+
+
+def polyline(n_points):
+    points = [make_point(i, i + 1, i + 2) for i in range(n_points)]
+    shape = {"tolerance": 1e-7, "angular_tolerance": 1e-9, "closed": n_points > 2, "points": points}
+    return {"pattern_id": "polyline", "path": shape}
+
+
+@pytest.mark.parametrize("tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"])
+@pytest.mark.parametrize("pattern", [helix(), helix(NAN), polyline(0), polyline(3), None])
+def test_every_pattern_of_a_trajectory_comes_back(pattern, tracked):
+    banks = full_event()
+    banks["TTD"]["default"]["trajectories"][0]["pattern"] = pattern
+    assert plain(decoded(banks, tracked=tracked)) == plain(banks)
+
+
+def of_falaise_5(banks):
+    """The same event as Falaise 5 writes it, and the versions of its classes."""
+    solution = banks["TTD"]["default"]
+    solution["best"] = (1, 7)
+    fit = {"algorithm": 1, "guess": "BBT", "t0": NAN, "chi2": 2.5, "ndof": 3, "pvalue": 0.5, "best": True}
+    solution["trajectories"][0] |= {"fit": fit}
+    for particle in banks["PTD"]["particles"]:
+        names = {"category": 2, "from": 1, "extrapolation": 2}
+        ends = {"distance": 1.5, "distance_xy": NAN, "edge": True, "best": False}
+        vertices = [
+            {**make_hit(9, 1302, 0, 1), **names, "spot": spot, **ends} for spot in particle["vertices"]
+        ]
+        particle["vertices"] = vertices
+    versions = ("tracker_trajectory", "tracker_trajectory_solution", "particle_track")
+    return banks, dict.fromkeys(versions, 1)
+
+
+@pytest.mark.parametrize("tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"])
+def test_trajectories_and_particles_of_falaise_5_come_back(tracked):
+    banks, versions = of_falaise_5(full_event())
+    assert plain(decoded(banks, versions=versions, tracked=tracked)) == plain(banks)
+
+
+@pytest.mark.parametrize("dimension", [0, 1, 2, 3])
+@pytest.mark.parametrize("kind", [-1, 0, 1, 2])
+@pytest.mark.parametrize("placed", [True, False])
+def test_vertices_of_every_dimension_and_rotation_come_back(dimension, kind, placed):
+    banks = full_event()
+    spot = banks["PTD"]["particles"][0]["vertices"][0]
+    spot["dimension"] = dimension
+    for axis in "xyz":
+        if axis not in {0: "", 1: "z", 2: "xy", 3: "xyz"}[dimension]:
+            del spot[f"sigma_{axis}"]
+    spot["placement"] = dict(spot["placement"], rotation_kind=kind)
+    if kind >= 0:
+        del spot["placement"]["angles"]
+        spot["placement"]["angle"] = 0.25
+    if not placed:
+        spot["store"] = 7
+        del spot["placement"]
+    assert plain(decoded(banks)) == plain(banks)
+
+
+def several_fits(best_says):
+    """Two clusters with three trajectories each, of which the second is the best of its cluster."""
+    banks = full_event()
+    solution = banks["TTD"]["default"]
+    first = solution["trajectories"][0]
+    clusters = banks["TCD"]["default"]["clusters"]
+    fits = []
+    for number in range(6):
+        fit = dict(first, cluster=clusters[number // 3], hit_id=number, properties={})
+        if number % 3 == 1:
+            fit |= best_says
+        fits.append(fit)
+    solution["trajectories"] = fits
+    return banks
+
+
+@pytest.mark.parametrize(
+    "best_says",
+    [{"properties": {"default": True}}, {"properties": {"best": True}}, {"fit": {"best": True}}, "numbers"],
+)
+def test_the_best_trajectory_of_each_cluster_is_the_one_that_falaise_prefers(best_says):
+    banks = several_fits({} if best_says == "numbers" else best_says)
+    if best_says == "numbers":
+        banks["TTD"]["default"]["best"] = (1, 4)
+    assert [trajectory["hit_id"] for trajectory in brio.trajectories(banks)] == [1, 4]
+    assert brio.trajectories({}) == brio.trajectories({"TTD": {"default": None}}) == []
+
+
+def test_labels_of_trajectories_and_particles_stand_beside_those_of_clusters(make_file):
+    banks = several_fits({"properties": {"default": True}})
+    trajectories = banks["TTD"]["default"]["trajectories"]
+    trajectories[1]["orphans"] = [banks["CD"]["tracker_hits"][0]]  # left out of the fit
+    (particle,) = banks["PTD"]["particles"]
+    without = dict(particle, trajectory=None)
+    banks["PTD"]["particles"] = [without, None, dict(particle, trajectory=trajectories[4])]
+    ((_, details),) = brio.stream_details(make_file(banks))
+    assert details["cluster"].tolist() == [0, 0, 1, -1, -1]
+    assert details["trajectory"].tolist() == [-1, 0, 1, -1, -1]
+    assert details["reconstructed"].tolist() == [-1, -1, 1, -1, -1]
+    ((_, details),) = brio.stream_details(make_file(banks), truth=False)
+    assert {name: set(details[name]) for name in ("cluster", "trajectory", "reconstructed", "particle")} == {
+        name: {-1} for name in ("cluster", "trajectory", "reconstructed", "particle")
+    }
 
 
 def test_calorimeter_hits_of_each_bank():
@@ -1182,7 +1488,8 @@ def test_calibrated_hits_are_at_their_wire_and_near_the_truth(real):
 
     events = brio.read(RECONSTRUCTED)
     assert events.n_hits.sum() == len(hits) == 207
-    assert (events.hits["track"] >= 0).all()  # this simulation makes no noise
+    every = brio.read(RECONSTRUCTED, visible_cells=1)
+    assert (every.hits["track"] >= 0).all()  # this simulation makes no noise
     truth = {}
     for i, banks in enumerate(real[RECONSTRUCTED]):
         found, _ = brio.tracker_hits({"SD": banks["SD"]})
@@ -1258,7 +1565,7 @@ def n_refused(whole, damage, broken):
 
 
 @pytest.mark.real
-@pytest.mark.filterwarnings("ignore:.*labels behind it are unknown")
+@pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
 @pytest.mark.parametrize("damage", [flip, overwrite])
 @pytest.mark.parametrize("path", [RUN_724, SIMULATED, RECONSTRUCTED], ids=lambda path: path.name)
 def test_a_real_event_in_a_damaged_file_is_read_or_a_value_error(path, damage, tmp_path):
@@ -1266,6 +1573,54 @@ def test_a_real_event_in_a_damaged_file_is_read_or_a_value_error(path, damage, t
         smallest = min(brio._each_entry(file, "ER", lambda entry, raw: raw), key=len)
     whole = write_file(tmp_path / "whole.brio", [smallest]).read_bytes()
     assert 0 < n_refused(whole, damage, tmp_path / "broken.brio") <= 200
+
+
+def n_read(archive, damage, path, n_tries):
+    """Of damaged archives, how many still give a table; the others are one clear error."""
+    rng = np.random.default_rng(6)
+    n = 0
+    for _ in range(n_tries):
+        data = bytearray(archive)
+        damage(data, rng)
+        write_file(path, [record(bytes(data))])
+        try:
+            ((events, details),) = brio.stream_details(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            continue
+        assert (
+            events.info["n_tracks"] >= -1 and (events.hits["track"] < max(events.info["n_tracks"], 1)).all()
+        )
+        assert all(len(values) == events.hit_offsets[-1] for values in details.values())
+        n += 1
+    return n
+
+
+@pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
+@pytest.mark.parametrize("damage", [flip, overwrite])
+@pytest.mark.parametrize("unknown", [None, COMMON_CONTENTS[3]])
+def test_a_damaged_event_of_falaise_5_gives_hits_or_a_value_error(damage, unknown, tmp_path):
+    banks, versions = of_falaise_5(full_event())
+    banks["TTD"]["default"]["trajectories"].append(
+        dict(banks["TTD"]["default"]["trajectories"][0], pattern=helix(), hit_id=2)
+    )
+    if unknown:
+        banks = dict(sorted((banks | {"SC": unknown}).items()))
+    archive = event(banks, versions=versions, classes={"SC": "unheard_of"})
+    assert n_read(archive, damage, tmp_path / "broken.brio", 50) > 5
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
+@pytest.mark.parametrize("damage", [flip, overwrite])
+@pytest.mark.parametrize(
+    "name", ["falaise4_cd_ptd_helix.brio", "falaise5_particle_track_v1.brio", "falaise_ssd_bank.brio"]
+)
+def test_a_damaged_event_of_a_case_gives_hits_or_a_value_error(name, damage, tmp_path):
+    with files.open_root(DATA.parent / "cases" / name) as file:
+        entries = list(brio._each_entry(file, "ER", lambda entry, raw: raw))
+    archive = brio.archive_of(sorted(entries, key=len)[len(entries) // 4], "datatools::things")
+    assert n_read(archive, damage, tmp_path / "broken.brio", 40) > 3
 
 
 @pytest.mark.real

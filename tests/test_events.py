@@ -178,7 +178,7 @@ def test_fields_that_are_not_given_are_unknown():
     assert all(
         track[name] == -1 for name in ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
     )
-    assert blocks == [] and info == [-1, -1, -1, DETECTOR]
+    assert blocks == [] and info == [-1, -1, -1, -1, DETECTOR]
 
 
 def test_a_height_that_was_not_measured_stays_nan():
@@ -340,7 +340,8 @@ def events():
 def test_awkward_arrays_hold_the_same_as_the_table(events):
     array = events.to_awkward()
     assert len(array) == len(events) == 30
-    assert array.fields == ["hits", "tracks", "blocks", "n_tracks", "run", "event", "geometry"]
+    assert array.fields == ["hits", "tracks", "blocks", *events.info]
+    assert list(events.info) == ["n_tracks", "n_particles", "run", "event", "geometry"]
     for i, one in enumerate(array):
         hit, track = slice(*events.hit_offsets[i : i + 2]), slice(*events.track_offsets[i : i + 2])
         assert [h["column"] for h in one.hits.to_list()] == events.hits["column"][hit].tolist()

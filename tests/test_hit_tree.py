@@ -499,10 +499,7 @@ def test_a_missing_file_is_refused(tmp_path):
         (b"r", "not a ROOT file"),
         (b"x,y\n1,2\n" * 500, "not a ROOT file"),
         (bytes(5000), "not a ROOT file"),
-        (
-            gzip.compress(b"root" + bytes(5000), mtime=0),
-            "compressed with gzip: unpack it first (gunzip {path})",
-        ),
+        (gzip.compress(b"x,y\n1,2\n" * 500, mtime=0), "not a ROOT file"),
     ],
     ids=lambda value: repr(value[:6]),
 )
@@ -512,7 +509,9 @@ def test_a_file_that_is_not_root_is_refused_in_one_short_line(tmp_path, content,
     assert refusal(path) == error.format(path=path)
 
 
-@pytest.mark.parametrize("content", [b"root", b"root" + bytes(5000)], ids=len)
+@pytest.mark.parametrize(
+    "content", [b"root", b"root" + bytes(5000), gzip.compress(b"root" + bytes(5000), mtime=0)], ids=len
+)
 def test_a_file_that_only_starts_as_root_is_refused(tmp_path, content):
     (tmp_path / "a.root").write_bytes(content)
     assert "no" in refusal(tmp_path / "a.root")  # not readable, or no tree in it

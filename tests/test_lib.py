@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import h5py
@@ -481,3 +482,15 @@ def test_start_up_lines_of_tensorflow_reach_those_who_ask_for_them(level, is_qui
         [sys.executable, "-c", program], env=surroundings, capture_output=True, text=True, check=True
     )
     assert (done.stderr == "an error\n") == is_quiet
+
+
+def test_a_warning_of_a_file_is_one_line_of_a_script_and_others_are_as_they_were(capsys):
+    def main():
+        warnings.warn("run.brio: entry 3: something", stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        show = warnings.showwarning
+        lib.run(main)
+        assert warnings.showwarning is show
+    assert capsys.readouterr().err == "run.brio: entry 3: something\n"

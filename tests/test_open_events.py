@@ -1,3 +1,4 @@
+import gzip
 import random
 import re
 from contextlib import suppress
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import uproot
 
+from datasets.events import make_events
 from datasets.geometry import DETECTOR, TOY
 from datasets.readers import open_events, root_objects, tkevent
 from tests.conftest import assert_same
@@ -107,6 +109,17 @@ def test_what_is_no_tree_is_refused_by_any_name(tmp_path, tree):
         tkevent.read(tmp_path / "wrong.root")
 
 
+def test_what_the_true_number_counts_is_said_where_it_is_not_the_number_of_particles():
+    def table(n_tracks, n_particles):
+        info = {"n_tracks": n_tracks, "n_particles": n_particles}
+        return make_events({}, [0] * (len(n_tracks) + 1), info=info)
+
+    said = open_events.truth_note(table([1, 2, -1], [4, 2, -1]), 5)
+    assert said == "the true number counts tracks of 5 cells or more on a side, not particles"
+    for n_tracks, n_particles in (([2, 1], [-1, -1]), ([2, 1], [2, 1]), ([], []), ([-1], [-1])):
+        assert open_events.truth_note(table(n_tracks, n_particles)) == ""
+
+
 def test_a_drift_model_is_of_no_use_to_files_that_hold_radii_and_a_wrong_one_is_said_at_once(
     toy_file, haystack_file
 ):
@@ -148,12 +161,36 @@ def test_a_file_of_times_without_radii_says_how_they_are_computed(real_data, toy
     assert open_events.radii_note(open_events.read(toy_file)) == ""
 
 
-@pytest.mark.real
-def test_a_zipped_file_is_to_be_unpacked(real_data):
-    path = real_data / "cases" / "ex00_flsd.brio.gz"
-    with pytest.raises(ValueError) as error:
-        open_events.read(path)
-    assert str(error.value) == f"{path}: compressed with gzip: unpack it first (gunzip {path})"
+def test_zipped_files_of_every_kind_are_read_as_what_is_in_them(toy_file, haystack_file, tmp_path):
+    for path in (toy_file, haystack_file):
+        zipped = tmp_path / f"{path.name}.gz"
+        zipped.write_bytes(gzip.compress(path.read_bytes()))
+        assert open_events.kind_of(zipped) == open_events.kind_of(path)
+        assert_same(open_events.read(zipped), open_events.read(path))
+
+
+def test_a_damaged_zipped_file_is_one_clear_error(toy_file, tmp_path):
+    whole = gzip.compress(toy_file.read_bytes())
+    broken = tmp_path / "broken.root.gz"
+    for data in (
+        whole[:2],
+        whole[:1000],
+        whole[:-4],
+        whole[:500] + b"x" + whole[501:],
+        gzip.compress(b"text"),
+    ):
+        broken.write_bytes(data)
+        with pytest.raises(ValueError) as error:
+            open_events.read(broken)
+        assert str(error.value).startswith(f"{broken}: ") and "\n" not in str(error.value)
+
+
+def test_a_tree_of_a_known_name_is_named_for_what_it_holds(tmp_path):
+    with uproot.recreate(tmp_path / "other.root") as file:
+        file.mktree("Event", {"Eventdata": np.float64, "x": np.int64}).extend({"Eventdata": [1.0], "x": [2]})
+    said = r"no file of events: its tree Event holds Eventdata \(double\), x \(int64_t\)$"
+    with pytest.raises(ValueError, match=rf"other\.root: {said}"):
+        open_events.read(tmp_path / "other.root")
 
 
 @pytest.mark.real

@@ -102,6 +102,42 @@ def test_a_cell_that_does_not_exist_is_an_error(branches, cell):
         table(branches(tr_hits=hits(2, cell_num=[1, cell])))
 
 
+NO_TIME = -7378697629483820647  # memory that nobody set, as a converter of simulation left it
+
+
+@pytest.mark.parametrize("times", [NO_TIME, -1, 2**53, 2**62])
+def test_radii_need_an_anode_time_where_the_file_has_any(branches, times):
+    missing = [times] * 7
+    known = [1000, -1, -1, -1, -1, 3000, 2000]
+    mixed = branches(tr_hits=hits(3, tsp=[known, missing, known]))
+    none = branches(tr_hits=hits(3, tsp=[missing] * 3))
+    assert tkevent._has_times(mixed, 1, "file") and not tkevent._has_times(none, 1, "file")
+    raw, _ = tkevent._events(tkevent.Entries(mixed, 0, 1, "file", has_times=True), None)
+    assert np.isnan(raw.hits["drift_radius_mm"]).tolist() == [False, True, False]
+    converted, known_times = tkevent._events(tkevent.Entries(none, 0, 1, "file", has_times=False), None)
+    assert converted.hits["drift_radius_mm"].tolist() == [5.0] * 3
+    assert converted.hits["z_mm"].tolist() == [100.0] * 3 and np.isnan(known_times["anode_time_ns"]).all()
+    computed, _ = tkevent._events(
+        tkevent.Entries(none | modules_of(branches), 0, 1, "file", False), "manchester"
+    )
+    assert np.isnan(computed.hits["drift_radius_mm"]).all()
+
+
+def modules_of(branches):
+    """A branch of one optical module, beside those of hits."""
+    return {"OM_hits": branches(OM_hits={"OM_num": [1], "OM_TDC": [10], "xyz": [[0.0, 0, 0]]})["OM_hits"]}
+
+
+@pytest.mark.real
+def test_converted_simulation_keeps_its_radii():
+    path = SAMPLE.parents[1] / "cases" / "falaise2tk_run0.root"
+    events = tkevent.read(path)
+    assert len(events) == 100 and events.hit_offsets[-1] == 2127
+    assert np.isfinite(events.hits["drift_radius_mm"]).sum() == 2125
+    chunks = list(tkevent.stream(path, chunk=9))
+    assert sum(np.isfinite(chunk.hits["drift_radius_mm"]).sum() for chunk in chunks) == 2125
+
+
 def test_unusable_radii_become_nan_and_the_hit_stays(branches):
     radius = [5.0, -1, 35.1, 35, 22, 0, np.nan, 5e-324, 1e300]
     events = table(branches(tr_hits=hits(9, r=radius)))

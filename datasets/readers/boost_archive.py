@@ -13,6 +13,10 @@ from functools import cache
 import numpy as np
 
 DOUBLE = struct.Struct("<d")
+# The class id of a null pointer, -1, as releases of Boost wrote it: with a sign, or as 16, 32 or 64 bits without
+NULL = (-1, 2**16 - 1, 2**32 - 1, 2**64 - 1)
+MOST_NAMED = 3  # classes in an error
+IN_GAP = -2  # instead of a class id: it was given in bytes that were skipped
 
 
 class Unreadable(ValueError):
@@ -28,6 +32,41 @@ class Unknown(Unreadable):
     """A class, or a version of one, that nobody described; the bytes may be sound."""
 
 
+class Gap:
+    """Bytes of an archive that were skipped, and a guess at which types were met in them.
+
+    Attributes:
+        may_hold: type -> (tracked, version). guesses: whether each type that was asked for was met in the gap,
+            in the order in which they were asked for; n_asked: how many were, in the present try.
+        n_objects_known: the number of objects in the gap is known.
+    """
+
+    def __init__(self, may_hold):
+        self.may_hold = may_hold
+        self.guesses = []
+        self.n_asked = 0
+        self.n_objects_known = False
+
+    def holds(self, kind):
+        """Whether a type was met in the gap, by the present guess."""
+        if kind not in self.may_hold:
+            return False
+        if self.n_asked == len(self.guesses):
+            self.guesses.append(False)
+        self.n_asked += 1
+        return self.guesses[self.n_asked - 1]
+
+    def guess_again(self):
+        """Make the next guess; False where there is none left."""
+        self.n_asked = 0
+        self.n_objects_known = False
+        while self.guesses and self.guesses[-1]:
+            self.guesses.pop()
+        if self.guesses:
+            self.guesses[-1] = True
+        return bool(self.guesses)
+
+
 class Archive:
     """A place in the bytes of one archive, and what was met before it.
 
@@ -37,6 +76,7 @@ class Archive:
             version).
         objects: object id -> (type, value) of tracked objects, None while one is being read.
         waveforms: keep waveforms, otherwise step over them.
+        gap: the bytes that were skipped, a `Gap`; None where all were read.
     """
 
     def __init__(self, data, waveforms=False):
@@ -47,6 +87,7 @@ class Archive:
         self.versions = {}
         self.objects = []
         self.waveforms = waveforms
+        self.gap = None
         if not self.end or data[0] != 0x7F:
             raise Unreadable(
                 f"no portable binary archive: it starts with {data[:8].hex() or 'nothing'}, not with 7f"
@@ -103,9 +144,47 @@ class Archive:
     def register(self, kind):
         """Class id of a type; the next free one if it is met for the first time."""
         if kind not in self.ids:
-            self.ids[kind] = len(self.types)
-            self.types.append(kind)
+            if self.gap is not None and self.gap.holds(kind):
+                self.ids[kind] = IN_GAP
+                self.versions[kind] = self.gap.may_hold[kind]
+            else:
+                self.ids[kind] = len(self.types)
+                self.types.append(kind)
         return self.ids[kind]
+
+    def skip(self, position, n_types, may_hold, read, most_tries=64):
+        """Go on at a later position, and read there what has a class of its own and a number as an object.
+
+        What the skipped bytes held is not known: neither their objects, to which nothing may point, nor which
+        of the common types were met in them and are announced no more. Of these all combinations are tried
+        until one can be read; class ids and object numbers, which are written again and again, betray the
+        wrong ones.
+
+        Args:
+            n_types: number of types met before the position. may_hold: type -> (tracked, version) of the
+                common ones. read: function of the archive.
+        Raises:
+            Unreadable: no combination can be read; then the archive is as it was before.
+        """
+        before = self.position, self.ids, self.types, self.versions, self.objects, self.gap
+        gap = Gap(may_hold)
+        error = None
+        for _ in range(most_tries):
+            _, ids, types, versions, objects, _ = before
+            self.position = position
+            self.ids = dict(ids)
+            self.types = types + [None] * (n_types - len(types))
+            self.versions = dict(versions)
+            self.objects = list(objects)
+            self.gap = gap
+            try:
+                return read(self)
+            except Unreadable as wrong:
+                error = error or wrong
+            if not gap.guess_again():
+                break
+        self.position, self.ids, self.types, self.versions, self.objects, self.gap = before
+        raise error
 
     def known_object(self, index, kind):
         """The object a back-reference means."""
@@ -181,7 +260,8 @@ class Class:
 
     def announced(self, archive):
         """(tracked, version) of this class in this archive."""
-        archive.register(self)
+        if archive.register(self) == IN_GAP:
+            return archive.versions[self]
         tracked = archive.integer()
         version = archive.integer()
         if tracked not in (0, 1) or not 0 <= version <= self.version:
@@ -200,6 +280,8 @@ class Class:
             if not tracked:
                 return self.body(archive, version)
             index = archive.integer()
+            if archive.gap is not None:
+                _count_objects(archive, index)
             n_known = len(archive.objects)
             if index < n_known:
                 return archive.known_object(index, self)
@@ -212,6 +294,14 @@ class Class:
         except Unreadable as error:
             error.where = error.where or f"class {self.name} version {version}"
             raise
+
+
+def _count_objects(archive, index):
+    """The first object behind a gap tells how many there were before."""
+    n_missing = index - len(archive.objects)
+    if not archive.gap.n_objects_known and 0 <= n_missing <= archive.end:
+        archive.gap.n_objects_known = True
+        archive.objects += [None] * n_missing
 
 
 def read_of(kind):
@@ -294,12 +384,18 @@ def array(kind):
 
 
 @cache
+def pair(kind):
+    """An item of a map from strings."""
+    return record(f"pair<string,{kind.name}>", 0, ("first", string), ("second", kind))
+
+
+@cache
 def mapping(kind):
     """A map from strings as a dictionary."""
-    pair = record(f"pair<string,{kind.name}>", 0, ("first", string), ("second", kind))
+    item_of = pair(kind)
 
     def body(archive, version):
-        return {item["first"]: item["second"] for item in _items(archive, pair.read)}
+        return {item["first"]: item["second"] for item in _items(archive, item_of.read)}
 
     return Class(f"map<string,{kind.name}>", 0, body)
 
@@ -318,14 +414,15 @@ def pointer(*classes, abstract=False):
         if not abstract:
             archive.register(classes[0])
         index = archive.integer()
-        if index == -1:
+        if index in NULL:
             return None
         if index == len(archive.types):
             name = string(archive)
             if name not in by_name:
-                raise archive.error(
-                    f"class {name[:80]!r} is not known here, only {', '.join(by_name)}", Unknown
-                )
+                said = f"class {name[:80]!r} is not known here"
+                if len(by_name) <= MOST_NAMED:
+                    said += f", only {', '.join(by_name)}"
+                raise archive.error(said, Unknown)
             if by_name[name] in archive.ids:
                 raise archive.error(f"class {name} has an id already")
             archive.register(by_name[name])

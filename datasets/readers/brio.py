@@ -22,24 +22,34 @@ is what it points to (None if null), what several handles share is one object, p
 their values.
 
 The event table takes its hits from CD, else UDD, else SD, and so its calorimeter blocks; no bank says which
-particle made a calorimeter hit, so their `track` is -1. Where there is SD, `track` of a hit counts the
-particles, primary or secondary, that made a true hit in the tracker of that event: 0, 1, ... in the order of
-their Geant4 numbers. `n_tracks` is how many they are, even if the detector missed all hits of one; delta
-electrons count, so it is often more than the number of decay products. A hit belongs to the particle that
-came nearest to its wire, `second_track` is the next one, and both are -1 in a cell without true steps.
-Without SD, `n_tracks` and `track` are -1. So they are, with one warning a file, where a class that is not
-described here stands between CD and SD: in PTD a trajectory that is no straight line does.
+particle made a calorimeter hit, so their `track` is -1. Where there is SD, the particles, primary or
+secondary, that made a true hit in the tracker of an event are counted 0, 1, ... in the order of their Geant4
+numbers; `n_particles` is how many they are, even if the detector missed all hits of one. A cell belongs to
+the particle that came nearest to its wire, and to the others that made a true hit in it. What a particle has
+on one tracker side is a visible track if these are `VISIBLE_CELLS` cells or more that fired; one that is seen
+on both sides has a track on each. `n_tracks` counts visible tracks, `track` of a hit is the one that came
+nearest, `second_track` the next one, and both are -1 in cells that belong to none. Without SD all of these
+are -1.
+
+A bank that is not understood ends there: the next ones that are known are looked for behind it, which is
+possible where they have nothing in common with it but the simplest types. What cannot be read is said in one
+warning a file, and stays unknown; it is an error only where no hits are left, or where the bank of the hits
+is damaged.
 
 A hit without a usable measurement stays, with NaN for the value and its error:
 
-- radius: UDD knows none; in CD one that is outside the range of the event table;
-- height: in CD both cathodes missing, where Falaise's simulation writes 0 (of one alone it computes a height,
-  with a larger error), or outside the range of the event table; in UDD a cathode missing or before the anode.
+- radius: UDD knows none; in CD and SD one that is outside the range of the event table;
+- height: in SD and CD one outside that range; in CD both cathodes missing, where Falaise's simulation writes
+  0 (of one alone it computes a height, with a larger error); in UDD a cathode missing or before the anode.
   UDD's heights are those of `drift.height_mm`, as TKEvent's and those of Falaise for real data, which use the
   effective length of the wire.
+
+True steps end at their wire, so their radii are right in any geometry; a file whose wires are not where the
+detector has them is named in a warning.
 """
 
-import warnings
+import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
@@ -52,6 +62,7 @@ from datasets.drift import CALO_DELAY_NS, LONGEST_DRIFT_NS, drift_radius_mm, hei
 from datasets.events import (
     BLOCK_FIELDS,
     HIT_FIELDS,
+    VISIBLE_CELLS,
     concatenate,
     make_events,
     offsets_of,
@@ -73,7 +84,7 @@ from datasets.geometry import (
 )
 from datasets.readers import files
 from datasets.readers.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
-from datasets.readers.brio_classes import BANKS, BASE, PROPERTIES, check_n_hits
+from datasets.readers.brio_classes import BANKS, BASE, COMMON, PROPERTIES, check_n_hits
 
 TRACKER_TICK_NS = 12.5
 CALO_TICK_NS = 6.25
@@ -103,7 +114,11 @@ DETAILS = {
     "top_time_ns": (np.float64, nan),
     "delayed_time_ns": (np.float64, nan),
     "cluster": (np.int64, -1),
+    "trajectory": (np.int64, -1),
+    "reconstructed": (np.int64, -1),
+    "particle": (np.int64, -1),
 }
+PLACE = dict.fromkeys(("wire_x_mm", "wire_y_mm"), (np.float64, nan))
 CELL = ("side", "layer", "column")
 ADDRESS = ("calo_type", "side", "wall", "column", "row")
 CALO_COLUMNS = dict.fromkeys(ADDRESS, (np.int64, -1))
@@ -117,11 +132,17 @@ def _wide(dtype):
     return np.int64 if np.dtype(dtype).kind == "i" else np.float64
 
 
-HIT_COLUMNS = {name: (_wide(dtype), default) for name, (dtype, default, *_) in HIT_FIELDS.items()} | DETAILS
+HIT_COLUMNS = (
+    {name: (_wide(dtype), default) for name, (dtype, default, *_) in HIT_FIELDS.items()} | DETAILS | PLACE
+)
 WORDS = {"hits": {"column": "row", "drift_radius_mm": "r", "z_mm": "z"}}  # of the file, for errors
 RAW = uproot.AsJagged(uproot.AsDtype("u1"))
 TOBJECT_SIZE = 10  # version, id, bits
 LONG_TEXT = 255  # instead of a length that one byte cannot hold
+HIT_BANKS = ("CD", "UDD", "SD")  # the best first
+TRUTH = frozenset(["SD"])
+LABELS = frozenset(["SD", "PTD", "TCD", "TTD"])
+WIRES_APART_MM = 1.0  # in one geometry they are the same to a rounding error
 
 
 # ---- bytes to banks ----------------------------------------------------------------------------------------
@@ -137,8 +158,8 @@ def iter_events(path, banks=None, waveforms=False):
     Yields:
         name of a bank -> its content, as dictionaries, lists, tuples and numbers.
     Raises:
-        ValueError: a file that is damaged or holds something unknown; names the file, the entry, the class
-            and its version.
+        ValueError: a file that is damaged, or in which one of these banks is not understood or cannot be found
+            behind one that is not; names the file, the entry, the class and its version.
     """
     with files.open_root(path) as file:
         yield from _each_entry(file, "ER", lambda entry, raw: decode(raw, banks, waveforms))
@@ -218,6 +239,9 @@ def decode(raw, banks=None, waveforms=False):
     names = None if banks is None else set(banks)
     archive = _Event(raw, lambda found: names, waveforms)
     archive.read_banks()
+    for name, error in archive.errors.items():
+        if names is None or name in names or (archive.n_lost and names - archive.banks.keys()):
+            raise error
     return {name: content for name, content in archive.banks.items() if names is None or name in names}
 
 
@@ -226,7 +250,7 @@ class _Event(Archive):
 
     Attributes:
         banks: name -> content of those decoded so far, null pointers left out; bank: name of the last one
-            met.
+            met; errors: name -> why it was not understood; n_lost: how many were not met, yet or at all.
         wanted: function of `banks` that gives the names of those to read, None for all.
     """
 
@@ -235,6 +259,8 @@ class _Event(Archive):
         self.wanted = wanted
         self.banks = {}
         self.bank = ""
+        self.errors = {}
+        self.n_lost = 0
 
     def enough(self):
         """All banks that are wanted were met, or cannot come any more."""
@@ -244,9 +270,46 @@ class _Event(Archive):
         return self.bank > max(wanted, default="") or wanted <= self.banks.keys()
 
     def read_banks(self):
+        """Read those that are wanted; what is not understood goes to `errors`.
+
+        Raises:
+            Unreadable: damage.
+        """
         THINGS.read(self)
-        if not self.enough():
+        if not self.enough() and not self.errors:
             self.finish()
+
+    def find_banks(self):
+        """Read the banks that are found behind one that was not understood.
+
+        How long that was is not known, but each bank starts with its name and spells its class.
+        """
+        for match in BANK_START.finditer(self.data, self.position):
+            start = match.start()
+            name, n_types, spelled = self.bank_at(start)
+            is_one = name in BANKS and spelled == BANKS[name].name and n_types >= len(self.types)
+            if not is_one or start < self.position or name <= self.bank or self.enough():
+                continue
+            self.n_lost -= 1
+            try:
+                self.skip(start, n_types, COMMON, partial(_bank_behind, bank=self.bank))
+            except Unreadable as error:
+                self.errors[name] = error
+                self.bank = name
+
+    def bank_at(self, start):
+        """(name, class id, class name) of the bank that starts there, as far as one does; its class is always new,
+        so its id is the number of types before.
+        """
+        here = self.position
+        self.position = start
+        try:
+            name, _, _, class_id, spelled = [read(self) for read in BANK_WORDS]
+        except Unreadable:
+            return "", -1, ""
+        finally:
+            self.position = here
+        return name, class_id if class_id <= self.end else -1, spelled
 
 
 def _content(archive):
@@ -265,15 +328,31 @@ def _bank(archive, version):
             archive.banks[name] = content
 
 
+def _bank_behind(archive, bank):
+    """Read a bank that comes after another one; the next one must agree on the types met so far."""
+    archive.bank = bank
+    BANK.read(archive)
+    name, n_types, _ = archive.bank_at(archive.position)
+    if name in BANKS and n_types not in (-1, len(archive.types)):
+        raise archive.error(f"{len(archive.types)} types before bank {name}, which counts {n_types}")
+
+
 def _banks(archive, version):
-    n = archive.count()
+    archive.n_lost = archive.count()
     archive.integer()
-    for _ in range(n):
-        BANK.read(archive)
-        if archive.enough():
+    while archive.n_lost and not archive.enough():
+        archive.n_lost -= 1
+        try:
+            BANK.read(archive)
+        except Unknown as error:
+            archive.errors[archive.bank] = error
+            archive.find_banks()
             break
 
 
+# name, description, flags, class id, class name
+BANK_WORDS = (string, string, Archive.integer, Archive.integer, string)
+BANK_START = re.compile(b"|".join(re.escape(bytes([1, len(name)]) + name.encode()) for name in BANKS))
 CONTENTS = {name: pointer(kind, abstract=True) for name, kind in BANKS.items()}
 ANY_CONTENT = pointer(*BANKS.values(), abstract=True)
 ENTRY = record("entry", 0, ("description", string), ("flags", Archive.integer), ("content", _content))
@@ -291,45 +370,60 @@ THINGS = record(
 # ---- banks to event tables ---------------------------------------------------------------------------------
 
 
-def stream(paths, chunk=1000, progress=False, truth=True, drift_model=None):
+def stream(paths, chunk=1000, progress=False, truth=True, drift_model=None, visible_cells=VISIBLE_CELLS):
     """Event tables of files, some events at a time, in bounded memory.
 
     Args:
         paths: a file, a glob, or a list of them. chunk: number of events in a table. progress: draw a bar on
             the terminal.
-        truth: False leaves out the owners of the hits in CD: faster, and later banks may hold anything.
+        truth: False leaves out the owners of the hits in CD: faster.
         drift_model: "manchester" or "betsy" computes the radii of real hits, in UDD, from the time since the
             nearest calorimeter hit that was before; without one they are unknown.
+        visible_cells: cells on a tracker side that make a particle's hits there a track.
     Yields:
         Events; `tracks` is empty.
     Raises:
-        ValueError: as `iter_events`, or a value out of range; a class that only hides labels is a warning.
+        ValueError: as `iter_events`, or a value out of range; a bank that is not understood is a warning where
+            there are hits without it.
     """
-    for events, _ in stream_details(paths, chunk, progress, truth, drift_model):
+    labels = TRUTH if truth else frozenset()
+    for events, _ in _stream(paths, chunk, progress, labels, drift_model, visible_cells):
         yield events
 
 
-def read(paths, progress=False, truth=True, drift_model=None):
+def read(paths, progress=False, truth=True, drift_model=None, visible_cells=VISIBLE_CELLS):
     """All events of files as one table."""
-    return concatenate(stream(paths, progress=progress, truth=truth, drift_model=drift_model))
+    options = {"truth": truth, "drift_model": drift_model, "visible_cells": visible_cells}
+    return concatenate(stream(paths, progress=progress, **options))
 
 
-def stream_details(paths, chunk=1000, progress=False, truth=True, drift_model=None):
+def stream_details(
+    paths, chunk=1000, progress=False, truth=True, drift_model=None, visible_cells=VISIBLE_CELLS
+):
     """As `stream`, with what the event table has no field for.
 
     Yields:
         (Events, details): details is name -> (hit,) array, in the order of the hits in the table:
         sigma_r_mm, sigma_z_mm: errors (CD);
-        anode_time_ns: when the anode's signal began, in UDD by the clock of `calo_hits`; in CD the drift time
-            of simulated hits;
+        anode_time_ns: when the anode's signal began, by the clock of the tracker (UDD) or since the decay
+            (CD);
         bottom_time_ns, top_time_ns: when the plasma reached the cathodes, after the anode (UDD);
         delayed_time_ns: of delayed hits (CD); NaN where a time or an error is not known;
-        cluster: index in `clusters` of the hit's first cluster, -1 for none (CD and TCD, not with
-            `truth=False`).
+        cluster, trajectory, reconstructed: index of the hit's first cluster in `clusters` (TCD), first
+            trajectory in `trajectories` (TTD) and first particle in `particles` (PTD), -1 for none;
+        particle: index of the particle whose `track` the hit is, or of the nearest one in its cell if it is
+            of no visible track (SD), -1 for none. None of the four with `truth=False`.
     """
+    labels = LABELS if truth else frozenset()
+    yield from _stream(paths, chunk, progress, labels, drift_model, visible_cells)
+
+
+def _stream(paths, chunk, progress, labels, drift_model, visible_cells):
+    """(Events, details); `labels` are the names of the banks that are wanted for labels."""
     if drift_model is not None:
         drift_radius_mm(0, drift_model)  # a wrong name is no file's fault
-    tables = partial(_tables, chunk=chunk, truth=truth, drift_model=drift_model)
+    found = partial(_found, labels=labels, visible_cells=visible_cells)
+    tables = partial(_tables, found=found, chunk=chunk, drift_model=drift_model)
     yield from files.stream(paths, tables, progress)
 
 
@@ -339,74 +433,107 @@ class _Found:
 
     Attributes:
         hits: as those of `tracker_hits`, but a cell may have several. blocks: as `calo_hits` gives them.
-        info: n_tracks, run, event. digitized: the hits are from UDD.
-        unknown: the error that ended the labels, or None.
+        info: n_tracks, n_particles, run, event. digitized: the hits are from UDD.
+        lost: a sentence on the banks that were not understood, "" where there is none.
     """
 
     hits: dict
     blocks: dict
     info: dict
     digitized: bool
-    unknown: Exception | None
+    lost: str
 
 
-def _tables(file, path, within_file, chunk, truth, drift_model):
+def _tables(file, path, within_file, found, chunk, drift_model):
     """(Events, details) of an open file, `chunk` events at a time."""
-    entries = _each_entry(file, "ER", partial(_found, truth=truth), within_file)
+    entries = _each_entry(file, "ER", found, within_file)
     entries = _with_one_warning(entries, path)
     first_entry = 0
-    while found := list(islice(entries, chunk)):
-        yield _table(found, str(path), first_entry, drift_model)
-        first_entry += len(found)
+    has_other_wires = False
+    while some := list(islice(entries, chunk)):
+        events, hits = _table(some, str(path), first_entry, drift_model)
+        apart = _wires_apart_mm(hits)
+        if apart > WIRES_APART_MM and not has_other_wires:
+            has_other_wires = True
+            said = f"its wires are {apart:.1f} mm from where the detector has them"
+            files.say(path, f"{said}: another geometry")
+        yield events, {name: hits[name] for name in DETAILS}
+        first_entry += len(some)
 
 
 def _with_one_warning(entries, path):
-    """The same entries; the first one with labels that cannot be read gives a warning."""
+    """The same entries; the first one with banks that are not understood gives a warning."""
     warned = False
     for entry, found in enumerate(entries):
-        if found.unknown and not warned:
-            said = f"{path}: entry {entry}: {found.unknown}"
-            warnings.warn(f"{said}; labels behind it are unknown, there and in events like it", stacklevel=2)
+        if found.lost and not warned:
+            files.say(path, f"entry {entry}: {found.lost}")
             warned = True
         yield found
 
 
-def _found(entry, raw, truth):
+def _wires_apart_mm(hits):
+    """How far the wires are from where the detector has them: the median, 0 where none is known."""
+    x = hits["wire_x_mm"] - wire_x_mm(hits["side"], hits["layer"])
+    y = hits["wire_y_mm"] - wire_y_mm(hits["column"])
+    apart = np.hypot(x, y)
+    known = np.isfinite(apart)
+    return np.median(apart[known]) if known.any() else 0
+
+
+def _found(entry, raw, labels, visible_cells):
     """What there is in the bytes of an entry."""
-    banks, unknown = _hit_banks(raw, truth)
-    hits, n_tracks = _hits_and_owners(banks)
+    banks, lost = _hit_banks(raw, labels)
+    hits, n_tracks, n_particles = _hits_and_owners(banks, visible_cells)
     numbers = {"run": -1, "event": entry}
     if "EH" in banks:
         numbers = banks["EH"]["event_id"]
     elif "UDD" in banks:
         numbers = banks["UDD"]
-    info = {"n_tracks": n_tracks, "run": numbers["run"], "event": numbers["event"]}
+    info = {"n_tracks": n_tracks, "n_particles": n_particles}
+    info |= {name: numbers[name] for name in ("run", "event")}
     digitized = "UDD" in banks and "CD" not in banks
-    return _Found(hits, calo_hits(banks), info, digitized, unknown)
+    return _Found(hits, calo_hits(banks), info, digitized, lost)
 
 
-def _hit_banks(raw, truth):
-    """The banks of an entry that hits and labels need, and the error if a class that nobody described hides
-    some of the labels.
+def _hit_banks(raw, labels):
+    """The banks of an entry that hits and labels need, and a sentence on those that are not understood.
+
+    Here it is decided what stops a file: no bank of hits is left, or one that is better than those is damaged.
     """
 
     def wanted(found):
-        if "CD" not in found:
-            return {"CD", "EH", "SD", "TCD", "UDD"}
-        return {"CD", "EH", "SD", "TCD"} if truth else {"CD", "EH"}
+        hits = {"CD"} if "CD" in found else set(HIT_BANKS)
+        return {"EH"} | hits | labels
 
     archive = _Event(raw, wanted)
     try:
         archive.read_banks()
-    except Unknown as error:
-        if "CD" not in archive.banks or archive.bank <= "EH":
-            raise
-        return archive.banks, error
-    return archive.banks, None
+    except Unreadable as damage:
+        archive.errors[archive.bank] = damage
+    banks = archive.banks
+    sources = [name for name in HIT_BANKS if name in banks]
+    better = HIT_BANKS[: HIT_BANKS.index(sources[0])] if sources else archive.errors
+    for name, error in archive.errors.items():
+        if not sources or (name in better and not isinstance(error, Unknown)):
+            raise error
+    return banks, _said_of(archive, sources)
+
+
+def _said_of(archive, sources):
+    """A sentence on the banks that are not understood, "" where all are."""
+    if not archive.errors:
+        return ""
+    named = [f"bank {name}: {error}" for name, error in archive.errors.items()]
+    said = [f"not understood: {'; '.join(named)}", f"hits are from {sources[0]}"]
+    if archive.n_lost:
+        said.append(f"lost: {archive.n_lost} behind it")
+    if "SD" not in archive.banks:
+        said.append("labels behind it are unknown")
+    return f"{', '.join(said)}, there and in events like it"
 
 
 def _table(found, source, first_entry, drift_model):
-    """(Events, details) of some entries."""
+    """(Events, all columns of their hits) of some entries."""
     hits, offsets = _joined([event.hits for event in found])
     blocks, block_offsets = _joined([event.blocks for event in found])
     hits, offsets = _merged(hits, offsets)
@@ -424,7 +551,7 @@ def _table(found, source, first_entry, drift_model):
         blocks=_possible_blocks(blocks),
         block_offsets=block_offsets,
     )
-    return events, {name: hits[name] for name in DETAILS}
+    return events, hits
 
 
 def _joined(parts):
@@ -469,30 +596,39 @@ def _possible_blocks(blocks):
 # ---- banks to hits -----------------------------------------------------------------------------------------
 
 
-def tracker_hits(banks):
+def tracker_hits(banks, visible_cells=VISIBLE_CELLS):
     """Tracker hits of one event, one a cell, in the order of the bank.
 
     Args:
-        banks: hits are taken from CD, else UDD, else SD, owners from SD, clusters from TCD, as far as they
-            are there.
+        banks: hits are taken from CD, else UDD, else SD, owners from SD, clusters from TCD, trajectories from
+            TTD, particles from PTD, as far as they are there. visible_cells: as `stream`.
     Returns:
-        (hits, n_tracks): name -> (hit,) array, the hit fields of the event table (ranges not checked yet) and
-        the details of `stream_details`; number of particles in the tracker, -1 without SD.
+        (hits, n_tracks): name -> (hit,) array, the hit fields of the event table (ranges not checked yet), the
+        details of `stream_details` and the place of the wire, where the file tells it; number of visible
+        tracks, -1 without SD.
     """
-    hits, n_tracks = _hits_and_owners(banks)
+    hits, n_tracks, _ = _hits_and_owners(banks, visible_cells)
     merged, _ = _merged(*_joined([hits]))
     return merged, n_tracks
 
 
-def _hits_and_owners(banks):
-    """As `tracker_hits`, but a cell may have several hits; all of them have its owners."""
-    owners, n_tracks = _owners(banks)
-    cluster_of = _cluster_of_cells(banks)
+def _hits_and_owners(banks, visible_cells):
+    """(hits, n_tracks, n_particles), hits as `tracker_hits`, but a cell may have several; all of them have its
+    owners.
+    """
+    measured = [(_cell(hit), fields) for hit, fields in _measured(banks)]
+    owners, n_particles = _owners(banks)
+    track_of = _visible_tracks(owners, {cell for cell, _ in measured}, visible_cells)
+    n_tracks = len(track_of) if n_particles >= 0 else -1
+    found = {
+        "cluster": _first_in(_cells_of_clusters(banks)),
+        "trajectory": _first_in(_fitted_cells(trajectory) for trajectory in trajectories(banks)),
+        "reconstructed": _first_in(_cells_of_particles(banks)),
+    }
     in_cell = {}
-    for hit, fields in _measured(banks):
-        cell = _cell(hit)
-        track, second_track, *_ = [*owners.get(cell, []), -1, -1]
-        labels = {"track": track, "second_track": second_track, "cluster": cluster_of.get(cell, -1)}
+    for cell, fields in measured:
+        labels = _owner_labels(owners.get(cell, ()), cell, track_of)
+        labels |= {name: first.get(cell, -1) for name, first in found.items()}
         row = fields | labels | dict(zip(CELL, cell, strict=True))
         in_cell.setdefault(cell, []).append(row)
     # in the order of the bank; the hits of a cell together, where its first one is
@@ -500,7 +636,26 @@ def _hits_and_owners(banks):
     # since the anode: a cathode before it counts as missing
     digitized_z = height_mm(0, hits["bottom_time_ns"], hits["top_time_ns"])
     hits["z_mm"] = np.where(np.isnan(hits["z_mm"]), digitized_z, hits["z_mm"])
-    return hits, n_tracks
+    return hits, n_tracks, n_particles
+
+
+def _visible_tracks(owners, fired, visible_cells):
+    """(particle, side) -> index of the track, of particles that own enough of the cells that fired."""
+    n_cells = Counter((particle, cell[0]) for cell in fired for particle in owners.get(cell, ()))
+    visible = sorted(piece for piece, n in n_cells.items() if n >= visible_cells)
+    return {piece: index for index, piece in enumerate(visible)}
+
+
+def _owner_labels(particles, cell, track_of):
+    """The labels of a hit by the particles that own its cell, the nearest first."""
+    if not particles:
+        return {}
+    side = cell[0]
+    seen = [particle for particle in particles if (particle, side) in track_of]
+    tracks = [track_of[particle, side] for particle in seen]
+    track, second_track, *_ = [*tracks, -1, -1]
+    nearest, *_ = [*seen, *particles]
+    return {"track": track, "second_track": second_track, "particle": nearest}
 
 
 def _columns(rows, columns):
@@ -553,6 +708,8 @@ def _calibrated(hit):
         "sigma_z_mm": sigma_z,
         "anode_time_ns": _number(hit, "anode_time"),
         "delayed_time_ns": hit.get("delayed_time", nan),
+        "wire_x_mm": hit.get("x", nan),
+        "wire_y_mm": hit.get("y", nan),
     }
 
 
@@ -580,12 +737,20 @@ def _digitized(hit):
 
 
 def _true(step):
-    """A step in the gas begins where its particle was nearest to the wire."""
+    """A step in the gas begins where its particle was nearest to the wire, and ends at the wire, at the same
+    height.
+    """
     if "position_start" not in step:
         return {}
-    side, layer, column = _cell(step)
     x, y, z = step["position_start"]
-    return {"drift_radius_mm": hypot(x - wire_x_mm(side, layer), y - wire_y_mm(column)), "z_mm": z}
+    wire_x, wire_y, height = step.get("position_stop", (nan, nan, nan))
+    fields = {"wire_x_mm": wire_x, "wire_y_mm": wire_y} if height == z else {}
+    if not fields:
+        side, layer, column = _cell(step)
+        wire_x, wire_y = wire_x_mm(side, layer), wire_y_mm(column)
+    fields["drift_radius_mm"], _ = _possible("drift_radius_mm", hypot(x - wire_x, y - wire_y), nan)
+    fields["z_mm"], _ = _possible("z_mm", z, nan)
+    return fields
 
 
 def _number(hit, name):
@@ -635,19 +800,71 @@ def clusters(banks):
 
     A hit may be in several clusters.
     """
-    return [np.array(cells, np.int64).reshape(-1, 3) for cells in _clusters(banks)]
+    return [np.array(cells, np.int64).reshape(-1, 3) for cells in _cells_of_clusters(banks)]
 
 
-def _clusters(banks):
-    """The same as lists of cells."""
-    solution = banks.get("TCD", {}).get("default") or {"clusters": []}
-    return [[_cell(hit) for hit in cluster["hits"] if hit] for cluster in solution["clusters"] if cluster]
+def trajectories(banks):
+    """Trajectories that Falaise fitted, from TTD's default solution: the best one of each cluster, as TTD has
+    them.
+    """
+    solution = _default(banks, "TTD", "trajectories")
+    best_of = {}  # cluster -> trajectory; an object read once is one object
+    for trajectory in solution["trajectories"]:
+        if trajectory and trajectory["cluster"]:
+            cluster = id(trajectory["cluster"])
+            if cluster not in best_of or _is_best(trajectory, solution):
+                best_of[cluster] = trajectory
+    return list(best_of.values())
 
 
-def _cluster_of_cells(banks):
-    """Cell -> index of its first cluster."""
+def particles(banks):
+    """Particles that Falaise reconstructed, as PTD has them."""
+    return [particle for particle in banks.get("PTD", {}).get("particles", []) if particle]
+
+
+def _default(banks, bank, key):
+    """The default solution of a bank; one that holds nothing if it has none."""
+    return banks.get(bank, {}).get("default") or {key: []}
+
+
+def _is_best(trajectory, solution):
+    """Whether Falaise prefers a trajectory to others of its cluster; it has said so in three ways."""
+    numbers = solution.get("best", ())
+    properties = trajectory.get("properties", {})
+    says_so = trajectory.get("fit", {}).get("best") or properties.get("default") or properties.get("best")
+    return bool(says_so) or trajectory.get("hit_id") in numbers
+
+
+def _cells_of(hits):
+    return [_cell(hit) for hit in hits if hit]
+
+
+def _cells_of_clusters(banks):
+    """The cells of each cluster."""
+    solution = _default(banks, "TCD", "clusters")
+    return [_cells_of(cluster["hits"]) for cluster in solution["clusters"] if cluster]
+
+
+def _fitted_cells(trajectory):
+    """The cells of a trajectory's cluster but those that it left out."""
+    left_out = set(_cells_of(trajectory["orphans"]))
+    return [cell for cell in _cells_of(trajectory["cluster"]["hits"]) if cell not in left_out]
+
+
+def _cells_of_particles(banks):
+    """The cells of each particle; none where it has no trajectory."""
+    of_particles = []
+    for particle in particles(banks):
+        trajectory = particle["trajectory"]
+        has_cells = trajectory and trajectory["cluster"]
+        of_particles.append(_fitted_cells(trajectory) if has_cells else [])
+    return of_particles
+
+
+def _first_in(groups):
+    """Cell -> index of the first group of cells that it is in."""
     first = {}
-    for i, cells in enumerate(_clusters(banks)):
+    for i, cells in enumerate(groups):
         for cell in cells:
             first.setdefault(cell, i)
     return first
@@ -709,7 +926,11 @@ def _block(hit):
     """Where a calorimeter hit is: name -> index of those that its wall counts; nothing at a place that is no
     block of the detector.
     """
-    geom_id = hit.get("geom_id", NOWHERE)
+    return block_at(hit.get("geom_id", NOWHERE))
+
+
+def block_at(geom_id):
+    """The same of a geometry id, `type` and `address`: [module, then what its wall counts]."""
     calo_type, sizes = CALO.get(geom_id["type"], (None, {}))
     address = dict(zip(sizes, geom_id["address"][1:], strict=False))
     exists = all(index < sizes[name] for name, index in address.items())

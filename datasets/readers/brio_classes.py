@@ -6,6 +6,9 @@ hits), energies in MeV. Nothing here contains itself, not even through pointers,
 nest without end.
 """
 
+from functools import partial
+from math import isnan
+
 from datasets.events import MOST_HITS
 from datasets.geometry import N_CELLS
 from datasets.readers.boost_archive import (
@@ -21,6 +24,7 @@ from datasets.readers.boost_archive import (
     i64,
     mapping,
     numbers,
+    pair,
     record,
     since,
     string,
@@ -56,12 +60,13 @@ def _data(archive, version):
 
 
 VALUES = {1: numbers(boolean), 2: numbers(i32), 3: numbers(double), 4: vector(string).read}
+DATA = Class("data", 2, _data)
 PROPERTIES = record(
     "properties",
     2,
     BASE,
     ("description", string),
-    ("data", mapping(Class("data", 2, _data))),
+    ("data", mapping(DATA)),
     finish=lambda values: values["data"],
 )
 VECTOR_3D = Class(
@@ -275,34 +280,64 @@ TRACKER_CLUSTERING_DATA = record(
     ("properties", PROPERTIES),
 )
 
-# TTD and PTD: no description of these classes was at hand; the fields were found from the bytes of files with
-# straight-line fits.
+# TTD and PTD, as all releases of Falaise since 3.0 write them
 OBJECT_3D = record("i_object_3d", 0, ("tolerance", double), ("angular_tolerance", double))
-LINE = record(
-    "line_3d",
+SHAPE_1D = record("i_shape_1d", 0, ("", OBJECT_3D))
+LINE = record("line_3d", 2, ("", SHAPE_1D), ("first", VECTOR_3D), ("last", VECTOR_3D))
+
+
+def _has_radius(values, version):
+    return not isnan(values["radius"])
+
+
+HELIX = record(
+    "helix_3d",
     2,
-    ("", record("i_shape_1d", 0, ("", OBJECT_3D))),
-    ("first", VECTOR_3D),
-    ("last", VECTOR_3D),
+    ("", SHAPE_1D),
+    ("radius", double),
+    ("center", VECTOR_3D, _has_radius),
+    ("step", double, _has_radius),  # height of a turn
+    ("t1", double, _has_radius),  # angles of the ends, in turns
+    ("t2", double, _has_radius),
+)
+POLYLINE = record(
+    "polyline_3d", 2, ("", SHAPE_1D), ("closed", boolean), ("points", vector(VECTOR_3D, "list"))
 )
 PATTERN = record("base_trajectory_pattern", 0, ("pattern_id", string))
 LINE_PATTERN = record("snemo::datamodel::line_trajectory_pattern", 0, ("", PATTERN), ("segment", LINE))
+HELIX_PATTERN = record("snemo::datamodel::helix_trajectory_pattern", 0, ("", PATTERN), ("helix", HELIX))
+POLYLINE_PATTERN = record(
+    "snemo::datamodel::polyline_trajectory_pattern", 0, ("", PATTERN), ("path", POLYLINE)
+)
+FIT = record(
+    "track_fit_infos",
+    0,
+    BASE,
+    ("algorithm", any_integer),  # 0 line, 1 helix
+    ("guess", string),
+    *[(name, double) for name in ("t0", "chi2")],
+    ("ndof", u32),
+    ("pvalue", double),
+    ("best", boolean),
+)
 TRAJECTORY = record(
     "tracker_trajectory",
-    0,
+    1,
     HIT,
     ("cluster", handle(CLUSTER)),
     ("orphans", CALIBRATED_HITS),
-    ("pattern", handle(LINE_PATTERN, abstract=True)),
+    ("pattern", handle(LINE_PATTERN, HELIX_PATTERN, POLYLINE_PATTERN, abstract=True)),
+    ("fit", FIT, since(1)),
 )
 TRAJECTORY_SOLUTION = record(
     "tracker_trajectory_solution",
-    0,
+    1,
     ("id", any_integer),
     ("clustering", handle(CLUSTERING_SOLUTION)),
     ("trajectories", vector(handle(TRAJECTORY))),
     ("unfitted", vector(handle(CLUSTER))),
     ("properties", PROPERTIES),
+    ("best", numbers(i32, "set"), since(1)),  # numbers of trajectories
 )
 TRACKER_TRAJECTORY_DATA = record(
     "snemo::datamodel::tracker_trajectory_data",
@@ -311,33 +346,59 @@ TRACKER_TRAJECTORY_DATA = record(
     ("default", handle(TRAJECTORY_SOLUTION)),
     ("properties", PROPERTIES),
 )
-ROTATION = Class("rotation_3d", 0, lambda archive, version: tuple([double(archive) for _ in range(9)]))
+AXES = (0, 1, 2)  # around which a simple rotation turns
+ROTATION = Class("rotation_3d", 0, lambda archive, version: _doubles(archive, 9))
+
+
+def _doubles(archive, n):
+    return tuple([double(archive) for _ in range(n)])
+
+
 PLACEMENT = record(
     "placement",
     0,
     ("", Class("i_placement", 0, lambda archive, version: {})),
     ("translation", VECTOR_3D),
     ("rotation_kind", any_integer),
-    ("angles", lambda archive: tuple([double(archive) for _ in range(3)])),
+    ("angles", partial(_doubles, n=3), lambda values, version: values["rotation_kind"] not in AXES),
+    ("angle", double, lambda values, version: values["rotation_kind"] in AXES),
     ("rotation", ROTATION),
     ("inverse_rotation", ROTATION),
 )
-VERTEX = record(
+
+
+def _dimension(*dimensions):
+    return lambda values, version: values["dimension"] in dimensions
+
+
+SPOT = record(
     "blur_spot",
     1,
     HIT,
     ("dimension", any_integer),
     ("tolerance", double),
-    ("placement", PLACEMENT),
-    *[(name, double) for name in ("sigma_x", "sigma_y", "sigma_z")],
+    ("placement", PLACEMENT, bit(3)),
+    ("sigma_x", double, _dimension(2, 3)),
+    ("sigma_y", double, _dimension(2, 3)),
+    ("sigma_z", double, _dimension(1, 3)),
+)
+VERTEX = record(
+    "vertex",
+    0,
+    HIT,
+    *[(name, any_integer) for name in ("category", "from", "extrapolation")],
+    ("spot", SPOT),
+    *[(name, double) for name in ("distance", "distance_xy")],
+    *[(name, boolean) for name in ("edge", "best")],
 )
 PARTICLE_TRACK = record(
     "particle_track",
-    0,
+    1,
     HIT,
     ("charge", any_integer),
     ("trajectory", handle(TRAJECTORY)),
-    ("vertices", vector(handle(VERTEX))),
+    ("vertices", vector(handle(SPOT)), lambda values, version: version == 0),
+    ("vertices", vector(handle(VERTEX)), since(1)),
     ("calorimeter_hits", vector(handle(CALO_CALIBRATED))),
 )
 PARTICLE_TRACK_DATA = record(
@@ -356,4 +417,20 @@ BANKS = {
     "TCD": TRACKER_CLUSTERING_DATA,
     "TTD": TRACKER_TRAJECTORY_DATA,
     "UDD": UNIFIED_DIGITIZED_DATA,
+}
+
+# Types of several banks, as (tracked, version) of all releases: what bytes that were skipped may have announced
+COMMON = {
+    BASE_HIT: (1, 1),
+    GEOM_ID: (1, 1),
+    PROPERTIES: (1, 2),
+    mapping(DATA): (0, 0),
+    pair(DATA): (0, 0),
+    DATA: (0, 2),
+    VECTOR_3D: (0, 0),
+    vector(string): (0, 0),
+    numbers(u32): (0, 0),
+    VALUES[1]: (0, 0),
+    VALUES[2]: (0, 0),
+    VALUES[3]: (0, 0),
 }

@@ -1,8 +1,12 @@
 """Opening input files: lists and globs, one kind of error, a progress bar. Every reader goes through here."""
 
 import glob
+import gzip
 import hashlib
+import shutil
+import tempfile
 import traceback
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,12 +76,12 @@ def open_root(path, classes=None):
     Args:
         path: the file. classes: name -> class of uproot, to which it adds those of the file.
     """
-    with _reading(path), _classes_restored():
-        _check_start(path)
+    with _reading(path), _classes_restored(), _unpacked(path) as unpacked:
+        _check_start(unpacked)
         # everything is read once: uproot's caches would only hold memory
         caches = {"object_cache": None, "array_cache": None}
-        with uproot.open(path, custom_classes=classes, **caches) as file:
-            size = Path(path).stat().st_size
+        with uproot.open(unpacked, custom_classes=classes, **caches) as file:
+            size = Path(unpacked).stat().st_size
             expected = file.file.fEND
             if size < expected:
                 raise ValueError(f"truncated, {size} of {expected} bytes")
@@ -110,14 +114,27 @@ def _forget_values(error):
         error = error.__context__
 
 
+@contextmanager
+def _unpacked(path):
+    """The file itself, or what is in it if it is compressed with gzip: a temporary file."""
+    with open(path, "rb") as file:
+        is_packed = file.read(len(GZIP_START)) == GZIP_START
+    if not is_packed:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = Path(folder) / Path(path).stem
+        with gzip.open(path) as packed, open(unpacked, "wb") as file:
+            shutil.copyfileobj(packed, file)
+        yield unpacked
+
+
 def _check_start(path):
     """Refuse by its first bytes what is no ROOT file."""
     with open(path, "rb") as file:
         start = file.read(len(ROOT_START))
     if not start:
         raise ValueError("empty file")
-    if start.startswith(GZIP_START):
-        raise ValueError(f"compressed with gzip: unpack it first (gunzip {path})")
     if start != ROOT_START:
         raise ValueError("not a ROOT file")
 
@@ -156,6 +173,11 @@ def _classes_restored():
             if registry != known:
                 registry.clear()
                 registry.update(known)
+
+
+def say(path, sentence):
+    """Warn of something in a file that does not stop it."""
+    warnings.warn(f"{path}: {sentence}", stacklevel=2)
 
 
 class _Bar:

@@ -59,7 +59,7 @@ TRACK_BRANCHES = {
     "curvature_per_mm": "curvature",
     "vertex": "vertex",
 }
-INFO_BRANCHES = {"n_tracks": "n_tracks", "run": "run", "event": "event", "geometry": "geometry"}
+INFO_BRANCHES = {name: name for name in ("n_tracks", "n_particles", "run", "event", "geometry")}
 NEEDED = ("layer", "column", "drift_radius_mm", "z_mm")
 COUNTED = HIT_BRANCHES["layer"]  # the branch that says how many hits an event has
 SPLIT = "track_split"

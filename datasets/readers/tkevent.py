@@ -17,6 +17,9 @@ NaN:
 - height: exactly 0, the default and what older versions write without a cathode time, unless both cathodes
   did fire at the same time; a cathode that fired before the anode; beyond the wire's ends.
 
+A file in which no hit has a plausible anode time is converted simulation, whose timestamps nobody set: there a
+radius needs none.
+
 A late hit has a radius, 26 mm after 66 us: `filters.in_time` knows it by its anode time. TKEvent writes a
 cell once for each time it fired; the table keeps the one with the smallest usable radius.
 """
@@ -58,6 +61,8 @@ HIT = "TKtrhit"
 MODULE = "TKOMhit"
 TRACK = "TKtrack"
 CLUSTER = "TKcluster"
+CLASSES = ("TKEvent", "TKEvent*")
+MEMBERS = {"tr_hits", "OM_hits"}
 # where the times stand in a hit's seven timestamps, -1 if missing
 ANODE = 0
 BOTTOM = 5
@@ -67,6 +72,9 @@ TRACKER_TICK_NS = 12.5
 CALO_TICK_NS = 6.25
 LARGEST_RADIUS_MM = 35.0
 DEFAULT_RADIUS_MM = 22.0
+LATEST_TICK = (
+    2**52
+)  # of the tracker, nearly two years after its clock started; memory that nobody set is later
 SMALLEST_RADIUS_MM = 1e-6  # memory that nobody set is often 0, or nearly
 LARGEST_HEIGHT_MM = 1515.0  # half of the 3030 mm with which older versions computed
 INFO = {"run": "run_number", "event": "event_number"}
@@ -113,6 +121,14 @@ def stream_details(paths, chunk="10 MB", progress=False, drift_model=None):
     yield from _stream(paths, parse, "tr_hits", chunk, progress)
 
 
+def is_one(tree):
+    """Whether a tree holds events of TKEvent, by its class or its members."""
+    if BRANCH not in tree:
+        return False
+    members = {branch.name.split(".")[-1] for branch in tree[BRANCH].branches}
+    return tree[BRANCH].typename in CLASSES or bool(members & MEMBERS)
+
+
 def stream_objects(paths, what, progress=False):
     """What the files hold beside the event table, for the same events in the same order, a chunk at a time,
     in bounded memory.
@@ -153,13 +169,15 @@ class Entries:
     """Some entries of a file.
 
     Attributes:
-        branches: member of TKEvent -> branch. start, stop: the entries. source: the file's name.
+        branches: member of TKEvent -> branch. start, stop: the entries. source: the file's name. has_times:
+            some hit of the file has a plausible anode time.
     """
 
     branches: dict
     start: int
     stop: int
     source: str
+    has_times: bool = True
 
     def __len__(self):
         return self.stop - self.start
@@ -199,10 +217,29 @@ def _chunks(file, path, within_file, parse, name, chunk):
     if isinstance(chunk, str):
         sized_by = name if name in branches else "tr_hits"
         step = max(FEWEST_EVENTS, tree.num_entries_for(chunk, [f"{BRANCH}/{sized_by}"]))
+    has_times = _has_times(branches, n_entries, str(path))
     for start in range(0, n_entries, step):
         stop = min(start + step, n_entries)
-        yield parse(Entries(branches, start, stop, str(path)))
+        yield parse(Entries(branches, start, stop, str(path), has_times))
         within_file(stop / n_entries)
+
+
+def _has_times(branches, n_entries, source):
+    """Whether some hit of a file has a plausible anode time; in real data one of the first has."""
+    start = 0
+    while start < n_entries:
+        stop = min(start + min(2 * start + 5, FEWEST_EVENTS), n_entries)
+        entries = Entries(branches, start, stop, source)
+        found = entries.objects("tr_hits", entries.check_hits)
+        times = _members(found, HIT).get("tsp")
+        if times is not None and _is_time(times[:, ANODE]).any():
+            return True
+        start = stop
+    return False
+
+
+def _is_time(ticks):
+    return (ticks >= 0) & (ticks <= LATEST_TICK)
 
 
 def _own_classes():
@@ -257,7 +294,7 @@ def _events(entries, drift_model):
         radius, z = _recomputed(hits, offsets, modules, module_offsets, drift_model)
     usable = (radius > SMALLEST_RADIUS_MM) & (radius <= LARGEST_RADIUS_MM)
     anode, _, _ = _times(hits)
-    if "tsp" in hits:
+    if "tsp" in hits and (entries.has_times or drift_model is not None):
         usable &= anode >= 0
     table = {
         "side": hits["side"],
@@ -316,6 +353,7 @@ def _times(hits):
     """
     missing = np.full((len(hits["side"]), N_TIMESTAMPS), -1)
     times = hits.get("tsp", missing)
+    times = np.where(_is_time(times), times, -1)
     return times[:, ANODE], times[:, BOTTOM], times[:, TOP]
 
 
