@@ -142,7 +142,9 @@ class RoutingByAgreement(keras.layers.Layer):
         agreement = 0.0
         for _ in range(self.n_iterations - 1):
             agreement = agreement + ops.sum(votes * capsules[:, None], -1)
-            share = ops.softmax(agreement, -1)  # over the capsules above: a capsule has one share to give
+            share = ops.softmax(
+                agreement, -1
+            )  # over the capsules above: a capsule has one share to give
             capsules = squash(ops.sum(share[..., None] * votes, 1))
         return capsules
 
@@ -219,7 +221,11 @@ class EMRouting(keras.layers.Layer):
         return n_events, n_capsules, n_dims
 
     def get_config(self):
-        return {**super().get_config(), "n_iterations": self.n_iterations, "sharpness": self.sharpness}
+        return {
+            **super().get_config(),
+            "n_iterations": self.n_iterations,
+            "sharpness": self.sharpness,
+        }
 
 
 ROUTINGS = ("agreement", "em")

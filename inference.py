@@ -38,7 +38,9 @@ COUNTER = "combined_my_generator"
 FINDER = "track_finder"
 # What hits without neighbours are kept from in the iterative fit
 NEIGHBOUR_FILTER = ("none", "count", "both")
-SIDE_COUNTER = "top_my_generator"  # counts the tracks of one tracker side, for what removes them one by one
+SIDE_COUNTER = (
+    "top_my_generator"  # counts the tracks of one tracker side, for what removes them one by one
+)
 ENGINES = ("auto", "onnx", "tensorflow")
 BLOCK = 8192  # events among which those of like size are looked for
 
@@ -257,7 +259,9 @@ def count_probabilities(events, model=COUNTER, batch_size=128):
     total = np.zeros((len(events), 2 * n_classes + 1))
     total[:, 0] = 1
     sides = (
-        [events] if network.n_channels == 2 else [events.keep_hits(events.hits["side"] == s) for s in (0, 1)]
+        [events]
+        if network.n_channels == 2
+        else [events.keep_hits(events.hits["side"] == s) for s in (0, 1)]
     )
     for side in sides:
         for which, _, outputs in answers(network, images, side, batch_size):
@@ -331,10 +335,14 @@ def label_probabilities(events, model, batch_size=128):
         raise ValueError(f"{network.name} names no calorimeter blocks and gives no hints")
     events = _table(events)
     if blocks and (events.info["geometry"] != TOY).any():
-        raise ValueError(f"{network.name} knows the straight-line toy's blocks; for others fit found tracks")
+        raise ValueError(
+            f"{network.name} knows the straight-line toy's blocks; for others fit found tracks"
+        )
     if _on_both_sides(events).any():
         said = f"event {_on_both_sides(events).argmax()} has hits on both tracker sides"
-        raise ValueError(f"{said}: {network.name} looks at one, such as events.keep_hits(side == 1)")
+        raise ValueError(
+            f"{said}: {network.name} looks at one, such as events.keep_hits(side == 1)"
+        )
     said = {}
     for name, shape in network.outputs.items():
         said[name] = np.full((len(events), *shape), 1 / shape[-1], np.float32)
@@ -666,7 +674,9 @@ def test_images(model, val_events, tests, answers, threshold=None, remove_last=F
         threshold = 0.5
     elif threshold is None:
         offsets, keep, probability, _ = cells_said(network, val_events)
-        threshold = metrics.best_hit_threshold(offsets, keep, probability, balanced=answers != "copy")
+        threshold = metrics.best_hit_threshold(
+            offsets, keep, probability, balanced=answers != "copy"
+        )
     scores = {}
     for name, events in tests.items():
         print(f"testing on {len(events)} events, {name}", flush=True)
@@ -689,7 +699,10 @@ def test_images(model, val_events, tests, answers, threshold=None, remove_last=F
 
 def beyond_limits(events):
     """A sentence on events that are beyond what a track finder can see, or "" where there is none."""
-    sides = [np.bincount(events.hit_event[events.hits["side"] == s], minlength=len(events)) for s in (0, 1)]
+    sides = [
+        np.bincount(events.hit_event[events.hits["side"] == s], minlength=len(events))
+        for s in (0, 1)
+    ]
     n_large = np.count_nonzero(np.maximum(*sides) > clustering.MAX_HITS)
     if not n_large:
         return ""

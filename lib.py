@@ -151,14 +151,20 @@ def run_arguments(epochs=10, batch_size=64):
     add("--out", type=folder, required=True, metavar="FOLDER", help=out_help)
     add("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")
     add("--epochs", type=int, default=epochs, help="(default: %(default)s)")
-    add("--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)")
+    add(
+        "--batch-size", type=int, default=batch_size, help="over all devices (default: %(default)s)"
+    )
     add(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         default="float32",
         help="of the arithmetic; 16 bits are faster where processor or GPU has them (default: %(default)s)",
     )
-    add("--deterministic", action="store_true", help="repeatable to the last bit on one device, slower")
+    add(
+        "--deterministic",
+        action="store_true",
+        help="repeatable to the last bit on one device, slower",
+    )
     add("--tensorboard", action="store_true", help="write TensorBoard logs to OUT/tensorboard")
     device_arguments(parser)
     return parser
@@ -172,7 +178,9 @@ def device_arguments(parser):
     group.add_argument("--MirroredStrategy", nargs="+", metavar="DEVICE", help=several)
 
 
-def generator_arguments(parser, generators, epoch_events=65536, val_events=16384, test_events=65536):
+def generator_arguments(
+    parser, generators, epoch_events=65536, val_events=16384, test_events=65536
+):
     """Add the flags of trainings on fresh events of a generator; `generators` are the names to choose from."""
     names = list(generators)
     add = parser.add_argument
@@ -185,7 +193,12 @@ def generator_arguments(parser, generators, epoch_events=65536, val_events=16384
     add("--val-events", type=int, default=val_events, help=val_help)
     test_help = "fresh events to test on, once (default: %(default)s)"
     add("--test-events", type=int, default=test_events, help=test_help)
-    add("--test-data", nargs="+", metavar="FILE", help="files to test on as well, once; never trained on")
+    add(
+        "--test-data",
+        nargs="+",
+        metavar="FILE",
+        help="files to test on as well, once; never trained on",
+    )
     add("--learning-rate", type=float, default=4e-3, help="at its peak (default: %(default)s)")
 
 
@@ -196,27 +209,40 @@ def encoder_decoder_arguments(parser):
     add("--skip-connections", action=argparse.BooleanOptionalAction, default=True, help=skip_help)
     unpooling_help = "nearest as published, indices as SegNet's (default: %(default)s)"
     add("--unpooling", choices=("nearest", "indices"), default="nearest", help=unpooling_help)
-    filters_help = "of each level; 8 16 32 learn in minutes on a processor (default: the published 32 64 128)"
-    add("--filters", type=at_least(1), nargs="+", default=[32, 64, 128], metavar="N", help=filters_help)
-    dilations_help = (
-        "of the latent level; 1 2 4 8 16 sees all columns (default: 1 1, as published, sees 20 aside)"
+    filters_help = (
+        "of each level; 8 16 32 learn in minutes on a processor (default: the published 32 64 128)"
     )
-    add("--dilations", type=at_least(1), nargs="+", default=[1, 1], metavar="N", help=dilations_help)
-    code_help = "numbers that everything goes through, without skip connections (default: the latent level)"
+    add(
+        "--filters",
+        type=at_least(1),
+        nargs="+",
+        default=[32, 64, 128],
+        metavar="N",
+        help=filters_help,
+    )
+    dilations_help = "of the latent level; 1 2 4 8 16 sees all columns (default: 1 1, as published, sees 20 aside)"
+    add(
+        "--dilations", type=at_least(1), nargs="+", default=[1, 1], metavar="N", help=dilations_help
+    )
+    code_help = (
+        "numbers that everything goes through, without skip connections (default: the latent level)"
+    )
     add("--code", type=at_least(1), metavar="N", help=code_help)
     kinds = ("self", "self_positions", "se", "cbam")
     attention_help = "kind of attention, at the places that --ratios names (default: none)"
     add("--attention", choices=kinds, help=attention_help)
-    ratios_help = (
-        "of attention at each level down and up again, 0 for none, such as 0 0 8 0 0 at the latent level"
-    )
+    ratios_help = "of attention at each level down and up again, 0 for none, such as 0 0 8 0 0 at the latent level"
     add("--ratios", type=at_least(0), nargs="+", default=[], metavar="N", help=ratios_help)
-    beside_help = "put attention beside what it looked at, which widens the network, not in its place"
+    beside_help = (
+        "put attention beside what it looked at, which widens the network, not in its place"
+    )
     add("--beside", action="store_true", help=beside_help)
     start_help = "begin with the weights of a trained model, where layers are alike"
     add("--start-from", metavar="MODEL", help=start_help)
     tracks_help = "of fresh events (default: 1 2 3 4)"
-    add("--tracks", type=at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+    add(
+        "--tracks", type=at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help
+    )
 
 
 def encoder_decoder_options(args):
@@ -266,7 +292,9 @@ def start_run(args):
     if done:
         print(f"{args.out}: goes on after epoch {done} of {args.epochs}", flush=True)
     elif (args.out / "card.json").exists():
-        print(f"{args.out} holds a finished run: it is trained anew and then overwritten", flush=True)
+        print(
+            f"{args.out} holds a finished run: it is trained anew and then overwritten", flush=True
+        )
 
     start_tensorflow()
     import keras
@@ -300,7 +328,9 @@ def _check_same_run(args, path):
     before = json.loads(path.read_text())
     now = json.loads(json.dumps(_arguments(args)))
     names = [
-        name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE
+        name
+        for name in {**before, **now}
+        if before.get(name) != now.get(name) and name not in MAY_CHANGE
     ]
     if names:
         changes = [f"{_flag(name)} was {before.get(name)}, not {now.get(name)}" for name in names]
@@ -414,7 +444,9 @@ def _space_left(folder):
 
     def check(epoch, logs):
         n_bytes = 4 * callback.model.count_params()
-        needed = 8 * n_bytes + 2**20  # weights, two moments of the optimizer, and all of that once more
+        needed = (
+            8 * n_bytes + 2**20
+        )  # weights, two moments of the optimizer, and all of that once more
         free = shutil.disk_usage(folder).free
         if free < needed:
             said = f"no space left on the disk: {free / 2**20:.0f} MB, a backup needs {needed / 2**20:.0f} MB"
@@ -439,7 +471,9 @@ def _mend_backup(folder):
     """
     weights, state = folder / "latest.weights.h5", folder / "training_metadata.json"
     if weights.exists() and not state.exists():
-        print(f"{folder}: the first state of a run was not whole, so the run begins anew", flush=True)
+        print(
+            f"{folder}: the first state of a run was not whole, so the run begins anew", flush=True
+        )
         weights.unlink()
         return
     try:
@@ -523,7 +557,9 @@ def save_run(model, args, metrics, data, outputs_mean, known_failures=()):
         "known_failures": list(known_failures),
     }
     with outputs.whole(args.out / "model.keras") as temporary:
-        _bare(model).save(temporary)  # without an optimizer: a third of the size; runs resume from backups
+        _bare(model).save(
+            temporary
+        )  # without an optimizer: a third of the size; runs resume from backups
     (args.out / "model.onnx").unlink(missing_ok=True)  # of an earlier model
     write_json(args.out / "card.json", card)
     shutil.rmtree(args.out / "backup", ignore_errors=True)
@@ -542,7 +578,9 @@ def model_path(name):
     for path in (MODELS / str(name) / "model.keras", Path(name) / "model.keras", Path(name)):
         if path.is_file():
             return path
-    raise ValueError(f"no model {name}: not a path of one, and shipped are {', '.join(shipped_models())}")
+    raise ValueError(
+        f"no model {name}: not a path of one, and shipped are {', '.join(shipped_models())}"
+    )
 
 
 def load_model(name):
@@ -627,7 +665,9 @@ def describe_device():
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    names = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
+    ]
     return ", ".join(names) or describe_processor()
 
 

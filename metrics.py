@@ -144,7 +144,9 @@ def _classes(values, name, n_classes=np.inf):
 
 def _same_shape(truth, predicted):
     if truth.ndim != 1 or truth.shape != predicted.shape:
-        raise ValueError(f"truth {truth.shape} and predicted {predicted.shape} are not one class an event")
+        raise ValueError(
+            f"truth {truth.shape} and predicted {predicted.shape} are not one class an event"
+        )
 
 
 # Counting tracks --------------------------------------------------------------------------------------------
@@ -197,7 +199,9 @@ def counting_of(truth, predicted, confidence, labels):
     row = np.searchsorted(shown, truth)
     column = np.searchsorted(shown, predicted)
     scores["confusion"] = confusion_matrix(row, column, len(shown)).tolist()
-    scores["expected_calibration_error"] = _calibration_error(truth == predicted, np.asarray(confidence))
+    scores["expected_calibration_error"] = _calibration_error(
+        truth == predicted, np.asarray(confidence)
+    )
     return scores
 
 
@@ -314,7 +318,11 @@ def _match_closely(common, found, true):
     return of_found & of_true
 
 
-MATCHES = {"": _match, "_loose": _match_loosely, "_90": _match_closely}  # suffix of the figures -> rule
+MATCHES = {
+    "": _match,
+    "_loose": _match_loosely,
+    "_90": _match_closely,
+}  # suffix of the figures -> rule
 
 
 def clustering(hit_offsets, track, second_track, found, n_tracks, kinked=None):
@@ -420,7 +428,9 @@ def clustering_by_event(hit_offsets, track, second_track, found, n_tracks):
     found = _labels(found)
     n_tracks = np.asarray(n_tracks)
     _check_lengths(track, second_track, found, n_tracks, n_events, hit_offsets[-1])
-    if found.max(initial=0) > len(found):  # small labels, so that keys made of them stay below 2**63
+    if found.max(initial=0) > len(
+        found
+    ):  # small labels, so that keys made of them stay below 2**63
         found = _small_labels(found)
 
     # Cells of the contingency table of each event: from here on nothing is as long as the hits.
@@ -583,7 +593,9 @@ def _best_pairs(event, true, found, weight, n_events):
     best_of_found, found_agree = _best_partners(event, found, true, weight, n_events)
     total = np.where(true_agree, best_of_true, best_of_found)
 
-    contested = np.flatnonzero(~true_agree & ~found_agree)  # seldom: a split and a merged track in one event
+    contested = np.flatnonzero(
+        ~true_agree & ~found_agree
+    )  # seldom: a split and a merged track in one event
     starts = np.searchsorted(event, contested)
     stops = np.searchsorted(event, contested + 1)
     for which, start, stop in zip(contested, starts, stops, strict=True):
@@ -646,7 +658,9 @@ def _adjusted_rand(cells, n_hits):
 
     scale = (both + only_true) * (only_true + neither)
     scale += (both + only_found) * (only_found + neither)
-    same = (only_true == 0) & (only_found == 0)  # equal clusters, also where all are of one hit, or it is one
+    same = (only_true == 0) & (
+        only_found == 0
+    )  # equal clusters, also where all are of one hit, or it is one
     difference = both * neither - only_true * only_found
     index = 2 * difference / np.where(same, 1, scale)
     index = np.where(same, 1.0, index)
@@ -674,7 +688,10 @@ def _ratio(figure, counted, of):
         n_counted = int(counted.sum())
         low, high = binomial_interval(n_counted, n)
     elif n < 2:
-        low, high = -0.5, 1  # all that the index can be (Chacon and Rastrojo 2022, Adv. Data Anal. Classif.)
+        low, high = (
+            -0.5,
+            1,
+        )  # all that the index can be (Chacon and Rastrojo 2022, Adv. Data Anal. Classif.)
     else:
         of_events = counted[of > 0]
         error = of_events.std(ddof=1) / n**0.5
@@ -943,7 +960,11 @@ def removal_by_event(hit_offsets, keep, kept):
     n_left = _sums(event, ~keep & kept, n_events)
     less = _share(n_lost, n_keep)
     more = _share(n_left, n_go)
-    return {"less_than_expected": less, "more_than_expected": more, "balanced": 1 - (less + more) / 2}
+    return {
+        "less_than_expected": less,
+        "more_than_expected": more,
+        "balanced": 1 - (less + more) / 2,
+    }
 
 
 def removal(hit_offsets, keep, kept, n_tracks):
@@ -981,7 +1002,11 @@ def removal(hit_offsets, keep, kept, n_tracks):
 
 def removal_with_trivial(hit_offsets, keep, kept, n_tracks):
     """`removal` of a network, and of the two answers that need none: "network", "keep all", "remove all"."""
-    answers = {"network": kept, "keep all": np.ones_like(keep, bool), "remove all": np.zeros_like(keep, bool)}
+    answers = {
+        "network": kept,
+        "keep all": np.ones_like(keep, bool),
+        "remove all": np.zeros_like(keep, bool),
+    }
     return {name: removal(hit_offsets, keep, answer, n_tracks) for name, answer in answers.items()}
 
 
@@ -1010,7 +1035,9 @@ def best_hit_threshold(hit_offsets, keep, scores, balanced=True):
     gain = np.where(keep, weight, -weight)  # if it stays
     values, place = np.unique(np.asarray(scores, float)[counts], return_inverse=True)
     gain_of_value = np.bincount(place, gain)
-    gain_from = np.append(np.cumsum(gain_of_value[::-1])[::-1], 0)  # if all from a value on stay, or none
+    gain_from = np.append(
+        np.cumsum(gain_of_value[::-1])[::-1], 0
+    )  # if all from a value on stay, or none
     edges = np.concatenate([[-np.inf], values, [np.inf]])
     best = int(gain_from.argmax())
     low, high = edges[best], edges[best + 1]
@@ -1042,7 +1069,9 @@ def describe_removal(scores):
     figures = list(scores["network"]["all"])
     lines = [f"| {' | '.join(['/'.join(names), *figures])} |", f"|{' --- |' * (len(figures) + 1)}"]
     for answer, of_answer in scores.items():
-        cells = ["/".join(_percent(of_answer[name][figure]) for name in names) for figure in figures]
+        cells = [
+            "/".join(_percent(of_answer[name][figure]) for name in names) for figure in figures
+        ]
         lines.append(f"| {' | '.join([answer, *cells])} |")
     return "\n".join(lines)
 
@@ -1054,13 +1083,13 @@ def describe_cells(scores):
         lines.append(describe_removal(scores["cells"]))
         lines.append(f"cells stay from probability {scores['threshold']:.3f} on")
     if "randomly_added" in scores:
-        lines.append(f"dark in the event: {scores['randomly_added']['value']:.3%} of the cells it lights")
+        lines.append(
+            f"dark in the event: {scores['randomly_added']['value']:.3%} of the cells it lights"
+        )
     for name, of_class in scores.get("clustering", {}).items():
         if name.isdigit():
             perfect, hits = of_class["perfect"], of_class["hit_accuracy"]
-            found = (
-                f"{perfect['value']:.2%} of {perfect['n']} events perfect, {hits['value']:.2%} of hits right"
-            )
+            found = f"{perfect['value']:.2%} of {perfect['n']} events perfect, {hits['value']:.2%} of hits right"
             lines.append(f"{number_of(int(name))}: {found}")
     return "\n".join(lines)
 

@@ -79,7 +79,10 @@ MAX_IN_LEGEND = 10
 # A page of events, inches
 PAGE_WIDTH = 16.5
 LEGEND_HEIGHT = 0.6
-ROWS_AND_HEIGHT = {1: (5, 2.2), 2: (3, 3.6)}  # number of sides: most rows of a page, and the height of a row
+ROWS_AND_HEIGHT = {
+    1: (5, 2.2),
+    2: (3, 3.6),
+}  # number of sides: most rows of a page, and the height of a row
 
 
 def figure_path(text):
@@ -218,7 +221,9 @@ def _accuracy(matrix):
 # ---- event displays ----------------------------------------------------------------------------------------
 
 
-def event_display(events, event=0, path=None, title="", n_sides=None, axes=None, found=None, lines=None):
+def event_display(
+    events, event=0, path=None, title="", n_sides=None, axes=None, found=None, lines=None
+):
     """Draw the three views of one event. x points down in the top view, so it is seen from above and side 0
     lies above the foil.
 
@@ -254,7 +259,9 @@ def event_display(events, event=0, path=None, title="", n_sides=None, axes=None,
     return figure
 
 
-def page_of_events(events, which, path, titles, n_sides=None, found=None, finder="found", lines=None):
+def page_of_events(
+    events, which, path, titles, n_sides=None, found=None, finder="found", lines=None
+):
     """Draw many events, one a row: a large top view, small side and front views.
 
     `event_display` says how to read them. With the tracks of a finder each event has two rows, as found and
@@ -461,7 +468,9 @@ def _blocks_of(events, event, n_sides, wall_mm):
     They are as thick as the walls are drawn. A block of unknown place is left out.
     """
     own = _own(events.block_offsets, event)
-    address = np.stack([events.blocks[name][own] for name in ("calo_type", "side", "wall", "column", "row")])
+    address = np.stack(
+        [events.blocks[name][own] for name in ("calo_type", "side", "wall", "column", "row")]
+    )
     is_known = (address[[0, 1, 3]] >= 0).all(0)
     address = address[:, is_known]
     calo_type, side, _, column, row = address
@@ -792,7 +801,9 @@ def _cells(ax, hits):
     frame = {"facecolors": "none", "edgecolors": _colours(second[shared]), "linewidths": 1.6}
     _patches(ax, squares, shared, zorder=FRAME_LEVEL, **frame)
     noise = hits["track"] == NO_TRACK
-    ax.scatter(y[noise], x[noise], 12, NOISE_COLOUR, marker="x", linewidths=0.9, zorder=CIRCLE_LEVEL)
+    ax.scatter(
+        y[noise], x[noise], 12, NOISE_COLOUR, marker="x", linewidths=0.9, zorder=CIRCLE_LEVEL
+    )
     if "wrong" in hits:
         wrong = hits["wrong"]
         ring = {"edgecolors": "black", "linewidths": 1.3, "zorder": RING_LEVEL}
@@ -818,7 +829,12 @@ def _points(ax, across, hits, area):
         else:
             second = hits["second_track"][chosen]
             edges = np.where(second >= 0, _colours(second), "none")
-            style = {"marker": _marker(track), "linewidths": 1, "edgecolors": edges, "zorder": POINT_LEVEL}
+            style = {
+                "marker": _marker(track),
+                "linewidths": 1,
+                "edgecolors": edges,
+                "zorder": POINT_LEVEL,
+            }
         ax.scatter(across[chosen], z[chosen], area, _colour(track), **style)
 
 
@@ -853,13 +869,20 @@ def sinogram(height, phi_rad, d_mm, ax, title="", lines=None, windows=()):
     """
     extent = [*np.degrees(phi_rad[[0, -1]]), *d_mm[[0, -1]]]
     visible = PowerNorm(0.4)  # single curves are faint beside a peak
-    image = ax.imshow(height.T, origin="lower", aspect="auto", extent=extent, cmap="magma", norm=visible)
+    image = ax.imshow(
+        height.T, origin="lower", aspect="auto", extent=extent, cmap="magma", norm=visible
+    )
     ax.figure.colorbar(image, ax=ax, label="height (1/mm)", pad=0.01)
     for phi, d in windows:
         ax.plot(np.degrees(phi), d, color="white", linewidth=1)
     if lines is not None:
         for track, (phi, d) in enumerate(zip(*lines, strict=True)):
-            marker = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "markeredgewidth": 1.5}
+            marker = {
+                "marker": "o",
+                "markersize": 14,
+                "markerfacecolor": "none",
+                "markeredgewidth": 1.5,
+            }
             ax.plot(np.degrees(phi), d, color=PALETTE[track % len(PALETTE)], **marker)
     ax.set(xlabel="phi of the normal (degrees)", ylabel="d (mm)", xlim=extent[:2], ylim=extent[2:])
     ax.set_title(title, loc="left", fontsize=10)

@@ -50,12 +50,16 @@ def _handles(models, linestyle="", **style):
     handles = []
     for place, model in enumerate(models):
         colour, marker, _ = _look(place)
-        handles.append(Line2D([], [], linestyle=linestyle, color=colour, marker=marker, label=model, **style))
+        handles.append(
+            Line2D([], [], linestyle=linestyle, color=colour, marker=marker, label=model, **style)
+        )
     return handles
 
 
 def _symbol(label, **style):
-    return Line2D([], [], **{"color": "0.3", "marker": "o", "linestyle": "", "label": label} | style)
+    return Line2D(
+        [], [], **{"color": "0.3", "marker": "o", "linestyle": "", "label": label} | style
+    )
 
 
 def _below(figure, handles, n_columns):
@@ -67,14 +71,22 @@ def _percent(ratios):
     """Values and lengths of the 68 % errors, (n,) and (2, n), in percent. ratios: list of {"value", "interval"}."""
     values = 100 * np.array([[ratio["value"], *ratio["interval"]] for ratio in ratios])
     value, low, high = values.reshape(-1, 3).T
-    return value, np.maximum([value - low, high - value], 0)  # a limit may lie a rounding error inside
+    return value, np.maximum(
+        [value - low, high - value], 0
+    )  # a limit may lie a rounding error inside
 
 
 def _dots(ax, x, ratios, place, **style):
     """The shares of a model in percent with their 68 % intervals. place: 0 or 1, of the model."""
     colour, marker, shift = _look(place)
     value, errors = _percent(ratios)
-    style = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5, "elinewidth": 1} | style
+    style = {
+        "color": colour,
+        "marker": marker,
+        "linestyle": "",
+        "markersize": 5,
+        "elinewidth": 1,
+    } | style
     ax.errorbar(np.asarray(x) + shift, value, errors, **style)
 
 
@@ -82,7 +94,9 @@ def _ratios(n_right, n_events):
     """List of {"value", "interval"} from (n,) counts, of which those of events are above 0."""
     intervals = np.stack(metrics.binomial_interval(n_right, n_events), 1)
     values = n_right / n_events
-    return [{"value": value, "interval": ends} for value, ends in zip(values, intervals, strict=True)]
+    return [
+        {"value": value, "interval": ends} for value, ends in zip(values, intervals, strict=True)
+    ]
 
 
 def _numbers(by_tracks):
@@ -130,7 +144,9 @@ def exact_sets(scores, all_different):
     handles = _handles(scores)
     handles.append(_symbol("set: which columns", **DOT))
     handles.append(_symbol("multiset: how many tracks\nin each", **RING))
-    handles.append(Line2D([], [], color=LEVEL_COLOUR, label="events whose tracks\nend in different columns"))
+    handles.append(
+        Line2D([], [], color=LEVEL_COLOUR, label="events whose tracks\nend in different columns")
+    )
     legend = axes[-1, -1].legend(handles=handles, loc="center left", frameon=False, labelspacing=1)
     legend.set_in_layout(False)
     return figure
@@ -204,7 +220,9 @@ def missed_labels(scores, decision):
         ax.yaxis.set_major_formatter("{x:g}")
         ax.set(xlabel="missed columns", ylabel="events (%)")
         _grid(ax, "y")
-    _below(figure, [Patch(color=_look(place)[0], label=model) for place, model in enumerate(scores)], 2)
+    _below(
+        figure, [Patch(color=_look(place)[0], label=model) for place, model in enumerate(scores)], 2
+    )
     return figure
 
 
@@ -240,7 +258,9 @@ def label_by_label(scores, outcomes, decision):
 
     first, second = scores
     said = (f"found by {first} only", f"found by {second} only", "found by neither")
-    patches = [Patch(color=colour, label=label) for colour, label in zip(colours, said, strict=True)]
+    patches = [
+        Patch(color=colour, label=label) for colour, label in zip(colours, said, strict=True)
+    ]
     _below(figure, _handles(scores) + patches, 3)
     return figure
 
@@ -253,7 +273,13 @@ def _dumbbells(ax, ratios):
         colour, marker, _ = _look(place)
         value, errors = _percent(of_model)
         values.append(value)
-        style = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5, "elinewidth": 1}
+        style = {
+            "color": colour,
+            "marker": marker,
+            "linestyle": "",
+            "markersize": 5,
+            "elinewidth": 1,
+        }
         ax.errorbar(value, y, xerr=errors, **style)
     bars = np.stack([np.transpose(values), np.stack([y, y], 1)], -1)
     ax.add_collection(LineCollection(bars, colors=RIGHT_COLOUR, linewidths=4, zorder=1))
@@ -303,7 +329,9 @@ def reliability(diagrams, says):
             found = {name: np.asarray(values) for name, values in of_model[label].items()}
             shown = found["n"] >= FEWEST
             style = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 0.8}
-            ax.errorbar(found["score"][shown], found["target"][shown], found["error"][shown], **style)
+            ax.errorbar(
+                found["score"][shown], found["target"][shown], found["error"][shown], **style
+            )
             errors.append(f"{100 * found['expected_calibration_error']:.2f}")
         ax.set_title(f"{label}: {' / '.join(errors)}", fontsize=8)
         ax.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
@@ -377,7 +405,9 @@ def upset(members, names, title, shares=None, n_most=40):
         _grid(ax, "y")
         style = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "frameon": False}
         ax.legend(handles=_handles(shares), **style)
-    counted = f"{len(drawn)} of {len(patterns)} combinations, {n_drawn.sum()} of {len(members)} events"
+    counted = (
+        f"{len(drawn)} of {len(patterns)} combinations, {n_drawn.sum()} of {len(members)} events"
+    )
     figure.suptitle(f"{title}\n{counted}", fontsize=12)
     return figure
 
@@ -396,14 +426,18 @@ def together(truth, wrong, decision):
         decision: what the models were read by.
     """
     figure = Figure((11.7, 7.6), layout="constrained")
-    figure.suptitle(f"Columns that occur together, and where sets go wrong\n{decision}", fontsize=12)
+    figure.suptitle(
+        f"Columns that occur together, and where sets go wrong\n{decision}", fontsize=12
+    )
     rows = [["pairs", *wrong], ["labels", "sizes", "sizes"]]
     axes = figure.subplot_mosaic(rows, height_ratios=(5, 4))
     n_events = _of_pairs(truth, np.ones(len(truth)))
     counted = np.ma.masked_equal(n_events, 0)
     title = "events with both columns\n(diagonal: with two tracks in it)"
     _triangle(axes["pairs"], counted, title, "cividis_r", vmin=0)
-    shares = {model: 100 * _of_pairs(truth, is_wrong) / counted for model, is_wrong in wrong.items()}
+    shares = {
+        model: 100 * _of_pairs(truth, is_wrong) / counted for model, is_wrong in wrong.items()
+    }
     highest = max(1, *(np.percentile(share.compressed(), 98) for share in shares.values()))
     for model, share in shares.items():
         title = f"{model}:\nwrong sets, of these events (%)"
@@ -471,8 +505,12 @@ def label_map(scores, truth, right, decision, n_most=1500):
     numbers = np.unique(n_tracks)[:2]
     title = f"Events at the mean of the columns, weighted with their scores\n{decision}"
     figure, axes = _page(title, len(numbers), len(scores), (11.7, 5.6 * len(numbers) + 0.8))
-    few = n_tracks == n_tracks.min()  # with more tracks all labels of an event compete for its shares
-    place = _on_circle(_order(sum(_likeness(values[few], truth[few]) for values in scores.values())))
+    few = (
+        n_tracks == n_tracks.min()
+    )  # with more tracks all labels of an event compete for its shares
+    place = _on_circle(
+        _order(sum(_likeness(values[few], truth[few]) for values in scores.values()))
+    )
     for column, (model, values) in zip(axes.T, scores.items(), strict=True):
         where = metrics.shares_of(values) @ place
         for ax, number in zip(column, numbers, strict=True):

@@ -58,7 +58,9 @@ def start_from(model, trained, all_layers=True):
     own = {layer.name: layer for layer in model.layers}
     with_weights = [layer for layer in trained.layers if layer.weights]
     common = [
-        layer for layer in with_weights if layer.name in own and _shapes(layer) == _shapes(own[layer.name])
+        layer
+        for layer in with_weights
+        if layer.name in own and _shapes(layer) == _shapes(own[layer.name])
     ]
     missing = [layer.name for layer in with_weights if layer not in common]
     if missing and (all_layers or not common):

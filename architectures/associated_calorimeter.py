@@ -16,7 +16,9 @@ HIDDEN = 128
 PUBLISHED = {"column": (256, 128, 128), "row": (256, 128, 64)}
 
 
-def transformer(view, input_shape=None, targets=("column",), answers="shares", n_tracks=N_TRACKS, **trunk):
+def transformer(
+    view, input_shape=None, targets=("column",), answers="shares", n_tracks=N_TRACKS, **trunk
+):
     """Read a view, or the hits of a tracker side, by attention.
 
     Args:
@@ -67,7 +69,9 @@ def _named(x, name):
     return keras.layers.Activation("linear", dtype="float32", name=name)(x)
 
 
-def published(view, input_shape, targets=("column",), n_tracks=N_TRACKS, activation="sigmoid", filters=256):
+def published(
+    view, input_shape, targets=("column",), n_tracks=N_TRACKS, activation="sigmoid", filters=256
+):
     """The published network: four convolutions, then dense heads.
 
     Args:
@@ -82,18 +86,22 @@ def published(view, input_shape, targets=("column",), n_tracks=N_TRACKS, activat
     x = keras.layers.Conv2D(filters, (3, 15), activation="relu", padding="same", name="stem")(image)
     x = keras.layers.MaxPooling2D((1, 2), name="stem_pool")(x)
     for i in range(3):
-        x = keras.layers.Conv2D(filters, (3, 3), activation="relu", padding="same", name=f"conv{i}")(x)
+        x = keras.layers.Conv2D(
+            filters, (3, 3), activation="relu", padding="same", name=f"conv{i}"
+        )(x)
         pool = [min(2, size) for size in x.shape[1:3]]  # the front view is but nine layers wide
         x = keras.layers.MaxPooling2D(pool, name=f"pool{i}")(x)
     x = keras.layers.Flatten(name="flat")(x)
     counted = keras.layers.Dense(128, activation="relu", name="n_tracks_hidden0")(x)
     counted = keras.layers.Dense(64, activation="sigmoid", name="n_tracks_hidden1")(counted)
-    outputs = {"n_tracks": keras.layers.Dense(n_tracks, activation="softmax", name="n_tracks")(counted)}
+    outputs = {
+        "n_tracks": keras.layers.Dense(n_tracks, activation="softmax", name="n_tracks")(counted)
+    }
     for name in targets:
         hidden = x
         for i, width in enumerate(PUBLISHED[name]):
             hidden = keras.layers.Dense(width, activation="relu", name=f"{name}_hidden{i}")(hidden)
-        outputs[name] = keras.layers.Dense(heads.N_SEGMENTS[name], activation, use_bias=False, name=name)(
-            hidden
-        )
+        outputs[name] = keras.layers.Dense(
+            heads.N_SEGMENTS[name], activation, use_bias=False, name=name
+        )(hidden)
     return keras.Model(image, outputs, name=f"{view}_associated_calorimeter")

@@ -37,15 +37,21 @@ class SelfAttention(keras.layers.Layer):
         n_channels = shape[-1]
         n_compared = max(1, n_channels // self.reduction)
         for name in ("query", "key", "value"):
-            dense = keras.layers.Dense(n_compared, use_bias=False, dtype=self.dtype_policy, name=name)
+            dense = keras.layers.Dense(
+                n_compared, use_bias=False, dtype=self.dtype_policy, name=name
+            )
             dense.build((None, None, n_channels))
             setattr(self, name, dense)
-        self.out = keras.layers.Dense(n_channels, use_bias=False, dtype=self.dtype_policy, name="out")
+        self.out = keras.layers.Dense(
+            n_channels, use_bias=False, dtype=self.dtype_policy, name="out"
+        )
         self.out.build((None, None, n_compared))
         self.gamma = self.add_weight((), "zeros", name="gamma")
         if self.positions:
             n_places = shape[1] * shape[2]
-            self.of_place = self.add_weight((n_places, n_channels), "random_normal", name="of_place")
+            self.of_place = self.add_weight(
+                (n_places, n_channels), "random_normal", name="of_place"
+            )
 
     def call(self, x):
         n_rows, n_columns, n_channels = x.shape[1:]
@@ -133,7 +139,12 @@ class SpatialAttention(keras.layers.Layer):
 
     def build(self, shape):
         self.convolution = keras.layers.Conv2D(
-            1, self.kernel_size, padding="same", use_bias=False, dtype=self.dtype_policy, name="convolution"
+            1,
+            self.kernel_size,
+            padding="same",
+            use_bias=False,
+            dtype=self.dtype_policy,
+            name="convolution",
         )
         self.convolution.build((*shape[:-1], 2))
 

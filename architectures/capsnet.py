@@ -57,9 +57,13 @@ def capsule_network(
     for i, n in enumerate(n_hidden):
         x = keras.layers.Dense(n, activation="relu", name=f"drawing_hidden{i}")(x)
     n_pixels = math.prod(input_shape)
-    x = keras.layers.Dense(n_pixels, activation="sigmoid", dtype="float32", name="drawing_pixels")(x)
+    x = keras.layers.Dense(n_pixels, activation="sigmoid", dtype="float32", name="drawing_pixels")(
+        x
+    )
     drawing = keras.layers.Reshape(input_shape, dtype="float32", name="drawing")(x)
-    return keras.Model([image, number], {"lengths": lengths, "drawing": drawing}, name="capsule_network")
+    return keras.Model(
+        [image, number], {"lengths": lengths, "drawing": drawing}, name="capsule_network"
+    )
 
 
 def lengths_of(model):

@@ -28,7 +28,9 @@ def combined_cnn(towers, n_classes=4, n_hidden=96):
         features.append(copy.output)
     x = keras.layers.Concatenate(name="features")(features)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(
+        x
+    )
     return keras.Model(inputs, outputs, name="combined_cnn")
 
 

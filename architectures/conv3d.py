@@ -21,14 +21,20 @@ def voxel_cnn(input_shape=(9, 113, 30, 1), n_classes=4, filters=(8, 16, 32), n_h
     largest = keras.layers.GlobalMaxPooling3D(name="largest")(x)
     x = keras.layers.Concatenate(name="features")([mean, largest])
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(
+        x
+    )
     return keras.Model(inputs, outputs, name="voxel_cnn")
 
 
 def _residual_block(x, filters, strides, name, is_first):
     """Two convolutions beside a shortcut, which is averaged and projected but in the first block."""
-    conv1 = keras.layers.Conv3D(filters, 3, strides, padding="same", activation="relu", name=f"{name}_conv1")
-    conv2 = keras.layers.Conv3D(filters, 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2")
+    conv1 = keras.layers.Conv3D(
+        filters, 3, strides, padding="same", activation="relu", name=f"{name}_conv1"
+    )
+    conv2 = keras.layers.Conv3D(
+        filters, 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2"
+    )
     y = conv2(conv1(x))
     if not is_first:
         x = keras.layers.AveragePooling3D(strides, padding="same", name=f"{name}_pool")(x)

@@ -5,7 +5,9 @@ has it, with four times fewer channels and no layer for the larger pictures.
 import keras
 
 
-def digit_generator(n_noise=100, filters=(64, 32, 16), batch_normalization=True, name="digit_generator"):
+def digit_generator(
+    n_noise=100, filters=(64, 32, 16), batch_normalization=True, name="digit_generator"
+):
     """Draw pictures. In: (picture, n_noise) normal numbers. Out: (picture, 8, 8, 1), -1 to 1.
 
     Args:

@@ -121,7 +121,9 @@ def _places(x, filters, dilations, spectral_normalization):
 
 
 def _convolution(n_filters, activation, dilation=1):
-    return keras.layers.Conv2D(n_filters, 3, padding="same", activation=activation, dilation_rate=dilation)
+    return keras.layers.Conv2D(
+        n_filters, 3, padding="same", activation=activation, dilation_rate=dilation
+    )
 
 
 def _normalized(layer, spectral_normalization):

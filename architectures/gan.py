@@ -19,7 +19,11 @@ from architectures import losses
 from architectures.generator import left_over
 
 SIGNIFICANT = 0.5  # share of the hits of a track from which on it counts as missing, or as present
-WANTED = {"real": 1.0, "missing": 0.0, "present": 0.0}  # what a generator wants a discriminator to answer
+WANTED = {
+    "real": 1.0,
+    "missing": 0.0,
+    "present": 0.0,
+}  # what a generator wants a discriminator to answer
 
 
 def discriminator_loss(of_real, of_fake, smoothing=0.0):
@@ -87,7 +91,9 @@ def _random_part(image, seed_generator):
     along = ops.where(sign > 0.5, 1.0, -1.0) * (column + (4 * slope - 2) * layer)
     lowest = ops.min(ops.where(image > 0, along, 1e6), (1, 2), keepdims=True)
     highest = ops.max(ops.where(image > 0, along, -1e6), (1, 2), keepdims=True)
-    place = (along - lowest) / ops.maximum(highest - lowest, 1e-3)  # 0 to 1 from end to end, at lit cells
+    place = (along - lowest) / ops.maximum(
+        highest - lowest, 1e-3
+    )  # 0 to 1 from end to end, at lit cells
     noise = _uniform((n_events, n_columns, n_layers, 1), seed_generator)
     return ops.cast(ops.where(scattered > 0.5, noise, place) < share, "float32")
 
@@ -190,7 +196,9 @@ class RemovalGAN(keras.Model):
             for name, label in labels.items():
                 of_truth, _, of_corrupted = answers[name]
                 weight = weights[name]
-                asked += entropy(label, of_corrupted, weight) / 2 + entropy(0.0, of_truth, weight) / 2
+                asked += (
+                    entropy(label, of_corrupted, weight) / 2 + entropy(0.0, of_truth, weight) / 2
+                )
         return loss + asked, asked, of_real, of_fake
 
     def generator_losses(self, event, answer, logits, noise=0.0, adversarial_weight=None):
@@ -279,7 +287,9 @@ class RemovalGAN(keras.Model):
     def get_compile_config(self):
         return {
             "generator_optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
+            "discriminator_optimizer": keras.saving.serialize_keras_object(
+                self.discriminator_optimizer
+            ),
         }
 
     def compile_from_config(self, config):

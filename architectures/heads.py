@@ -72,7 +72,9 @@ class InSegments(keras.layers.Layer):
             return self._between(borders, centre, width)
         turns = [self._between(borders + turn, centre % 1, width)[..., 1:-1] for turn in (-1, 0, 1)]
         within = sum(turns)
-        beyond = ops.maximum(1 - ops.sum(within, -1, keepdims=True), 0)  # of wide densities, spread evenly
+        beyond = ops.maximum(
+            1 - ops.sum(within, -1, keepdims=True), 0
+        )  # of wide densities, spread evenly
         return within + beyond / len(self.borders[1:])
 
     def _between(self, borders, centre, width):
@@ -100,8 +102,12 @@ class Believe(keras.layers.Layer):
 
     def build(self, shapes):
         width = shapes[0][-1]
-        self.of_query = keras.layers.Dense(width, use_bias=False, dtype=self.dtype_policy, name="of_query")
-        self.of_token = keras.layers.Dense(width, use_bias=False, dtype=self.dtype_policy, name="of_token")
+        self.of_query = keras.layers.Dense(
+            width, use_bias=False, dtype=self.dtype_policy, name="of_query"
+        )
+        self.of_token = keras.layers.Dense(
+            width, use_bias=False, dtype=self.dtype_policy, name="of_token"
+        )
         for layer in (self.of_query, self.of_token):
             layer.build((None, None, width))
 
@@ -169,5 +175,9 @@ def _expected(queries, trunk, wall):
 
 def number_of_tracks(tokens, n_classes=4):
     """(event, n_classes) probabilities of 1 to n_classes tracks, as the counters of one view have them."""
-    counted = keras.layers.Dense(tokens.shape[-1], activation="relu", name="features")(tokens[:, -1])
-    return keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(counted)
+    counted = keras.layers.Dense(tokens.shape[-1], activation="relu", name="features")(
+        tokens[:, -1]
+    )
+    return keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(
+        counted
+    )

@@ -162,7 +162,9 @@ class RotaryAttention(keras.layers.Layer):
         x, phases, mask = inputs
         n_events, n_tokens = ops.shape(x)[:2]
         head_width = x.shape[-1] // self.n_heads
-        heads = ops.reshape(self.queries_keys_values(x), (n_events, n_tokens, 3, self.n_heads, head_width))
+        heads = ops.reshape(
+            self.queries_keys_values(x), (n_events, n_tokens, 3, self.n_heads, head_width)
+        )
         queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)
         cos = ops.cast(ops.cos(phases), x.dtype)
         sin = ops.cast(ops.sin(phases), x.dtype)
@@ -194,7 +196,9 @@ def attend(x, to, mask, n_heads, name):
     """
     y = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
     to = y if to is x else to
-    attention = keras.layers.MultiHeadAttention(n_heads, x.shape[-1] // n_heads, name=f"{name}_attention")
+    attention = keras.layers.MultiHeadAttention(
+        n_heads, x.shape[-1] // n_heads, name=f"{name}_attention"
+    )
     of_all_tokens = None if mask is None else ops.expand_dims(mask, 1)
     y = attention(y, to, attention_mask=of_all_tokens)
     return keras.layers.Add(name=f"{name}_add1")([x, y])

@@ -100,7 +100,12 @@ def objective(targets, answers):
         targets: names of its outputs. answers: what it says, as of `associated_calorimeter.transformer`.
     """
     number = "sparse_categorical_crossentropy"
-    entropies = {"one": number, "shares": "categorical_crossentropy", "several": several, "each": of_each}
+    entropies = {
+        "one": number,
+        "shares": "categorical_crossentropy",
+        "several": several,
+        "each": of_each,
+    }
     loss = dict.fromkeys(targets, entropies[answers])
     metrics = {"one": "accuracy", "each": right_each}
     watched = dict.fromkeys(targets, [metrics[answers]]) if answers in metrics else {}
@@ -163,7 +168,9 @@ def _in_best_columns(first, either, none, log_probability):
     gain = ops.matmul(ops.swapaxes(first, -1, -2), log_probability)  # (event, true track, column)
     order = np.array(list(itertools.permutations(range(n_tracks))))
     permutations = np.eye(n_tracks, dtype="float32")[order]  # (permutation, true track, column)
-    gains = ops.matmul(ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T)
+    gains = ops.matmul(
+        ops.reshape(gain, (-1, n_tracks**2)), permutations.reshape(-1, n_tracks**2).T
+    )
     best = ops.take(permutations, ops.argmax(gains, -1), axis=0)
     return ops.stop_gradient(ops.concatenate([ops.matmul(either, best), none], -1))
 
@@ -263,13 +270,17 @@ def _mean_of_both(answer, lit, values):
     """(event,) mean of the mean over ones and that over zeros; of one alone where the other is missing."""
     axes = tuple(range(1, len(values.shape)))
     ones, zeros = lit * answer, lit * (1 - answer)
-    n_kinds = ops.cast(ops.any(ones > 0, axes), "float32") + ops.cast(ops.any(zeros > 0, axes), "float32")
+    n_kinds = ops.cast(ops.any(ones > 0, axes), "float32") + ops.cast(
+        ops.any(zeros > 0, axes), "float32"
+    )
     return (_mean_where(ones, values) + _mean_where(zeros, values)) / ops.maximum(n_kinds, 1)
 
 
 def _flat(cells):
     """(event, cell, channel) of an image, as numbers."""
-    return ops.cast(ops.reshape(cells, (-1, np.prod(cells.shape[1:-1]), cells.shape[-1])), "float32")
+    return ops.cast(
+        ops.reshape(cells, (-1, np.prod(cells.shape[1:-1]), cells.shape[-1])), "float32"
+    )
 
 
 def _entropy_of(right, logits):

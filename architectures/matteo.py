@@ -58,7 +58,9 @@ def encoder_decoder(
     _check_shape(input_shape, filters)
     ratios = _ratios(attention, ratios, len(filters))
     if n_code and (skip_connections or unpooling == "indices"):
-        raise ValueError(f"n_code {n_code}: without skip connections and indices only, which go around it")
+        raise ValueError(
+            f"n_code {n_code}: without skip connections and indices only, which go around it"
+        )
 
     def look_around(x, place):
         ratio = ratios[place]
@@ -119,7 +121,9 @@ def _through_code(x, n_code):
 
 
 def _convolution(n_filters, dilation=1):
-    return keras.layers.Conv2D(n_filters, 3, padding="same", activation="relu", dilation_rate=dilation)
+    return keras.layers.Conv2D(
+        n_filters, 3, padding="same", activation="relu", dilation_rate=dilation
+    )
 
 
 def _ratios(attention, ratios, n_levels):
@@ -131,7 +135,9 @@ def _ratios(attention, ratios, n_levels):
     if attention is None:
         return (0,) * n_places
     if len(ratios) != n_places or not any(ratios):
-        raise ValueError(f"{said}: {n_places} are needed for {n_levels} levels, one of them above 0")
+        raise ValueError(
+            f"{said}: {n_places} are needed for {n_levels} levels, one of them above 0"
+        )
     return ratios
 
 

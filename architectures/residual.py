@@ -52,7 +52,16 @@ def residual_block(x, filters, strides, name, kernel=3):
 
 
 def counter(
-    view, input_shape, n_classes, stem_filters, stem_kernel, stem_strides, stages, n_hidden, name, kernel=3
+    view,
+    input_shape,
+    n_classes,
+    stem_filters,
+    stem_kernel,
+    stem_strides,
+    stages,
+    n_hidden,
+    name,
+    kernel=3,
 ):
     """A residual tower with a hidden layer and class probabilities: the common form of the single-view
     counters.
@@ -60,5 +69,7 @@ def counter(
     inputs = keras.Input(input_shape, name=view)
     x = residual_tower(inputs, stem_filters, stem_kernel, stem_strides, stages, kernel)
     x = keras.layers.Dense(n_hidden, activation="relu", name="hidden")(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(
+        x
+    )
     return keras.Model(inputs, outputs, name=name)

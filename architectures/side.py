@@ -22,5 +22,13 @@ def side_view_cnn(
     In: (event, z, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
     """
     return counter(
-        "side", input_shape, n_classes, stem_filters, (3, 5), stem_strides, stages, n_hidden, "side_view_cnn"
+        "side",
+        input_shape,
+        n_classes,
+        stem_filters,
+        (3, 5),
+        stem_strides,
+        stages,
+        n_hidden,
+        "side_view_cnn",
     )

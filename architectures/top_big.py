@@ -5,7 +5,9 @@ the small one.
 import keras
 
 
-def top_big_cnn(input_shape=(9, 113, 1), n_classes=4, filters=(32, 64, 128), n_hidden=(256, 64), dropout=0.3):
+def top_big_cnn(
+    input_shape=(9, 113, 1), n_classes=4, filters=(32, 64, 128), n_hidden=(256, 64), dropout=0.3
+):
     """Count tracks.
 
     In: (event, layer, column, side). Out: (event, n_classes) probabilities; class k is k + 1 tracks.
@@ -20,5 +22,7 @@ def top_big_cnn(input_shape=(9, 113, 1), n_classes=4, filters=(32, 64, 128), n_h
     for n in n_hidden:
         x = keras.layers.Dense(n, activation="relu")(x)
         x = keras.layers.Dropout(dropout)(x)
-    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(x)
+    outputs = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(
+        x
+    )
     return keras.Model(inputs, outputs, name="top_big_cnn")

@@ -66,7 +66,11 @@ class HitPhases(Phases):
         self.waves = np.concatenate([in_top_view, in_side_view], 1).astype("float32")
 
     def call(self, hits):
-        in_cells = [4.0 * hits[..., 0], 56.0 * hits[..., 1], 35.0 * hits[..., 3]]  # layer, column and height
+        in_cells = [
+            4.0 * hits[..., 0],
+            56.0 * hits[..., 1],
+            35.0 * hits[..., 3],
+        ]  # layer, column and height
         return super().call(ops.stack(in_cells, -1))
 
 
@@ -109,8 +113,12 @@ class MatchTokens(keras.layers.Layer):
 
     def build(self, shapes):
         width = shapes[0][-1]
-        self.of_track = keras.layers.Dense(width, use_bias=False, dtype=self.dtype_policy, name="of_track")
-        self.of_hit = keras.layers.Dense(width, use_bias=False, dtype=self.dtype_policy, name="of_hit")
+        self.of_track = keras.layers.Dense(
+            width, use_bias=False, dtype=self.dtype_policy, name="of_track"
+        )
+        self.of_hit = keras.layers.Dense(
+            width, use_bias=False, dtype=self.dtype_policy, name="of_hit"
+        )
         self.none = keras.layers.Dense(1, dtype=self.dtype_policy, name="none")
         for layer in (self.of_track, self.of_hit, self.none):
             layer.build((None, None, width))
@@ -179,7 +187,14 @@ def hit_tokens(
 
 
 def track_finder(
-    n_tracks=4, n_segments=8, filters=48, width=48, n_hit_layers=1, n_token_layers=2, by_place=False, **trunk
+    n_tracks=4,
+    n_segments=8,
+    filters=48,
+    width=48,
+    n_hit_layers=1,
+    n_token_layers=2,
+    by_place=False,
+    **trunk,
 ):
     """Find the tracks of the hits of one tracker side.
 

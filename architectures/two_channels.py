@@ -21,7 +21,9 @@ def one_layer(input_shape=(116, 12, 2), filters=16, kernel_size=(31, 17)):
         kernel_size: columns and layers that a filter sees. 17 layers are all nine from any of them.
     """
     inputs = keras.Input(input_shape, name="padded")
-    x = keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu", name="filters")(inputs)
+    x = keras.layers.Conv2D(
+        filters, kernel_size, padding="same", activation="relu", name="filters"
+    )(inputs)
     cells = keras.layers.Conv2D(1, 1, dtype="float32", name="cells")(x)
     return keras.Model(inputs, {"cells": cells}, name="two_channels")
 

@@ -11,7 +11,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from architectures.layers import Phases, ToCells, TrackTokens, Trunk, attend, attend_by_place, feed_forward
+from architectures.layers import (
+    Phases,
+    ToCells,
+    TrackTokens,
+    Trunk,
+    attend,
+    attend_by_place,
+    feed_forward,
+)
 
 # What suits each view, as arguments of `view_tokens`. A track along the foil is a streak of pixels a row high:
 # pieces of the top and the side view are longer than high, so that it has fewer of them. In the front view
@@ -21,7 +29,11 @@ TRUNKS = {
     "side": {"length": 4, "reach": (3, 8), "n_heads": 2, "n_layers": 3},
     "front": {"length": 1, "reach": (3, 8), "n_heads": 2, "n_layers": 4},
 }
-PLACES = {"top": ("layer", "column"), "side": ("z", "column"), "front": ("z", "layer")}  # rows, columns
+PLACES = {
+    "top": ("layer", "column"),
+    "side": ("z", "column"),
+    "front": ("z", "layer"),
+}  # rows, columns
 
 
 @keras.saving.register_keras_serializable(package="supernemo")
@@ -95,14 +107,18 @@ class PieceFeatures(keras.layers.Layer):
         around = np.arange(2 * up + 1)[:, None] * width + np.arange(2 * left + self.length)
         pixel = (row * width + column)[..., None] + around.ravel().astype("int32")
         event = ops.arange(ops.shape(image)[0], dtype="int32")[:, None, None]
-        pixels = ops.take(ops.reshape(padded, (-1, n_channels)), pixel + event * (height * width), axis=0)
+        pixels = ops.take(
+            ops.reshape(padded, (-1, n_channels)), pixel + event * (height * width), axis=0
+        )
         return ops.reshape(pixels, (*ops.shape(row), around.size * n_channels))
 
     def get_config(self):
         return {**super().get_config(), "length": self.length, "reach": self.reach}
 
 
-def view_tokens(view, input_shape, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_tokens=5):
+def view_tokens(
+    view, input_shape, length, reach, width=64, n_heads=4, n_layers=3, expansion=2, n_tokens=5
+):
     """Read an image by attention: the trunk of networks that look at one view.
 
     Args:
@@ -151,15 +167,21 @@ def view_transformer(view, input_shape, n_classes, width=64, n_owners=4, **trunk
     n_rows = input_shape[0]
     n_pieces = -(-input_shape[1] // trunk["length"])
     counted = keras.layers.Dense(width, activation="relu", name="features")(tokens[:, n_owners])
-    counted = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(counted)
+    counted = keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="n_tracks")(
+        counted
+    )
     of_piece = keras.layers.Dense(width, use_bias=False, name="of_piece")(x)
     of_track = keras.layers.Dense(width, use_bias=False, name="of_track")(tokens[:, :n_owners])
     match = keras.layers.Dot(2, name="match")([of_piece, of_track])
     noise = keras.layers.Dense(1, name="noise")(x)
     owners = keras.layers.Concatenate(name="owners_of_pieces")([match, noise])
     owners = ToCells(1, n_rows * n_pieces, dtype="float32", name="to_image")([owners, piece, mask])
-    owners = keras.layers.Reshape((n_rows, n_pieces, n_owners + 1), dtype="float32", name="owners")(owners)
-    return keras.Model(image, {"n_tracks": counted, "owners": owners}, name=f"{view}_view_transformer")
+    owners = keras.layers.Reshape((n_rows, n_pieces, n_owners + 1), dtype="float32", name="owners")(
+        owners
+    )
+    return keras.Model(
+        image, {"n_tracks": counted, "owners": owners}, name=f"{view}_view_transformer"
+    )
 
 
 def counter_of(model):

@@ -37,7 +37,9 @@ def task(view="top", targets=("column",), answers="shares"):
 
 
 def _shape(name, answers):
-    return ((None, N_TRACKS), "int32") if answers == "each" else ((None, N_CLASSES[name]), "float32")
+    return (
+        ((None, N_TRACKS), "int32") if answers == "each" else ((None, N_CLASSES[name]), "float32")
+    )
 
 
 def labels(events, targets=("column",), answers="shares"):

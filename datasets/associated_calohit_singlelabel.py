@@ -23,7 +23,9 @@ def task(view="top", targets=("column",)):
     Returns:
         Task; labels are name -> (event,) int32.
     """
-    return task_of(view, partial(labels, targets=targets), dict.fromkeys(targets, ((None,), "int32")), check)
+    return task_of(
+        view, partial(labels, targets=targets), dict.fromkeys(targets, ((None,), "int32")), check
+    )
 
 
 def task_of(view, labels, shapes, check):
@@ -78,7 +80,9 @@ def check_blocks(events, source="events"):
         ValueError: they do not; names the source.
     """
     if not (events.info["geometry"] == TOY).all():
-        raise ValueError(f"{source}: not the straight-line toy's events, whose 22 x 15 blocks are learned")
+        raise ValueError(
+            f"{source}: not the straight-line toy's events, whose 22 x 15 blocks are learned"
+        )
     unknown = events.info["n_tracks"] != np.diff(events.track_offsets)
     if unknown.any():
         raise ValueError(f"{source}: event {unknown.argmax()} does not tell all of its tracks")

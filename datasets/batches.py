@@ -18,7 +18,9 @@ from datasets.events import concatenate
 from datasets.readers import files, open_events
 
 BLOCK = 2048  # events made, or shuffled into batches, together
-SIZE_BLUR = 8  # events of like size are not always the same ones together: sizes count up to so much more
+SIZE_BLUR = (
+    8  # events of like size are not always the same ones together: sizes count up to so much more
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,15 @@ class Data:
 
 
 def load(
-    task, generate=None, paths=None, test_paths=None, batch_size=64, seed=0, n_val=16384, n_test=65536, **more
+    task,
+    generate=None,
+    paths=None,
+    test_paths=None,
+    batch_size=64,
+    seed=0,
+    n_val=16384,
+    n_test=65536,
+    **more,
 ):
     """Training, validation and test events, from files or from a generator.
 
@@ -220,7 +230,9 @@ def parts(task, events, batch_size, rng):
         starts = range(0, len(events), batch_size)
         order = np.arange(len(events))
     else:
-        order = np.argsort(task.size(events) + rng.uniform(0, SIZE_BLUR, len(events)), kind="stable")
+        order = np.argsort(
+            task.size(events) + rng.uniform(0, SIZE_BLUR, len(events)), kind="stable"
+        )
         starts = rng.permutation(range(0, len(events), batch_size))
     for start in starts:
         yield events[order[start : start + batch_size]]

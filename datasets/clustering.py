@@ -52,7 +52,11 @@ def labels(events, max_hits=None):
     for k, name in enumerate(("track", "second_track")):
         owners[..., k][mask] = _along_foil(events, events.hits[name])[kept]
     n_segments = np.minimum(events.n_segments, MAX_SEGMENTS).astype(np.int32)
-    return {"track": owners, "n_tracks": events.info["n_tracks"].astype(np.int32), "n_segments": n_segments}
+    return {
+        "track": owners,
+        "n_tracks": events.info["n_tracks"].astype(np.int32),
+        "n_segments": n_segments,
+    }
 
 
 def _along_foil(events, track):

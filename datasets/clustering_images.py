@@ -33,7 +33,12 @@ N_TRACKS = 4  # that have a channel
 DARK = -1  # in labels: no hit in this cell, so nothing is asked of it
 N_HINTS = 4  # numbers of tracks, from 1 on, that a network can be given
 N_INPUTS = {"copy": 1, "removal": 1, "channels": 1, "seeded": 2}  # channels of the images
-N_OUTPUTS = {"copy": 1, "removal": 1, "channels": N_TRACKS + 1, "seeded": 1}  # values a cell of what is said
+N_OUTPUTS = {
+    "copy": 1,
+    "removal": 1,
+    "channels": N_TRACKS + 1,
+    "seeded": 1,
+}  # values a cell of what is said
 
 
 def task(answers="removal"):
@@ -88,7 +93,9 @@ def rank_from_left(events):
         hit, track = _owned_hits(events, name)
         np.minimum.at(lowest, track, events.hits["column"][hit])
     foil_y_mm = events.tracks["foil_y_mm"]
-    order = np.lexsort((foil_y_mm, lowest, events.track_event))  # where both are the same, as in the table
+    order = np.lexsort(
+        (foil_y_mm, lowest, events.track_event)
+    )  # where both are the same, as in the table
     rank = np.empty(len(order), int)
     rank[order] = np.arange(len(order)) - events.track_offsets[events.track_event]
     return rank
@@ -208,7 +215,9 @@ def _rows(events):
     owner = np.concatenate([owner, np.full(len(noise), n_owners - 1)])
     key = events.hit_event[hit] * n_owners + owner
 
-    order = np.lexsort((events.hits["column"][hit], -events.hits["layer"][hit], key))  # outermost first
+    order = np.lexsort(
+        (events.hits["column"][hit], -events.hits["layer"][hit], key)
+    )  # outermost first
     keys, first, row = np.unique(key[order], return_index=True, return_inverse=True)
     event, owner = np.divmod(keys, n_owners)
     return owner == n_owners - 1, event, hit[order][first], hit[order], row
@@ -245,4 +254,6 @@ def check(events, source="events", most_tracks=None):
     n_tracks = np.diff(events.track_offsets)
     if most_tracks is not None and (n_tracks > most_tracks).any():
         event = n_tracks.argmax()
-        raise ValueError(f"{source}: event {event} has {n_tracks[event]} tracks; channels are {most_tracks}")
+        raise ValueError(
+            f"{source}: event {event} has {n_tracks[event]} tracks; channels are {most_tracks}"
+        )

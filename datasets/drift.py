@@ -23,7 +23,9 @@ BETSY_FAR = (0.402, -1.955)
 
 # Length in the formula of the height: 2770 mm in TKEvent since March 2024, 3030 mm, the whole wire, before.
 EFFECTIVE_LENGTH_MM = 2770.0
-CALO_DELAY_NS = 275.0  # of the calorimeter's clock behind that of the tracker: 44 ticks (TKEvent::set_r)
+CALO_DELAY_NS = (
+    275.0  # of the calorimeter's clock behind that of the tracker: 44 ticks (TKEvent::set_r)
+)
 LONGEST_DRIFT_NS = 10_000.0  # Falaise gives no radius to later hits, TKEvent and the models here do
 # Of a track from the wire whose cell it crosses: the corner is at 31.1 mm, the rest are errors.
 LARGEST_DISTANCE_MM = 32.0

@@ -337,8 +337,12 @@ def make_events(
     check_sizes(hit_offsets, source, first_entry)
     branches = {"hits": {}, "tracks": {}, "info": {}, "blocks": {}, **(branches or {})}
     hits = _complete(hits, HIT_FIELDS, hit_offsets, source, branches["hits"], first_entry)
-    tracks = _complete(tracks or {}, TRACK_FIELDS, track_offsets, source, branches["tracks"], first_entry)
-    info = _complete(info or {}, INFO_FIELDS, np.arange(n_events + 1), source, branches["info"], first_entry)
+    tracks = _complete(
+        tracks or {}, TRACK_FIELDS, track_offsets, source, branches["tracks"], first_entry
+    )
+    info = _complete(
+        info or {}, INFO_FIELDS, np.arange(n_events + 1), source, branches["info"], first_entry
+    )
     events = Events(hits, hit_offsets, tracks, track_offsets, info)
     if blocks is None:
         events.blocks, events.block_offsets = blocks_of_tracks(events)
@@ -442,7 +446,9 @@ def _first_bad(values, dtype, low, high):
     # fmax)
     if np.fmin.reduce(values) < low or np.fmax.reduce(values) > high:
         return np.flatnonzero((values < low) | (values > high))[0], f"outside {low}..{high}"
-    if values.dtype.kind == "f" and np.dtype(dtype).kind != "f":  # whole numbers that a file keeps as floats
+    if (
+        values.dtype.kind == "f" and np.dtype(dtype).kind != "f"
+    ):  # whole numbers that a file keeps as floats
         broken = np.flatnonzero(values != np.floor(values))
         if len(broken):
             return broken[0], "is no whole number"
@@ -496,7 +502,11 @@ def one_a_cell(hits, hit_offsets, then_by=None):
     """
     event = np.repeat(np.arange(len(hit_offsets) - 1), np.diff(hit_offsets))
     cell = _cell_in_event(event, hits)
-    keys = (hits["drift_radius_mm"], cell) if then_by is None else (then_by, hits["drift_radius_mm"], cell)
+    keys = (
+        (hits["drift_radius_mm"], cell)
+        if then_by is None
+        else (then_by, hits["drift_radius_mm"], cell)
+    )
     order = np.lexsort(keys)  # NaN sorts last
     first = np.diff(cell[order], prepend=-1) != 0
     kept = np.zeros(len(cell), bool)
@@ -523,7 +533,9 @@ def merge_cells(events, chunk=1024):
     order = np.lexsort((hits["drift_radius_mm"], cell))  # NaN radii sort last
     new = np.diff(cell[order], prepend=-1) != 0
     stays = shared[order[new]]
-    owners = _owners_of_cells({name: values[order] for name, values in hits.items()}, np.cumsum(new) - 1)
+    owners = _owners_of_cells(
+        {name: values[order] for name, values in hits.items()}, np.cumsum(new) - 1
+    )
 
     merged = {name: values.copy() for name, values in events.hits.items()}
     for name, values in owners.items():
@@ -583,5 +595,7 @@ def _owners_of_cells(hits, group):
     found["track"][cell[leads]] = owner[leads]
     found["segment"][cell[leads]] = segment[leads]
     other = np.flatnonzero(owner != found["track"][cell])[::-1]
-    found["second_track"][cell[other]] = owner[other]  # reversed: the nearest one is written last and stays
+    found["second_track"][cell[other]] = owner[
+        other
+    ]  # reversed: the nearest one is written last and stays
     return found

@@ -18,7 +18,9 @@ from datasets.drift import LONGEST_DRIFT_NS
 from datasets.geometry import N_CELLS, N_COLUMNS, N_LAYERS, N_SIDES
 
 CELLS = (N_SIDES, N_COLUMNS, N_LAYERS)  # as a user names a cell: side,column,layer
-LARGEST_RADIUS_MM = 35.0  # of a usable hit; TKEvent gives hits without a reference time 47 mm or more
+LARGEST_RADIUS_MM = (
+    35.0  # of a usable hit; TKEvent gives hits without a reference time 47 mm or more
+)
 LEAST_FIRED = 10  # by the cells of a layer on average, before one that never did is called dead
 MORE_FIRED = 1.5  # than its layer on average, a noisy cell beside a dead one
 
@@ -122,7 +124,9 @@ def usable(events, largest_mm=LARGEST_RADIUS_MM):
 def add_mask(parser):
     """Give a script the flag `--mask`, cells that are left out of all events."""
     text = "noisy cells, left out of all events; show_events.py --noisy-cells advises"
-    parser.add_argument("--mask", type=cell, nargs="+", default=[], metavar="SIDE,COLUMN,LAYER", help=text)
+    parser.add_argument(
+        "--mask", type=cell, nargs="+", default=[], metavar="SIDE,COLUMN,LAYER", help=text
+    )
 
 
 def cell(text):
@@ -132,7 +136,9 @@ def cell(text):
     except ValueError:
         numbers = ()
     if len(numbers) != len(CELLS):
-        raise argparse.ArgumentTypeError(f"{text} is no cell, which is side,column,layer such as 0,111,7")
+        raise argparse.ArgumentTypeError(
+            f"{text} is no cell, which is side,column,layer such as 0,111,7"
+        )
     for name, number, n in zip(("side", "column", "layer"), numbers, CELLS, strict=True):
         if not 0 <= number < n:
             raise argparse.ArgumentTypeError(f"{text}: {name} {number} outside 0..{n - 1}")
@@ -180,7 +186,9 @@ def counts_of_cells(events, mask=()):
     """
     number = cell_of_hits(events)
     lonely = isolated(events) & ~masked(events, mask)
-    return np.stack([np.bincount(number, minlength=N_CELLS), np.bincount(number[lonely], minlength=N_CELLS)])
+    return np.stack(
+        [np.bincount(number, minlength=N_CELLS), np.bincount(number[lonely], minlength=N_CELLS)]
+    )
 
 
 def noisy_cells(fired, alone, factor=3.0, level=0.01):

@@ -44,7 +44,9 @@ def segments(slope_y, foil_y_mm):
     along = foil_y_mm / (CELL_MM * N_COLUMNS) + 0.5
     share = {"angle": turned, "foil": along}
     return {
-        name: np.clip(share[name.removeprefix("fine_")] * n_classes, 0, n_classes - 1).astype(np.int32)
+        name: np.clip(share[name.removeprefix("fine_")] * n_classes, 0, n_classes - 1).astype(
+            np.int32
+        )
         for name, n_classes in N_CLASSES.items()
     }
 
@@ -97,7 +99,9 @@ def check(events, source="events"):
         event = events.track_event[known.argmin()]
         raise ValueError(f"{source}: event {event} does not tell where a track leaves the foil")
     if not (events.info["geometry"] == TOY).all():
-        raise ValueError(f"{source}: not the straight-line toy's events, which hints are learned from")
+        raise ValueError(
+            f"{source}: not the straight-line toy's events, which hints are learned from"
+        )
 
 
 def check_one(events, source="events"):
@@ -105,4 +109,6 @@ def check_one(events, source="events"):
     check(events, source)
     several = np.diff(events.track_offsets) != 1
     if several.any():
-        raise ValueError(f"{source}: event {several.argmax()} has several tracks; one answer is for one")
+        raise ValueError(
+            f"{source}: event {several.argmax()} has several tracks; one answer is for one"
+        )

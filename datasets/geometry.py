@@ -64,7 +64,9 @@ MAIN_COLUMN_GRID = BlockRow(-2590.0, 259.0, 1.5, 256.0, N_MAIN_COLUMNS)
 MAIN_ROW_GRID = BlockRow(-1683.5, 259.0, 1.5, 256.0, N_MAIN_ROWS)
 X_COLUMN_GRID = BlockRow(29.0, 203.0, 1.0, 200.0, N_X_COLUMNS)  # along |x|
 X_ROW_GRID = BlockRow(-1696.0, 212.0, 1.75, 208.5, N_X_ROWS)
-VETO_COLUMN_GRID = BlockRow(5.25, 311.5, 1.75, 308.0, N_VETO_COLUMNS // 2)  # along |y|, halves are mirrored
+VETO_COLUMN_GRID = BlockRow(
+    5.25, 311.5, 1.75, 308.0, N_VETO_COLUMNS // 2
+)  # along |y|, halves are mirrored
 VETO_X_GRID = BlockRow(4.9, 292.0, 1.0, 290.0, 1)  # along |x|
 # Width of a block's face along x, y and z by type of block; the last row is for a block of unknown type, -1
 FACE_SIZES_MM = np.array(
@@ -81,7 +83,10 @@ TOY_ROW_MM = 2 * HALF_HEIGHT_MM / N_MAIN_ROWS
 TOY_FACE_SIZE_MM = np.array([0, TOY_COLUMN_MM, TOY_ROW_MM])
 # Largest column and row by type of block; the last row is for a block of unknown type, -1
 LARGEST_BLOCK = np.array([(19, 12), (1, 15), (15, -1), (21, 15)])
-TOY_WALL_OVERFLOW = (0, 21), (0, 14)  # columns and rows by which the toy means a place beyond its wall
+TOY_WALL_OVERFLOW = (
+    (0, 21),
+    (0, 14),
+)  # columns and rows by which the toy means a place beyond its wall
 
 # Optical modules are numbered through: how many there are before a kind of wall, and in all
 N_BEFORE_X_WALL = 520

@@ -54,7 +54,9 @@ def task(names=("top",), n_channels=1, target="tracks", owners_in=None):
 def _signature(names, n_channels, with_owners=False):
     import tensorflow as tf
 
-    inputs = {name: tf.TensorSpec((None, *views.SHAPES[name], n_channels), tf.uint8) for name in names}
+    inputs = {
+        name: tf.TensorSpec((None, *views.SHAPES[name], n_channels), tf.uint8) for name in names
+    }
     labels = tf.TensorSpec((None,), tf.int32)
     if with_owners:
         labels = {"n_tracks": labels, "owners": tf.TensorSpec((None,) * 4, tf.uint8)}

@@ -37,7 +37,15 @@ WAY_OFF_FOIL_MM = 2 * CELL_MM
 PADDING = 2  # cells before the first in the padded view
 CHUNK = 2048  # events whose hits and indices stay in the processor's cache
 
-SEQUENCE_FEATURES = ("side", "layer", "column", "drift_radius", "z", "radius_measured", "z_measured")
+SEQUENCE_FEATURES = (
+    "side",
+    "layer",
+    "column",
+    "drift_radius",
+    "z",
+    "radius_measured",
+    "z_measured",
+)
 
 
 def top_view(events, n_channels=1):

@@ -58,7 +58,9 @@ def _linked(points, group, n_clusters):
     one, other = _pairs(group)
     distance = np.linalg.norm(points[one] - points[other], axis=1)
     rank = np.empty(len(distance))
-    rank[np.argsort(distance, kind="stable")] = np.arange(1, len(distance) + 1)  # no two are equal, none is 0
+    rank[np.argsort(distance, kind="stable")] = np.arange(
+        1, len(distance) + 1
+    )  # no two are equal, none is 0
     shape = (len(group), len(group))
     tree = minimum_spanning_tree(coo_matrix((rank, (one, other)), shape)).tocoo()
 

@@ -20,7 +20,11 @@ from finding import segments as seg
 from finding.labels import finder_hits
 from fitting import arc as arc_of
 
-OFF_MM = (25.0, 10.0, 8.0)  # how far hits may be from an arc, fit after fit; the last holds from then on
+OFF_MM = (
+    25.0,
+    10.0,
+    8.0,
+)  # how far hits may be from an arc, fit after fit; the last holds from then on
 HEIGHT_MM = 150.0
 MIN_HITS = 4  # of an arc
 LEAST_PROBABILITY = 1e-4  # of a number of tracks
@@ -72,7 +76,9 @@ def explanations(hits, track, n_tracks, seed, constants, of_lines):
     network = np.where(slot < n_slots, hits.group * n_slots + slot, -1)
     owner, track_of_line, _ = by_lines
     lines_tracks = np.append(track_of_line, -1)[owner]  # the last is for hits of no line
-    by_arcs = [_by_arcs(hits, track, cluster, constants, of_lines) for cluster in (network, lines_tracks)]
+    by_arcs = [
+        _by_arcs(hits, track, cluster, constants, of_lines) for cluster in (network, lines_tracks)
+    ]
     return [_with_count(way, hits, n_tracks, constants) for way in (by_lines, *by_arcs)]
 
 
@@ -108,7 +114,11 @@ def choose(events, hits, order, ways):
 def _by_lines(hits, track, n_tracks, seed, constants, of_lines):
     """The way of `refit`."""
     lines, pairs, owner, track_of_line = refit.explain(hits, track, n_tracks, seed, of_lines)
-    return owner, track_of_line, _log_likelihood(hits, track, pairs, owner, len(lines), constants.per_line)
+    return (
+        owner,
+        track_of_line,
+        _log_likelihood(hits, track, pairs, owner, len(lines), constants.per_line),
+    )
 
 
 def _by_arcs(hits, track, cluster, constants, of_lines):

@@ -147,7 +147,9 @@ def _of_sides(events, find, min_hits):
         on_side = events.hits["side"] == side
         part = events.keep_hits(on_side)
         found = find(part).astype(np.int64)
-        whole = (2 * part.hit_event + side) * (n_all + 1) + found  # none is the same in another event or side
+        whole = (2 * part.hit_event + side) * (
+            n_all + 1
+        ) + found  # none is the same in another event or side
         cluster[on_side] = np.where(found >= 0, whole, -1)
     return number_tracks(cluster, events.hit_event, min_hits)
 
@@ -170,6 +172,8 @@ def _outermost(events, is_free):
     """The outermost free hit of each event that has one: (chosen,) indices of hits, by event."""
     free = np.flatnonzero(is_free)
     event = events.hit_event[free]
-    order = np.lexsort((events.hits["column"][free], -events.hits["layer"][free].astype(int), event))
+    order = np.lexsort(
+        (events.hits["column"][free], -events.hits["layer"][free].astype(int), event)
+    )
     _, first = np.unique(event[order], return_index=True)
     return free[order[first]]

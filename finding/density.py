@@ -85,7 +85,9 @@ def find_hdbscan(events, mm_per_z=90.0, min_samples=3, min_hits=4, reach=4.5):
         if start < stop:
             together = np.concatenate([points[start:stop], bystanders])
             number = finder.fit_predict(together)[: stop - start]
-            found[start:stop] = np.where(number >= 0, start + number, -1)  # `start` keeps calls apart
+            found[start:stop] = np.where(
+                number >= 0, start + number, -1
+            )  # `start` keeps calls apart
     found[~has_company(points, found, reach)] = -1
     cluster = np.empty(len(order), int)
     cluster[order] = found

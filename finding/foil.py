@@ -12,8 +12,12 @@ from finding import peeling
 from finding import segments as seg
 from finding.labels import finder_hits, group_of_hits
 
-HEIGHT_MARGIN_MM = 150.0  # how far beyond the ends of the wires a height that a line predicts may lie
-_MARGIN = 2  # columns more on each side of the tracker: a line may pass one beyond, and look beside that
+HEIGHT_MARGIN_MM = (
+    150.0  # how far beyond the ends of the wires a height that a line predicts may lie
+)
+_MARGIN = (
+    2  # columns more on each side of the tracker: a line may pass one beyond, and look beside that
+)
 
 
 def foil_rule(events, labels, first_layers=2, max_silent=2, **limits):

@@ -17,7 +17,12 @@ from fitting.lines import unknown
 _CHUNK_BINS = 4_000_000
 _FARTHEST_WIRE_MM = np.hypot(N_COLUMNS / 2, N_LAYERS + 1) * CELL_MM
 _LARGEST_MM = _FARTHEST_WIRE_MM + 50  # an offset, with its radius
-_HEIGHT_LIMITS = (np.inf, 8.0, 4.0, 2.0)  # of hits that heights are fitted to, in tolerances, step by step
+_HEIGHT_LIMITS = (
+    np.inf,
+    8.0,
+    4.0,
+    2.0,
+)  # of hits that heights are fitted to, in tolerances, step by step
 
 
 def find(events, n_angles=180, bin_mm=6.0, **tolerances):

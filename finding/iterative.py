@@ -226,11 +226,20 @@ def best_track_each(hits, limits):
         if window is not None:
             windows[name] = np.tile(window, (hits.n_groups, 1))
     peaks = legendre.search(
-        hits.group, hits.n_groups, hits.x, hits.y, hits.radius, hits.z, sigma_z_mm=SIGMA_Z_MM, **windows
+        hits.group,
+        hits.n_groups,
+        hits.x,
+        hits.y,
+        hits.radius,
+        hits.z,
+        sigma_z_mm=SIGMA_Z_MM,
+        **windows,
     )
     quality = peaks.quality_per_mm()
     is_good = quality >= limits.min_quality_per_mm
-    near = np.flatnonzero((seg.off_mm(peaks, hits.group, hits) < limits.off_mm) & is_good[hits.group])
+    near = np.flatnonzero(
+        (seg.off_mm(peaks, hits.group, hits) < limits.off_mm) & is_good[hits.group]
+    )
     near = near[in_runs(peaks, hits[near], limits)]
     lines = fit(hits[near], hits.group[near], hits.n_groups)
 
@@ -264,5 +273,13 @@ def fit(hits, line_of_hit, n_lines):
     """Maximum-likelihood lines: FittedLines."""
     sigma = RADIUS_SCALE * sigma_radius_mm(np.nan_to_num(hits.radius))
     return line.fit(
-        line_of_hit, n_lines, hits.x, hits.y, hits.radius, hits.z, sigma, SIGMA_Z_MM, clip_sigma=CLIP_SIGMA
+        line_of_hit,
+        n_lines,
+        hits.x,
+        hits.y,
+        hits.radius,
+        hits.z,
+        sigma,
+        SIGMA_Z_MM,
+        clip_sigma=CLIP_SIGMA,
     )

@@ -69,7 +69,9 @@ def finder_hits(events):
         Hits, float64; order (hit,): entry i is hit order[i] of the event table.
     """
     group = group_of_hits(events)
-    layer = group * N_LAYERS + events.hits["layer"]  # numbered through all half events, and so the cells
+    layer = (
+        group * N_LAYERS + events.hits["layer"]
+    )  # numbered through all half events, and so the cells
     cell = layer * N_COLUMNS + events.hits["column"]
     order = np.argsort(cell, kind="stable")
     x, y = wires_mm(events)

@@ -23,7 +23,9 @@ _NO_HIT = np.float32(1e3)  # distance, in tolerances, of hits that are not there
 # sides of the two circles that the four common tangents pass, (tangent,) each
 _SIDE_OF_ONE = np.array([1, 1, -1, -1], np.float32)
 _SIDE_OF_OTHER = np.array([1, -1, 1, -1], np.float32)
-_MOST_OF_STEP = 0.99  # of circles that overlap: how far their radii may differ, in distances of the wires
+_MOST_OF_STEP = (
+    0.99  # of circles that overlap: how far their radii may differ, in distances of the wires
+)
 
 
 def find(events, n_pairs=48, seed=0, **tolerances):

@@ -27,7 +27,9 @@ from fitting.line import UNKNOWN_RADIUS_SIGMA_MM, probability_of_worse
 SCATTERING_MEV = 0.0047
 MEASURED_SIGMA = 3.0  # of the curvature: below it none was measured
 _CHUNK = 512  # arcs at a time: their hits stay in the processor's cache
-_SIDES = np.array(np.meshgrid([1, -1], [1, -1], [1, -1], indexing="ij")).reshape(3, 8).T  # of three circles
+_SIDES = (
+    np.array(np.meshgrid([1, -1], [1, -1], [1, -1], indexing="ij")).reshape(3, 8).T
+)  # of three circles
 _START_STEPS = 3
 _BEST_STARTS = 3
 _STEPS = 2
@@ -410,7 +412,8 @@ def _normal_equations(weight, scale, jacobian, residual):
     """
     weighted = [weight * values for values in jacobian]
     matrix = [
-        np.einsum("...h,...h->...", weighted[i], jacobian[j]) * (scale[:, i] * scale[:, j]) for i, j in _PAIRS
+        np.einsum("...h,...h->...", weighted[i], jacobian[j]) * (scale[:, i] * scale[:, j])
+        for i, j in _PAIRS
     ]
     vector = [np.einsum("...h,...h->...", weighted[i], residual) * scale[:, i] for i in range(3)]
     return matrix, vector
@@ -524,7 +527,9 @@ def _heights(table, value):
     residual = table.z - at_middle[:, None] - dip[:, None] * from_middle
     chi2 = np.nan_to_num(np.einsum("ah,ah->a", w * residual, residual))
     both = -middle / spread
-    covariance = np.stack([1 / total + middle**2 / spread, both, both, 1 / spread], -1).reshape(-1, 2, 2)
+    covariance = np.stack([1 / total + middle**2 / spread, both, both, 1 / spread], -1).reshape(
+        -1, 2, 2
+    )
     return np.stack([at_middle - dip * middle, dip], -1), covariance, chi2
 
 

@@ -62,7 +62,11 @@ def associate(events, found, farthest=3.0, slack_mm=SLACK_MM):
     order = np.argsort(cost, kind="stable")
     n_tracks = len(found.event)
     return _best_pairs(
-        track[near][order], block[near][order], distance[near][order], n_tracks, n_blocks=len(middle)
+        track[near][order],
+        block[near][order],
+        distance[near][order],
+        n_tracks,
+        n_blocks=len(middle),
     )
 
 

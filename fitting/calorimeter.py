@@ -239,7 +239,9 @@ def _at(x, place, slope):
 def _toy_block(place, slope):
     """Number of the toy's block that lines end in."""
     y, z = _at(N_LAYERS * CELL_MM, place, slope)
-    column, row = geo.toy_calo_block(y / CELL_MM + N_COLUMNS / 2, z / HALF_HEIGHT_MM * geo.TOY_HALF_HEIGHT)
+    column, row = geo.toy_calo_block(
+        y / CELL_MM + N_COLUMNS / 2, z / HALF_HEIGHT_MM * geo.TOY_HALF_HEIGHT
+    )
     return _number(geo.MAIN_WALL, -1, column, row)
 
 

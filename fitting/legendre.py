@@ -27,7 +27,9 @@ WHOLE_PLANE = (-np.pi, 0.0)  # all angles of a line
 
 _ANGLE_STEP_RAD = np.pi / 180  # of the first pass
 _BIN_MM = 6.0  # of the first pass
-_BIN_SIGMA_MM = 5.0  # curves of the first pass are smeared so: half an angle moves the ends of a line by more
+_BIN_SIGMA_MM = (
+    5.0  # curves of the first pass are smeared so: half an angle moves the ends of a line by more
+)
 _PAD = 3  # bins beyond the ends of a plane
 _SUMMITS = 4  # angles of the first pass around which the second looks
 # of each finer pass: half widths in phi and d, and steps to either side
@@ -196,7 +198,9 @@ class _Circles:
         """The circles of rows first to last - 1, counted from the first."""
         start, stop = np.searchsorted(self.row, [first, last])
         here = slice(start, stop)
-        return _Circles(self.row[here] - first, self.x[here], self.y[here], self.radius[here], self.sigma)
+        return _Circles(
+            self.row[here] - first, self.x[here], self.y[here], self.radius[here], self.sigma
+        )
 
 
 @dataclass(frozen=True)
@@ -422,7 +426,11 @@ def _finer(circles, hit, line, window, phi, d, passed):
     height = height.reshape(len(phi), -1)
     best = height.argmax(1)
     one = np.arange(len(phi))
-    return all_phi.reshape(len(phi), -1)[one, best], new_d.reshape(len(phi), -1)[one, best], height[one, best]
+    return (
+        all_phi.reshape(len(phi), -1)[one, best],
+        new_d.reshape(len(phi), -1)[one, best],
+        height[one, best],
+    )
 
 
 def _fit_heights(lines, line, x, y, z, weight):

@@ -26,7 +26,9 @@ from fitting.lines import Lines, normal_angle
 
 UNKNOWN_RADIUS_SIGMA_MM = CELL_MM / np.sqrt(12)  # a track anywhere in the cell
 _CHUNK = 1024  # lines at a time: their hits stay in the processor's cache
-_SAME_CHI2 = 1e-6  # of two solutions closer than this the first is taken, whatever the order of the hits
+_SAME_CHI2 = (
+    1e-6  # of two solutions closer than this the first is taken, whatever the order of the hits
+)
 _MIN_SPREAD_MM = 1e-3  # of weighted hits along the line; less is one wire
 _ROW_MM = 0.1  # rms distance of wires from a straight line; in the grid it is larger unless they are on it
 _CONVERGED_RAD = 1e-6
@@ -41,7 +43,9 @@ _ROBUST_END_PAIRS = [(0, 0), (1, 1), (2, 2)]  # the hit at an end may be a wrong
 _SIDE_OF_ONE = np.array([1, 1, -1, -1])[:, None]
 _SIDE_OF_TWO = np.array([1, -1, 1, -1])[:, None]
 _UNSURE_ROUNDS = 10
-_LEAST_KNOWN = 0.1  # of a radius that fits a line on neither side, where the likelihood is not a parabola
+_LEAST_KNOWN = (
+    0.1  # of a radius that fits a line on neither side, where the likelihood is not a parabola
+)
 _OF_HITS = ("side", "used")  # what FittedLines has of hits; the rest is of lines
 _TINY = 1e-300
 
@@ -292,7 +296,9 @@ def refit_unsure_sides(
             phi, d = _best_line(hits, hits.weight, radius, phi, newton_steps=2)
         sure = _sureness(hits, phi, d)
         lost = hits.weight * np.square(hits.radius) * (1 - np.square(sure))
-        used = _fill_top_view(refitted, these, index, hits, phi, d, None, np.maximum(1 - lost, _LEAST_KNOWN))
+        used = _fill_top_view(
+            refitted, these, index, hits, phi, d, None, np.maximum(1 - lost, _LEAST_KNOWN)
+        )
         _fill_heights(refitted, these, hits, used)
     refitted.valid = lines.valid.copy()
     return refitted
@@ -468,7 +474,9 @@ def _end_hits(hits, pairs):
     xy = hits.sum(hits.x * hits.y)
     yy = hits.sum(hits.y * hits.y)
     twice = np.arctan2(2 * xy, xx - yy)
-    axis = np.mod(twice + 2, 2 * np.pi) / 2 - 1  # jumps at -1, not at a direction of the grid of wires,
+    axis = (
+        np.mod(twice + 2, 2 * np.pi) / 2 - 1
+    )  # jumps at -1, not at a direction of the grid of wires,
     axis += 1e-6  # and no two wires of the grid are equally far: rounding decides nothing
     along = hits.across(axis)
     n = 1 + np.max(pairs)

@@ -17,7 +17,9 @@ from fitting.solutions import RISE, RISE_CHANGE, SHIFT, THETA, TURN, Z
 EFFICIENCY = 0.9  # of a crossed cell, before any was seen
 CROSSING_MM = 0.5  # error of the edge of a cell
 
-_USUAL_CELLS = 100  # as many crossed cells count as the opinion that the efficiency is the usual one
+_USUAL_CELLS = (
+    100  # as many crossed cells count as the opinion that the efficiency is the usual one
+)
 _SURE = 0.99  # probability of a crossing from which on it tells the efficiency
 _LEAST_COS = 1e-3  # of a direction along the foil
 
@@ -69,7 +71,9 @@ def _crossings(some, events, fitted):
     solution, layer, column = _cells_near(lines)
     probability = _probability(some, lines, solution, layer, column)
     has_fired = np.zeros((len(events), 2, N_LAYERS, N_COLUMNS), bool)
-    has_fired[events.hit_event, events.hits["side"], events.hits["layer"], events.hits["column"]] = True
+    has_fired[
+        events.hit_event, events.hits["side"], events.hits["layer"], events.hits["column"]
+    ] = True
     fired = has_fired[event[solution], side[solution], layer, column]
     return _Crossings(solution, probability, fired)
 
@@ -129,8 +133,14 @@ def _cells_near(lines):
     """Cells that lines may cross: index of the solution, layer and column, each (crossing,)."""
     margin = 3 * CROSSING_MM
     half = (lines.reach_mm + margin) / np.abs(lines.cos)
-    first = np.ceil((lines.y_mm - half) / CELL_MM + geo.MIDDLE_COLUMN).clip(0, N_COLUMNS).astype(int)
-    last = np.floor((lines.y_mm + half) / CELL_MM + geo.MIDDLE_COLUMN).clip(-1, N_COLUMNS - 1).astype(int)
+    first = (
+        np.ceil((lines.y_mm - half) / CELL_MM + geo.MIDDLE_COLUMN).clip(0, N_COLUMNS).astype(int)
+    )
+    last = (
+        np.floor((lines.y_mm + half) / CELL_MM + geo.MIDDLE_COLUMN)
+        .clip(-1, N_COLUMNS - 1)
+        .astype(int)
+    )
     n_cells = np.maximum(last - first + 1, 0)
     row, place = rows_and_places(n_cells.ravel())
     solution, layer = np.divmod(row, N_LAYERS)

@@ -109,7 +109,9 @@ class Solutions:
 def concatenate(parts):
     """Solutions of a list of Solutions, which may not be empty."""
     names = vars(parts[0])
-    return Solutions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return Solutions(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def chunks(n):
@@ -238,7 +240,9 @@ def _approximate(table, some, widen, wrong_heights):
     off_z = height - table["z_mm"]
     sigma_radius = widen * table["sigma_radius_mm"]
     sigma_z = widen * table["sigma_z_mm"]
-    log_radius, weight_radius = _log_and_weight(off_radius, sigma_radius, WRONG_RADII, CELL_RADIUS_MM)
+    log_radius, weight_radius = _log_and_weight(
+        off_radius, sigma_radius, WRONG_RADII, CELL_RADIUS_MM
+    )
     log_z, weight_z = _log_and_weight(off_z, sigma_z, wrong_heights, 2 * HALF_HEIGHT_MM)
     sigma_prior = _prior_widths(some)
     precision = sigma_prior**-2.0
@@ -247,7 +251,9 @@ def _approximate(table, some, widen, wrong_heights):
     weighted_z = by_height * weight_z[..., None]
     matrix = weighted_radius.swapaxes(1, 2) @ by_distance + weighted_z.swapaxes(1, 2) @ by_height
     matrix[:, _DIAGONAL, _DIAGONAL] += precision
-    slope = (weighted_radius * off_radius[..., None]).sum(1) + (weighted_z * off_z[..., None]).sum(1)
+    slope = (weighted_radius * off_radius[..., None]).sum(1) + (weighted_z * off_z[..., None]).sum(
+        1
+    )
     slope += precision * some.value
 
     log_prior = -0.5 * np.square(some.value / sigma_prior).sum(1) - np.log(sigma_prior).sum(1)
@@ -267,7 +273,9 @@ def _log_and_weight(off, sigma, wrong_share, range_mm):
     """
     is_measured = np.isfinite(sigma)
     sigma = np.where(is_measured, sigma, 1.0)
-    log_right = np.log1p(-wrong_share) - 0.5 * np.square(off / sigma) - np.log(np.sqrt(2 * np.pi) * sigma)
+    log_right = (
+        np.log1p(-wrong_share) - 0.5 * np.square(off / sigma) - np.log(np.sqrt(2 * np.pi) * sigma)
+    )
     log_any = np.logaddexp(log_right, np.log(wrong_share / range_mm)) if wrong_share else log_right
     right = np.exp(log_right - log_any)
     return np.where(is_measured, log_any, 0.0), np.where(is_measured, right / np.square(sigma), 0.0)

@@ -100,7 +100,9 @@ def _with_kink(layer, plane_mm, first_lines, last_lines):
     turn = _half_turn(_theta(last_lines, track) - theta)
     phi = first_lines.phi_rad[track]
     x = plane_mm[track]
-    foot_x = first_lines.d_mm[track] * np.cos(phi)  # of the perpendicular from the origin to the line
+    foot_x = first_lines.d_mm[track] * np.cos(
+        phi
+    )  # of the perpendicular from the origin to the line
     foot_y = first_lines.d_mm[track] * np.sin(phi)
     slope = np.sin(theta) / np.maximum(np.cos(theta), _LEAST_COS)
     at_plane = np.stack([x, foot_y + slope * (x - foot_x)], -1)

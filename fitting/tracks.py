@@ -14,7 +14,9 @@ from fitting import polyline
 
 RADIUS_SCALE = 1.5  # error of a radius, in units of Falaise's sigma_r(r), as in the `data` response
 SIGMA_Z_MM = 15.0
-MOST_TO_FOIL_MM = 150.0  # from a track's first hit back to the foil, up to which it is taken to start there
+MOST_TO_FOIL_MM = (
+    150.0  # from a track's first hit back to the foil, up to which it is taken to start there
+)
 MOST_TO_KINK_MM = 250.0  # from the end of a segment to where it crosses the next
 
 

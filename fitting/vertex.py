@@ -72,7 +72,8 @@ def hold(fitted, y_mm, z_mm, sigma_y_mm, sigma_z_mm):
     """
     n_lines = len(fitted)
     y, z, sigma_y, sigma_z = (
-        np.broadcast_to(np.asarray(values, float), n_lines) for values in (y_mm, z_mm, sigma_y_mm, sigma_z_mm)
+        np.broadcast_to(np.asarray(values, float), n_lines)
+        for values in (y_mm, z_mm, sigma_y_mm, sigma_z_mm)
     )
     held = np.isfinite(fitted.phi_rad) & np.isfinite(y) & np.isfinite(sigma_y)
     with_height = held & np.isfinite(fitted.z0_mm) & np.isfinite(z) & np.isfinite(sigma_z)

@@ -13,7 +13,15 @@ GENERATORS = {
     "toyhaystack": (toyhaystack.generate, 2),
     **{
         preset: (realistic.generator(preset), 1)
-        for preset in ("simulation", "data", "harsh", "mix", "data_mix", "combined_mix", "noise_mix")
+        for preset in (
+            "simulation",
+            "data",
+            "harsh",
+            "mix",
+            "data_mix",
+            "combined_mix",
+            "noise_mix",
+        )
     },
     "electrons_mix": (realistic.generator("data_mix", kind="electrons"), 1),
     "lines_and_electrons_mix": (realistic.generator("data_mix", kind="lines_and_electrons"), 1),

@@ -28,11 +28,15 @@ from my_generator import blocks, electrons, family, lines, realistic
 from my_generator.response import PRESETS
 
 OPTIONS = ("degrees", "paths", "sides", "field_gauss")  # of kinds of `family`
-ANY_NUMBER = ", ".join([*realistic.KINDS, *realistic.KINDS_OF_MIX])  # kinds that have any number of tracks
+ANY_NUMBER = ", ".join(
+    [*realistic.KINDS, *realistic.KINDS_OF_MIX]
+)  # kinds that have any number of tracks
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m my_generator", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m my_generator", description=__doc__.splitlines()[0]
+    )
     add = parser.add_argument
     positive = lib.at_least(1)
     natural = lib.at_least(0)
@@ -50,7 +54,9 @@ def parse_args(argv=None):
     add("--out", type=lib.folder, required=True, metavar="FOLDER")
 
     add = parser.add_argument_group("options of a kind").add_argument
-    response_help = "what the detector makes of them; only my_generator has its kinks (default: ideal)"
+    response_help = (
+        "what the detector makes of them; only my_generator has its kinks (default: ideal)"
+    )
     add("--response", choices=PRESETS, help=response_help)
     kinks_help = "my_generator: of the tracks (default: the response's own fraction)"
     add("--kinks", type=fraction, metavar="FRACTION", help=kinks_help)
@@ -59,9 +65,13 @@ def parse_args(argv=None):
     width = f"{lines.SCATTER_DEGREES:g}"
     degrees_help = f"scatter: standard deviation of the kink in a plane (default: {width})"
     add("--degrees", type=angle, help=degrees_help)
-    paths_help = "signal_like: with or without the field, or scattered by the gas too (default: helices)"
+    paths_help = (
+        "signal_like: with or without the field, or scattered by the gas too (default: helices)"
+    )
     add("--paths", choices=["helices", "lines", "scattered"], help=paths_help)
-    field_help = f"electron kinds: magnetic field along the wires (default: {electrons.FIELD_GAUSS:g})"
+    field_help = (
+        f"electron kinds: magnetic field along the wires (default: {electrons.FIELD_GAUSS:g})"
+    )
     add("--field-gauss", type=angle, metavar="GAUSS", help=field_help)
     sides_help = "signal_like: sides of the two electrons (default: any)"
     add("--sides", choices=["any", "same", "opposite"], help=sides_help)

@@ -47,7 +47,9 @@ _TOGETHER = 8000  # points
 _NEAR_MM = np.hypot(CELL_RADIUS_MM, STEP_MM / 2) + 1
 
 
-def fly(foil_lines, momentum_mev, charge, rng, field_gauss=FIELD_GAUSS, scattering_mev=SCATTERING_MEV):
+def fly(
+    foil_lines, momentum_mev, charge, rng, field_gauss=FIELD_GAUSS, scattering_mev=SCATTERING_MEV
+):
     """Follow tracks through the tracker.
 
     Args:
@@ -64,7 +66,9 @@ def fly(foil_lines, momentum_mev, charge, rng, field_gauss=FIELD_GAUSS, scatteri
     kick = scattering_mev / (beta * momentum_mev) * np.sqrt(STEP_MM)
     inside = np.empty((3, len(turn)))
     beyond = np.empty((3, len(turn)))
-    found = [_cells(*points) for points in _together(_steps(foil_lines, turn, kick, rng, inside, beyond))]
+    found = [
+        _cells(*points) for points in _together(_steps(foil_lines, turn, kick, rng, inside, beyond))
+    ]
     hits, n_hits = _by_track(found, foil_lines["side"])
     return hits, n_hits, _blocks(foil_lines["side"], inside, beyond)
 
@@ -188,11 +192,15 @@ def _cells(track, before, here, after):
     nearest = exists & _is_nearest(before, here, after, point, x, y)
     point, layer, column, x, y = (values[nearest] for values in (point, layer, column, x, y))
     along, across, bend, climb = _parabola(before[:, point], here[:, point], after[:, point], x, y)
-    closest = along / (1 - bend * across)  # along the parabola: it is shorter on the inner side of the bend
+    closest = along / (
+        1 - bend * across
+    )  # along the parabola: it is shorter on the inner side of the bend
     radius = np.abs(across - bend * along * closest / 2)
     z = here[2, point] + climb * closest
     fires = (radius < CELL_RADIUS_MM) & (np.abs(z) < VETO_Z_MM)
-    return [values[fires] for values in (track[point], layer.astype(int), column.astype(int), radius, z)]
+    return [
+        values[fires] for values in (track[point], layer.astype(int), column.astype(int), radius, z)
+    ]
 
 
 def _by_track(found, side):
@@ -204,9 +212,17 @@ def _by_track(found, side):
         name -> (hit,) array; and the number of hits of each track, (n,).
     """
     nothing = [np.zeros(0, int)] * 5
-    track, layer, column, radius, z = (np.concatenate(values) for values in zip(nothing, *found, strict=True))
+    track, layer, column, radius, z = (
+        np.concatenate(values) for values in zip(nothing, *found, strict=True)
+    )
     order = np.argsort((track * N_LAYERS + layer) * N_COLUMNS + column, kind="stable")
-    hits = {"side": side[track], "layer": layer, "column": column, "drift_radius_mm": radius, "z_mm": z}
+    hits = {
+        "side": side[track],
+        "layer": layer,
+        "column": column,
+        "drift_radius_mm": radius,
+        "z_mm": z,
+    }
     hits = {name: values[order] for name, values in hits.items()}
     return hits, np.bincount(track, minlength=len(side))
 
@@ -394,7 +410,8 @@ def make_block(n_tracks, rng, field_gauss=FIELD_GAUSS, one_vertex=False):
         missing = missing[~good]
 
     hits, tracks = (
-        {name: np.concatenate([part[i][name] for part in found]) for name in found[0][i]} for i in (0, 1)
+        {name: np.concatenate([part[i][name] for part in found]) for name in found[0][i]}
+        for i in (0, 1)
     )
     order = np.argsort(tracks.pop("index"))
     entry, _ = entries_of(offsets_of(tracks["n_hits"]), order)

@@ -35,7 +35,9 @@ KINDS = {
 }
 # kinds of which an event is one, each as often as the other
 _ELECTRONS = ("electrons", "electrons_of_one_vertex", "electrons_without_field")
-KINDS_OF_MIX = {"lines_and_electrons": ("my_generator", "my_generator", "my_generator", *_ELECTRONS)}
+KINDS_OF_MIX = {
+    "lines_and_electrons": ("my_generator", "my_generator", "my_generator", *_ELECTRONS)
+}
 MIXES = {
     "mix": ("ideal", "ideal", "ideal", "simulation", "data", "harsh"),
     "data_mix": ("ideal", "simulation", "data", "data", "data", "harsh"),
@@ -59,7 +61,9 @@ def block_maker(preset="data", kind="my_generator", kinks=None):
             the preset's); only `my_generator` has any.
     """
     if kind in KINDS_OF_MIX:
-        makers = {name: block_maker(preset, name, kinks) for name in dict.fromkeys(KINDS_OF_MIX[kind])}
+        makers = {
+            name: block_maker(preset, name, kinks) for name in dict.fromkeys(KINDS_OF_MIX[kind])
+        }
         return _mixed(KINDS_OF_MIX[kind], makers)
     if isinstance(preset, str) and preset in MIXES:
         mix = MIXES[preset]
@@ -101,7 +105,13 @@ def _mixed(mix, makers):
 
 
 def generate(
-    n_events, tracks=(1, 2, 3, 4), preset="data", seed=0, first_event=0, kind="my_generator", kinks=None
+    n_events,
+    tracks=(1, 2, 3, 4),
+    preset="data",
+    seed=0,
+    first_event=0,
+    kind="my_generator",
+    kinks=None,
 ):
     """Realistic events.
 

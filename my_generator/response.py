@@ -88,7 +88,9 @@ class Response:
 
 
 _IDEAL = Response()
-_SIMULATION = Response(radius_sigma_scale=1.0, height_sigma_mm=10.0)  # Falaise, both cathodes always seen
+_SIMULATION = Response(
+    radius_sigma_scale=1.0, height_sigma_mm=10.0
+)  # Falaise, both cathodes always seen
 _DATA = Response(
     efficiency=0.92,
     dead_cells=0.02,

@@ -166,7 +166,9 @@ def _beyond_kink(lines, layer, turns):
     return np.concatenate([turned, foil_point + shift])
 
 
-def make_block(n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_layers=(3, 6), max_kinks=1):
+def make_block(
+    n_tracks, rng, kink_probability=0.0, kink_degrees=(5, 25), kink_layers=(3, 6), max_kinks=1
+):
     """Events with the given numbers of tracks.
 
     Args:

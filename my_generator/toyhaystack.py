@@ -106,7 +106,9 @@ def calo_blocks(lines, nearest=False):
     slope_z = lines["slope_z"]
     # a line of slope 0 never gets to the wall: infinity is no block
     with np.errstate(divide="ignore", invalid="ignore"):
-        to_main_wall = np.full(y0.shape, MAIN_WALL_X_MM)  # |x| where the line meets the plane of a wall
+        to_main_wall = np.full(
+            y0.shape, MAIN_WALL_X_MM
+        )  # |x| where the line meets the plane of a wall
         to_x_wall = (X_WALL_Y_MM - np.sign(slope_y) * y0) / np.abs(slope_y)
         to_veto = (VETO_Z_MM - np.sign(slope_z) * z0) / np.abs(slope_z)
         main_wall = (y0 + slope_y * MAIN_WALL_X_MM, z0 + slope_z * MAIN_WALL_X_MM)

@@ -56,8 +56,14 @@ def main(argv=None):
         card = lib.load_card(run)
         training = card["arguments"]
         n_trained = training["epochs"] * training["epoch_events"]
-        perfect = {step: figures(events, labels) for step, labels in labels_of(network, events).items()}
-        runs[run.name] = {"command": card["command"], "n_events_trained": n_trained, "perfect": perfect}
+        perfect = {
+            step: figures(events, labels) for step, labels in labels_of(network, events).items()
+        }
+        runs[run.name] = {
+            "command": card["command"],
+            "n_events_trained": n_trained,
+            "perfect": perfect,
+        }
         shown = [in_percent(perfect[step]) for step in STEPS]
         print(row_of([run.name.replace("_", " "), f"{n_trained:,}", *shown]), flush=True)
     words = sys.argv[1:] if argv is None else argv

@@ -38,7 +38,12 @@ def parse_args(argv=None):
     add("--view", choices=VIEWS, default="top", help="what the network sees (default: %(default)s)")
     add("--target", choices=TARGETS, default="column", help="(default: %(default)s)")
     add("--answers", choices=ANSWERS, default="one", help="what it says (default: %(default)s)")
-    add("--size", choices=SIZES, default="standard", help="published: the large convolutional network")
+    add(
+        "--size",
+        choices=SIZES,
+        default="standard",
+        help="published: the large convolutional network",
+    )
     add(
         "--start-from",
         metavar="MODEL",
@@ -68,11 +73,15 @@ def main(argv=None):
             lib.start_from(model, args.start_from, all_layers=False)
         muon = optimizer.muon(args.learning_rate, args.epochs * steps)
         model.compile(muon, **losses.objective(targets, args.answers))
-    data = batches.load(task, realistic.generator(args.generator, tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     model = lib.in_float32(model)
-    threshold = best_threshold(model, data.val_events, targets) if args.answers == "several" else 0.5
+    threshold = (
+        best_threshold(model, data.val_events, targets) if args.answers == "several" else 0.5
+    )
     scores = inference.test_labels(model, data.tests, args.answers, threshold)
     lib.finish(model, args, scores, data.description, OUTPUTS[args.answers])
     print(f"{metrics.describe_labels(scores['test'])}\nin {args.out}")

@@ -25,7 +25,11 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
     lib.encoder_decoder_arguments(parser)
     lib.generator_arguments(parser, (*realistic.RESPONSES, *realistic.MIXES))
-    defaults = {"generator": "mix", "val_events": 2048, "test_events": 8192}  # every cell of them is judged
+    defaults = {
+        "generator": "mix",
+        "val_events": 2048,
+        "test_events": 8192,
+    }  # every cell of them is judged
     parser.set_defaults(target="cells", answers="copy", **defaults)
     return parser.parse_args(argv)
 
@@ -47,7 +51,9 @@ def main(argv=None):
         muon = optimizer.muon(args.learning_rate, args.epochs * steps)
         model.compile(muon, loss={"cells": losses.on_all_cells})
     task = clustering_images.task("copy")
-    data = batches.load(task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     model = lib.in_float32(model)

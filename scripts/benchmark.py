@@ -51,7 +51,9 @@ def parse_args(argv=None):
     add = parser.add_argument
     positive = lib.at_least(1)
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="(default: all)")
-    add("--events", type=positive, default=50000, help="events a measurement (default: %(default)s)")
+    add(
+        "--events", type=positive, default=50000, help="events a measurement (default: %(default)s)"
+    )
     command_help = "events of the file of a command (default: %(default)s)"
     add("--command-events", type=positive, default=10000, metavar="N", help=command_help)
     memory_help = "events of the file for the memory of reading (default: none)"
@@ -72,7 +74,9 @@ def main(argv=None):
             for name, value in results[section].items():
                 print(f"{section:>10}  {name:<48} {value:>9}", flush=True)
     if args.json:
-        lib.write_json(args.json, {"device": lib.describe_processor(), "events": args.events, **results})
+        lib.write_json(
+            args.json, {"device": lib.describe_processor(), "events": args.events, **results}
+        )
     return results
 
 
@@ -154,7 +158,9 @@ def generators(args):
 def three_views(args):
     """Speed of making images."""
     events = straight_lines.generate(args.events)
-    return {"three views from memory": best(partial(three_images, events), args.events, args.repeats)}
+    return {
+        "three views from memory": best(partial(three_images, events), args.events, args.repeats)
+    }
 
 
 def three_images(events):
@@ -169,7 +175,9 @@ def reading(args):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.root"
         write(path, args.events)
-        figures["ROOT file to three views"] = best(partial(read_views, path), args.events, args.repeats)
+        figures["ROOT file to three views"] = best(
+            partial(read_views, path), args.events, args.repeats
+        )
         if args.memory_events:
             write(path, args.memory_events)
             program = f"from scripts import benchmark; benchmark.read_views({str(path)!r})"
@@ -214,7 +222,9 @@ def fits(args):
     functions = {
         "lines": partial(line.fit, track, n_tracks, *measured),
         "lines, wrong hits left out": partial(line.fit, track, n_tracks, *measured, clip_sigma=5.0),
-        "lines with or without a kink": partial(polyline.fit, track, n_tracks, hits["layer"], *measured),
+        "lines with or without a kink": partial(
+            polyline.fit, track, n_tracks, hits["layer"], *measured
+        ),
     }
     return {name: best(function, n_tracks, args.repeats) for name, function in functions.items()}
 

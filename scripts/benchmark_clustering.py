@@ -103,7 +103,12 @@ def parse_args(argv=None):
     add("--events", type=lib.at_least(1), default=4000, help=events_help)
     add("--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
     kinds = [*realistic.KINDS, *realistic.KINDS_OF_MIX]
-    add("--kind", choices=kinds, default="my_generator", help="of fresh events (default: %(default)s)")
+    add(
+        "--kind",
+        choices=kinds,
+        default="my_generator",
+        help="of fresh events (default: %(default)s)",
+    )
     usual = [name for name in FINDERS if name not in OF_BENT_TRACKS]
     finders_help = f"(default: all but {' and '.join(OF_BENT_TRACKS)})"
     add("--finders", nargs="+", choices=FINDERS, default=usual, help=finders_help)
@@ -206,9 +211,17 @@ def load_finder(args):
 
 def finders_of(args, network, sample):
     """Label of the row -> (function Events -> (hit,) labels, field of the hits that is hidden or None)."""
-    from finding import agglomerative, connected, density, hough, ransac  # scikit-learn takes a second
+    from finding import (
+        agglomerative,
+        connected,
+        density,
+        hough,
+        ransac,
+    )  # scikit-learn takes a second
 
-    count = partial(inference.count_tracks_of_sides, model=inference.load(inference.SIDE_COUNTER, threads=1))
+    count = partial(
+        inference.count_tracks_of_sides, model=inference.load(inference.SIDE_COUNTER, threads=1)
+    )
     functions = {
         "connected": connected.find,
         "dbscan": density.find,
@@ -244,10 +257,15 @@ def of_image_models(args):
     finders = {}
     for name in args.image_models:
         network = inference.load(name, args.engine, threads=1)
-        find = partial(inference.find_by_images, model=network, **inference.settings_of_images(name))
+        find = partial(
+            inference.find_by_images, model=network, **inference.settings_of_images(name)
+        )
         finders[f"images: {name}"] = find, None
         if inference.answers_of_images(network) == "removal":
-            finders[f"images: {name}, number given"] = partial(find, n_tracks=by_images.true_number), None
+            finders[f"images: {name}, number given"] = (
+                partial(find, n_tracks=by_images.true_number),
+                None,
+            )
     return finders
 
 
@@ -397,7 +415,9 @@ def draw_comparison(samples, path):
     import plotting
 
     results = [sample["finders"] for sample in samples.values()]
-    rows = [row for row in results[0] if row + WITH_FOIL in results[0]]  # clusters of files have no rule
+    rows = [
+        row for row in results[0] if row + WITH_FOIL in results[0]
+    ]  # clusters of files have no rule
     classes = sorted(set().union(*map(numbers_of_tracks, results)), key=int)
     size = (3.1 * len(results) + 2.6, 0.42 * len(rows) + 1.9)
     figure = Figure(size, layout="constrained")

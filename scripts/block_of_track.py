@@ -37,8 +37,18 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("samples", nargs="+", help="files, globs, presets, or ideal+EFFECT...")
-    add("--labels", choices=("found", "true"), default="found", help="of the hits (default: %(default)s)")
-    add("--events", type=lib.at_least(1), default=2000, help="simulated ones of each (default: %(default)s)")
+    add(
+        "--labels",
+        choices=("found", "true"),
+        default="found",
+        help="of the hits (default: %(default)s)",
+    )
+    add(
+        "--events",
+        type=lib.at_least(1),
+        default=2000,
+        help="simulated ones of each (default: %(default)s)",
+    )
     add("--seed", type=lib.at_least(0), default=2025, help="(default: %(default)s)")
     kind_help = "of simulated events (default: %(default)s)"
     add("--kind", choices=tuple(realistic.KINDS), default="my_generator", help=kind_help)
@@ -62,7 +72,12 @@ def main(argv=None):
     for name, result in results.items():
         print_reliability(name, result["fit"])
     if args.json:
-        settings = {"labels": args.labels, "events": args.events, "seed": args.seed, "kind": args.kind}
+        settings = {
+            "labels": args.labels,
+            "events": args.events,
+            "seed": args.seed,
+            "kind": args.kind,
+        }
         lib.write_json(args.json, {**settings, "samples": results})
     return results
 
@@ -170,12 +185,24 @@ def share(good):
     n = len(good)
     n_good = int(good.sum())
     low, high = metrics.binomial_interval(n_good, n)
-    return {"n": n, "value": n_good / n if n else float("nan"), "interval": [float(low), float(high)]}
+    return {
+        "n": n,
+        "value": n_good / n if n else float("nan"),
+        "interval": [float(low), float(high)],
+    }
 
 
 def print_table(results):
     """A Markdown table, a row a sample and method."""
-    columns = ["sample", "tracks", "right", "by number of tracks", "within one block", "column", "row"]
+    columns = [
+        "sample",
+        "tracks",
+        "right",
+        "by number of tracks",
+        "within one block",
+        "column",
+        "row",
+    ]
     columns += ["mean probability", "calibration error"]
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for name, result in results.items():
@@ -188,9 +215,13 @@ def cells(scores):
     """The figures of a row as text."""
     right = scores["right"]
     low, high = (100 * end for end in right["interval"])
-    by_number = "/".join(f"{100 * one['value']:.1f}" for one in scores["by_number_of_tracks"].values())
+    by_number = "/".join(
+        f"{100 * one['value']:.1f}" for one in scores["by_number_of_tracks"].values()
+    )
     row = [str(right["n"]), f"{100 * right['value']:.2f} % ({low:.2f}–{high:.2f})", by_number]
-    row += [f"{100 * scores[name]['value']:.2f} %" for name in ("within_one_block", "column", "row")]
+    row += [
+        f"{100 * scores[name]['value']:.2f} %" for name in ("within_one_block", "column", "row")
+    ]
     if "mean_probability" in scores:
         row.append(f"{100 * scores['mean_probability']:.2f} %")
         row.append(f"{100 * scores['expected_calibration_error']:.2f} %")

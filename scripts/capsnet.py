@@ -32,12 +32,17 @@ def parse_args(argv=None):
     parents = [lib.run_arguments(epochs=12, batch_size=128)]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
     add = parser.add_argument
-    add("--routing", choices=ROUTINGS, default="agreement", help="of the capsules (default: %(default)s)")
-    iterations_help = "of the routing; 1 sends every vote to all numbers alike (default: %(default)s)"
-    add("--iterations", type=lib.at_least(1), default=3, help=iterations_help)
-    weight_help = (
-        "of a drawing's squared errors, summed over pixels; 0: it is not learned (default: %(default)s)"
+    add(
+        "--routing",
+        choices=ROUTINGS,
+        default="agreement",
+        help="of the capsules (default: %(default)s)",
     )
+    iterations_help = (
+        "of the routing; 1 sends every vote to all numbers alike (default: %(default)s)"
+    )
+    add("--iterations", type=lib.at_least(1), default=3, help=iterations_help)
+    weight_help = "of a drawing's squared errors, summed over pixels; 0: it is not learned (default: %(default)s)"
     add("--drawing-weight", type=float, default=0.0005, help=weight_help)
     lib.generator_arguments(parser, GENERATORS)
     return parser.parse_args(argv)
@@ -71,7 +76,9 @@ def main(argv=None):
     scores = inference.test_counter(counter, data.tests)
     lib.finish(counter, args, scores, data.description, OUTPUTS, metrics.failures(scores["test"]))
     found = scores["test"]
-    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name)
+    plotting.confusion(
+        found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name
+    )
     if args.drawing_weight:
         draw(capsnet.drawer_of(model), data.val_events, n_channels, args.out / "drawn.pdf")
     print(f"{metrics.describe(found)}\nin {args.out}")
@@ -121,7 +128,10 @@ def draw(drawer, events, n_channels, path):
     figure = Figure(figsize=(9, 1.5 * len(chosen)), layout="constrained")
     axes = figure.subplots(2 * len(chosen), 1, squeeze=False)[:, 0]
     for row, event in enumerate(chosen):
-        both = (images[row].max(-1), metrics.number_of(n_tracks[event])), (drawn[row].max(-1), "drawn")
+        both = (
+            (images[row].max(-1), metrics.number_of(n_tracks[event])),
+            (drawn[row].max(-1), "drawn"),
+        )
         for ax, (image, name) in zip(axes[2 * row : 2 * row + 2], both, strict=True):
             ax.imshow(image, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="none")
             ax.set_ylabel(name, rotation=0, ha="right", va="center")

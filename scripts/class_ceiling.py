@@ -21,7 +21,10 @@ from my_generator import straight_lines
 
 CHUNK = 200  # tracks at a time
 ENOUGH = 100  # lines of the same picture from which on their spread is known
-N_CLASSES = {"column": associated_calohit_singlelabel.N_CLASSES["column"], **fitting_hints.N_CLASSES}
+N_CLASSES = {
+    "column": associated_calohit_singlelabel.N_CLASSES["column"],
+    **fitting_hints.N_CLASSES,
+}
 BOTH = ("angle", "foil")
 
 
@@ -29,7 +32,12 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--events", type=lib.at_least(1), default=20000, help="tracks (default: %(default)s)")
-    add("--lines", type=lib.at_least(100), default=2000, help="drawn for each track (default: %(default)s)")
+    add(
+        "--lines",
+        type=lib.at_least(100),
+        default=2000,
+        help="drawn for each track (default: %(default)s)",
+    )
     add("--seed", type=lib.at_least(0), default=99, help="(default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the ceilings here")
     return parser.parse_args(argv)
@@ -48,10 +56,17 @@ def main(argv=None):
     ceilings = {}
     for name, shares in best.items():
         shares = np.concatenate(shares)
-        ceilings[name] = {"value": float(shares.mean()), "error": float(shares.std() / np.sqrt(len(shares)))}
-        print(f"{name:>15}: {100 * ceilings[name]['value']:.2f} +- {100 * ceilings[name]['error']:.2f} %")
+        ceilings[name] = {
+            "value": float(shares.mean()),
+            "error": float(shares.std() / np.sqrt(len(shares))),
+        }
+        print(
+            f"{name:>15}: {100 * ceilings[name]['value']:.2f} +- {100 * ceilings[name]['error']:.2f} %"
+        )
     if args.json:
-        lib.write_json(args.json, {"n_events": args.events, "seed": args.seed, "ceilings": ceilings})
+        lib.write_json(
+            args.json, {"n_events": args.events, "seed": args.seed, "ceilings": ceilings}
+        )
     return ceilings
 
 
@@ -88,7 +103,9 @@ def same_pictures(lines, n_lines, rng):
         slopes = (ends[1] - ends[0]) / (far - near)
         y0 = ends[0] - slopes * near
         heights = np.broadcast_to(lines[:, None, 2:], (*y0.shape, 2))
-        other_first, other_count = picture(np.concatenate([slopes[..., None], y0[..., None], heights], -1))
+        other_first, other_count = picture(
+            np.concatenate([slopes[..., None], y0[..., None], heights], -1)
+        )
         alike = (other_count == count) & ((other_first == first) | (count == 0))
         same = alike.all(-1) & (y0 > 0) & (y0 < N_COLUMNS)
         low = np.where(same, ends, np.inf).min(-1, keepdims=True)

@@ -32,7 +32,9 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
     add = parser.add_argument
     add("--answers", choices=ANSWERS, default="removal", help="what it says (default: %(default)s)")
-    loss_help = "of channels; ordered: tracks from the left; matched: in any order (default: %(default)s)"
+    loss_help = (
+        "of channels; ordered: tracks from the left; matched: in any order (default: %(default)s)"
+    )
     add("--loss", choices=LOSSES, default="ordered", help=loss_help)
     lib.encoder_decoder_arguments(parser)
     lib.generator_arguments(parser, (*realistic.RESPONSES, *realistic.MIXES), test_events=16384)
@@ -61,12 +63,16 @@ def main(argv=None):
         muon = optimizer.muon(args.learning_rate, args.epochs * steps)
         model.compile(muon, loss={"cells": loss}, metrics={"cells": [watched]})
     task = clustering_images.task(args.answers)
-    data = batches.load(task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     model = lib.in_float32(model)
     remove_last = 1 in args.tracks
-    scores = inference.test_images(model, data.val_events, data.tests, args.answers, remove_last=remove_last)
+    scores = inference.test_images(
+        model, data.val_events, data.tests, args.answers, remove_last=remove_last
+    )
     lib.finish(model, args, scores, data.description, OUTPUTS[args.answers])
     print(f"{metrics.describe_cells(scores['test'])}\nin {args.out}")
     return scores

@@ -51,7 +51,9 @@ def main(argv=None):
     steps = args.epoch_events // args.batch_size
     compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     with lib.choose_strategy(args).scope():
-        model = combined_cnn({view: load_tower(name, view, n_channels) for view, name in towers.items()})
+        model = combined_cnn(
+            {view: load_tower(name, view, n_channels) for view, name in towers.items()}
+        )
         set_towers_trainable(model, False)
         model.compile(optimizer.muon(4e-3, args.frozen_epochs * steps), **compiled)
     task = number_of_tracks.task(VIEWS, n_channels)
@@ -59,7 +61,12 @@ def main(argv=None):
     settings["seed"] += 1000  # other events than the towers were trained on
     data = batches.load(task, generate, **settings)
     if args.frozen_epochs and not lib.epochs_done(args):
-        frozen = {"epochs": args.frozen_epochs, "steps_per_epoch": steps, "verbose": 2, "shuffle": False}
+        frozen = {
+            "epochs": args.frozen_epochs,
+            "steps_per_epoch": steps,
+            "verbose": 2,
+            "shuffle": False,
+        }
         model.fit(data.train, validation_data=data.val, **frozen)
     with lib.choose_strategy(args).scope():
         set_towers_trainable(model, True)
@@ -68,11 +75,17 @@ def main(argv=None):
 
     model = lib.in_float32(model)
     scores = inference.test_counter(model, data.tests)
-    data.description["towers"] = {view: lib.load_card(name)["command"] for view, name in towers.items()}
+    data.description["towers"] = {
+        view: lib.load_card(name)["command"] for view, name in towers.items()
+    }
     failures = metrics.failures(scores["test"])
-    lib.finish(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", failures)
+    lib.finish(
+        model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", failures
+    )
     found = scores["test"]
-    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name)
+    plotting.confusion(
+        found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name
+    )
     print(f"{metrics.describe(found)}\nin {args.out}")
     return scores
 

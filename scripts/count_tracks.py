@@ -34,15 +34,27 @@ LABELLED_ONLY = ("scores.json", "confusion.pdf")
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("files", nargs="*", help="files or globs (default: simulated events of the straight-line generator)")
+    add(
+        "files",
+        nargs="*",
+        help="files or globs (default: simulated events of the straight-line generator)",
+    )
     model_help = "name of a shipped model or path of a run (default: %(default)s)"
     add("--model", default=inference.COUNTER, help=model_help)
     default_out = Path("runs/count_tracks")
-    add("--out", type=lib.folder, default=default_out, metavar="FOLDER", help="(default: %(default)s)")
+    add(
+        "--out",
+        type=lib.folder,
+        default=default_out,
+        metavar="FOLDER",
+        help="(default: %(default)s)",
+    )
     positive, natural = lib.at_least(1), lib.at_least(0)
     events_help = "events to simulate without files (default: %(default)s)"
     add("--events", type=positive, default=20000, help=events_help)
-    add("--seed", type=natural, default=12345, help="of the simulated events (default: %(default)s)")
+    add(
+        "--seed", type=natural, default=12345, help="of the simulated events (default: %(default)s)"
+    )
     displays_help = "events drawn, half of them wrongly counted ones (default: %(default)s)"
     add("--displays", type=natural, default=20, help=displays_help)
     add("--batch-size", type=positive, default=128, help="(default: %(default)s)")
@@ -85,7 +97,10 @@ def main(argv=None):
     args = parse_args(argv)
     network = inference.load(args.model, args.engine)
     counted = Counted()
-    with outputs.whole(args.out / "counts.csv") as temporary, open(temporary, "w", newline="") as file:
+    with (
+        outputs.whole(args.out / "counts.csv") as temporary,
+        open(temporary, "w", newline="") as file,
+    ):
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["file", "run", "event", "true", "predicted", "probability"])
         truth_note = partial(open_events.truth_note, visible_cells=args.visible_cells)
@@ -97,7 +112,11 @@ def main(argv=None):
         if not any(map(len, counted.true)):
             raise ValueError(f"{', '.join(args.files)}: no events")
     numbers = np.bincount(np.concatenate(counted.predicted))
-    found = [f"{metrics.number_of(n, network.target)}: {count}" for n, count in enumerate(numbers) if count]
+    found = [
+        f"{metrics.number_of(n, network.target)}: {count}"
+        for n, count in enumerate(numbers)
+        if count
+    ]
     print(f"{numbers.sum()} events; counted {', '.join(found)}")
     scores = measure(counted, args, network.target)
     written = ["counts.csv"]

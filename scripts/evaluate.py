@@ -24,10 +24,16 @@ from datasets.readers import open_events
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="name of a shipped model, or path of a run folder or .keras file")
-    parser.add_argument("files", nargs="+", help="files or globs, labelled with their number of tracks")
+    parser.add_argument(
+        "model", help="name of a shipped model, or path of a run folder or .keras file"
+    )
+    parser.add_argument(
+        "files", nargs="+", help="files or globs, labelled with their number of tracks"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of merit here")
-    parser.add_argument("--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)"
+    )
     inference.add_engine(parser)
     open_events.add_visible_cells(parser)
     return parser.parse_args(argv)
@@ -37,8 +43,17 @@ def main(argv=None):
     args = parse_args(argv)
     network = inference.load(args.model, args.engine)
     measure = measure_labels if network.answers else measure_counter
-    scores = {"model": args.model, "target": network.target, "files": args.files, **measure(network, args)}
-    describe = metrics.describe_labels if network.answers else partial(metrics.describe, what=network.target)
+    scores = {
+        "model": args.model,
+        "target": network.target,
+        "files": args.files,
+        **measure(network, args),
+    }
+    describe = (
+        metrics.describe_labels
+        if network.answers
+        else partial(metrics.describe, what=network.target)
+    )
     print(describe(scores))
     if args.json:
         lib.write_json(args.json, scores)

@@ -24,7 +24,9 @@ N_COMPARED = 500
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", help="names or paths of runs (default: all shipped models)")
+    parser.add_argument(
+        "models", nargs="*", help="names or paths of runs (default: all shipped models)"
+    )
     return parser.parse_args(argv)
 
 
@@ -59,16 +61,24 @@ def export(model, path):
         return "uint8" if is_counter else tensor.dtype
 
     signature = {
-        tensor.name: tf.TensorSpec(tensor.shape, type_of(tensor), tensor.name) for tensor in model.inputs
+        tensor.name: tf.TensorSpec(tensor.shape, type_of(tensor), tensor.name)
+        for tensor in model.inputs
     }
 
     @tf.function(input_signature=[signature])
     def graph(arrays):
-        tensors = {tensor.name: tf.cast(arrays[tensor.name], tensor.dtype) for tensor in model.inputs}
-        answer = model(tensors if len(tensors) > 1 else next(iter(tensors.values())), training=False)
+        tensors = {
+            tensor.name: tf.cast(arrays[tensor.name], tensor.dtype) for tensor in model.inputs
+        }
+        answer = model(
+            tensors if len(tensors) > 1 else next(iter(tensors.values())), training=False
+        )
         if not isinstance(answer, dict):
             return {"n_tracks": answer}
-        return {name: tf.ensure_shape(values, model.output[name].shape) for name, values in answer.items()}
+        return {
+            name: tf.ensure_shape(values, model.output[name].shape)
+            for name, values in answer.items()
+        }
 
     tf2onnx.convert.from_function(graph, [signature], opset=OPSET, output_path=str(path))
 

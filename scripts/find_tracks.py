@@ -54,9 +54,7 @@ def parse_args(argv=None):
     add("--arcs", action="store_true", help="tracks may be bent: fit arcs beside lines")
     foil_help = "tracks start at the foil: join those that do not to one they continue"
     add("--foil-rule", action="store_true", help=foil_help)
-    blocks_help = (
-        "also write the calorimeter block that each track ends in, and which fired block is its own; "
-    )
+    blocks_help = "also write the calorimeter block that each track ends in, and which fired block is its own; "
     blocks_help += "takes about 1.6 ms more an event of 1 to 4 tracks"
     add("--blocks", action="store_true", help=blocks_help)
     displays_help = "draw some events of each file, coloured by found track, with their lines"
@@ -104,11 +102,15 @@ def main(argv=None):
     seconds = time.perf_counter() - start
 
     counts = np.concatenate([np.zeros(0, int), *found.n_tracks])
-    numbers = [f"{metrics.number_of(n)}: {count}" for n, count in enumerate(np.bincount(counts)) if count]
+    numbers = [
+        f"{metrics.number_of(n)}: {count}" for n, count in enumerate(np.bincount(counts)) if count
+    ]
     speed = f"{len(counts)} events in {seconds:.1f} s, {len(counts) / seconds:.0f} events/s"
     print(f"{speed}; {', '.join(numbers) or 'nothing to find'}; in {args.out}")
     on_tracks, beside, elsewhere = found.hits
-    where = f"{on_tracks} on tracks, {beside} on none but next to a hit of one, {elsewhere} elsewhere"
+    where = (
+        f"{on_tracks} on tracks, {beside} on none but next to a hit of one, {elsewhere} elsewhere"
+    )
     print(f"{found.hits.sum()} hits: {where}")
     if args.displays:
         draw(found.drawn, args.displays)
@@ -120,7 +122,9 @@ def search(network, paths, found, args):
     none = concatenate([])
     no_labels = np.zeros(0, np.int16)
     no_probability = np.zeros(0, np.float32)
-    yield branches(none, no_labels, no_probability, 0, args.blocks)  # a tree even where there is no event
+    yield branches(
+        none, no_labels, no_probability, 0, args.blocks
+    )  # a tree even where there is no event
     n_shown = max(1, args.n_displays // len(paths)) if args.displays else 0
     tables = open_events.stream(paths, progress=True, drift_model=args.drift_model)
     notes = [inference.beyond_limits]
@@ -136,7 +140,10 @@ def search(network, paths, found, args):
             labels = inference.tracks_of(events, seen, args.refit, args.foil_rule, args.arcs)
             if path not in said and most_on_a_side(events, labels) >= MOST_TRACKS:
                 said.add(path)
-                lib.note(path, f"events with {MOST_TRACKS} tracks on a side, the most that are looked for")
+                lib.note(
+                    path,
+                    f"events with {MOST_TRACKS} tracks on a side, the most that are looked for",
+                )
             found.n_tracks.append(count_tracks(events, labels))
             found.hits += where_hits_are(events, labels)
             if len(found.drawn.setdefault(path, [])) < n_shown:
@@ -183,7 +190,9 @@ def chosen_probability(events, labels, track):
     hits = np.zeros((len(first), columns.shape[1]), int)  # of each found track, by column
     np.add.at(hits, (number, columns.argmax(1)), 1)
     group_of_track = group[found[first]]
-    most = np.ones((2 * len(events), columns.shape[1]), int)  # that a track of a side got of a column
+    most = np.ones(
+        (2 * len(events), columns.shape[1]), int
+    )  # that a track of a side got of a column
     np.maximum.at(most, group_of_track, hits)
     got_most_of_column = hits == most[group_of_track]
     has_most_from_column = hits == hits.max(1, keepdims=True)
@@ -255,7 +264,9 @@ def draw(drawn, path):
     shown = events.with_hits({"track": labels, "second_track": unowned})
     shown.info = {**events.info, "n_tracks": n_found}
     lines = tracks.fit(events, labels).pieces()
-    plotting.page_of_events(shown, range(len(some)), path, [title for *_, title in some], lines=lines)
+    plotting.page_of_events(
+        shown, range(len(some)), path, [title for *_, title in some], lines=lines
+    )
     print(f"{len(some)} events drawn in {path}")
 
 

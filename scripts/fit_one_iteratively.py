@@ -54,20 +54,39 @@ def parse_args(argv=None):
     limits = iterative.Limits()
     add("files", nargs="+", help="files or globs")
     default_out = Path("runs/fit_one_iteratively")
-    add("--out", type=lib.folder, default=default_out, metavar="FOLDER", help="(default: %(default)s)")
+    add(
+        "--out",
+        type=lib.folder,
+        default=default_out,
+        metavar="FOLDER",
+        help="(default: %(default)s)",
+    )
     model_help = "counter: name of a shipped model or path of a run (default: %(default)s)"
     add("--model", default=inference.COUNTER, help=model_help)
     off_help = "from a track to the drift circle of a hit that it takes away (default: %(default)s)"
     add("--tolerance", type=float, default=limits.off_mm, metavar="MM", help=off_help)
     quality_help = "of the last track of a side, in 1/mm (default: %(default)s)"
-    add("--min-quality", type=float, default=limits.min_quality_per_mm, metavar="Q", help=quality_help)
+    add(
+        "--min-quality",
+        type=float,
+        default=limits.min_quality_per_mm,
+        metavar="Q",
+        help=quality_help,
+    )
     angle_help = "look only for tracks at these angles from the normal of the foil, degrees"
     add("--angle-window", type=float, nargs=2, metavar=("LOW", "HIGH"), help=angle_help)
     foil_help = "look only for tracks that cross the foil between these y, mm"
     add("--foil-window", type=float, nargs=2, metavar=("LOW", "HIGH"), help=foil_help)
-    filter_help = "what sees no hit without another one in the cells around: the count, or count and fit"
+    filter_help = (
+        "what sees no hit without another one in the cells around: the count, or count and fit"
+    )
     choices = inference.NEIGHBOUR_FILTER
-    add("--neighbour-filter", choices=choices, default="none", help=f"{filter_help} (default: %(default)s)")
+    add(
+        "--neighbour-filter",
+        choices=choices,
+        default="none",
+        help=f"{filter_help} (default: %(default)s)",
+    )
     displays_help = "events drawn (default: %(default)s)"
     add("--displays", type=lib.at_least(0), default=20, metavar="N", help=displays_help)
     sinograms_help = "events whose planes of the search are drawn (default: %(default)s)"
@@ -125,7 +144,9 @@ def main(argv=None):
         tracks.writerow(TRACK_COLUMNS)
         hits_left.writerow(HIT_COLUMNS)
         for path, first, events in tables(args):
-            counted, found, why = inference.fit_iteratively(events, network, limits, args.neighbour_filter)
+            counted, found, why = inference.fit_iteratively(
+                events, network, limits, args.neighbour_filter
+            )
             keep(results, path, first, events, why, counted, found, args)
             tracks.writerows(rows_of_tracks(path, events, found))
             hits_left.writerows(rows_of_hits(path, events, why))
@@ -223,10 +244,14 @@ def summarise(results):
     counted = np.concatenate(results.counted)
     fitted = np.concatenate(results.fitted)
     quality = np.concatenate([found.quality_per_mm for found in results.tracks])
-    numbers = [f"{metrics.number_of(n)}: {count}" for n, count in enumerate(np.bincount(counted)) if count]
+    numbers = [
+        f"{metrics.number_of(n)}: {count}" for n, count in enumerate(np.bincount(counted)) if count
+    ]
     print(f"{len(counted)} events; counted {', '.join(numbers)}")
     ideal = legendre.IDEAL_QUALITY / legendre.SIGMA_MM
-    middle = f"median quality {np.median(quality):.3f} of {ideal:.3f}" if len(quality) else "no quality"
+    middle = (
+        f"median quality {np.median(quality):.3f} of {ideal:.3f}" if len(quality) else "no quality"
+    )
     print(f"{fitted.sum()} of {counted.sum()} tracks fitted, {middle}")
     share("events with as many fitted as counted", counted == fitted)
     on_tracks = results.left.get("", 0)
@@ -242,7 +267,9 @@ def share(text, is_so):
         print(f"{text}: none")
         return np.nan
     low, high = metrics.binomial_interval(n, len(is_so))
-    print(f"{text}: {100 * n / len(is_so):.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {len(is_so)}")
+    print(
+        f"{text}: {100 * n / len(is_so):.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {len(is_so)}"
+    )
     return n / len(is_so)
 
 
@@ -266,11 +293,16 @@ def compare(results, events, labels, finder):
 def compared(results):
     """Print the comparison with the track finder; name -> share."""
     counted, fitted, finder, truth = (
-        np.concatenate(values) for values in (results.counted, results.fitted, results.finder, results.truth)
+        np.concatenate(values)
+        for values in (results.counted, results.fitted, results.finder, results.truth)
     )
     shares = {
-        "same number": share("events in which finder and fit have the same number", finder == fitted),
-        "same count": share("events in which finder and counter have the same number", finder == counted),
+        "same number": share(
+            "events in which finder and fit have the same number", finder == fitted
+        ),
+        "same count": share(
+            "events in which finder and counter have the same number", finder == counted
+        ),
     }
     known = truth >= 0
     if known.any():
@@ -290,11 +322,19 @@ def compared_with_tkevent(results):
         return {}
     angle, offset = np.concatenate(differences, axis=1)
     close = (np.abs(angle) < np.radians(1)) & (np.abs(offset) < 2)
-    print(f"{len(angle)} fitted tracks on sides with a track of TKEvent; from the nearest of those:")
+    print(
+        f"{len(angle)} fitted tracks on sides with a track of TKEvent; from the nearest of those:"
+    )
     median = np.median(np.abs(angle)) * 1000, np.median(np.abs(offset))
-    print(f"    median difference {median[0]:.2f} mrad and {median[1]:.3f} mm at the middle of the hits")
+    print(
+        f"    median difference {median[0]:.2f} mrad and {median[1]:.3f} mm at the middle of the hits"
+    )
     within = share("    within 1 degree and 2 mm", close)
-    return {"tkevent angle_mrad": median[0], "tkevent offset_mm": median[1], "tkevent close": within}
+    return {
+        "tkevent angle_mrad": median[0],
+        "tkevent offset_mm": median[1],
+        "tkevent close": within,
+    }
 
 
 def differences_of(path, results):
@@ -372,7 +412,9 @@ def display(drawn, path):
     labels = np.concatenate(labels)
     shown = shown.with_hits({"track": labels, "second_track": np.full_like(labels, -1)})
     shown.info = {**shown.info, "n_tracks": count_tracks(shown, labels)}
-    plotting.page_of_events(shown, range(len(drawn)), path, [title for *_, title in drawn], lines=lines)
+    plotting.page_of_events(
+        shown, range(len(drawn)), path, [title for *_, title in drawn], lines=lines
+    )
 
 
 def sinograms(events, found, i, title, args):
@@ -394,7 +436,9 @@ def sinograms(events, found, i, title, args):
         windows = []
         if args.angle_window or args.foil_window:
             limits = limits_of(args)
-            windows.append(legendre.outline(limits.phi_window_rad, limits.foil_window_mm, np.abs(d).max()))
+            windows.append(
+                legendre.outline(limits.phi_window_rad, limits.foil_window_mm, np.abs(d).max())
+            )
         plotting.sinogram(height, phi, d, ax, f"{title} · side {side}", lines, windows)
         yield figure
 

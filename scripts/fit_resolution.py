@@ -53,7 +53,14 @@ def parse_args(argv=None):
     add = parser.add_argument
     add("--events", type=lib.at_least(1), default=20_000, help="(default: %(default)s)")
     tracks_help = "numbers of tracks an event may have (default: 1 2 3 4)"
-    add("--tracks", type=lib.at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+    add(
+        "--tracks",
+        type=lib.at_least(1),
+        nargs="+",
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help=tracks_help,
+    )
     response_help = "millimetre: radii to 1 mm, heights to 10 mm (default: %(default)s)"
     add("--response", choices=RESPONSES, default="simulation", help=response_help)
     add("--seed", type=lib.at_least(0), default=2025, help="(default: %(default)s)")
@@ -90,7 +97,9 @@ def main(argv=None):
         "clip_sigma": args.clip_sigma,
     }
     true_track = events.track_of_hits
-    fits = {"true": compare(events, true, true_track, np.arange(len(true)), response, args.clip_sigma)}
+    fits = {
+        "true": compare(events, true, true_track, np.arange(len(true)), response, args.clip_sigma)
+    }
     if args.found:
         labels = inference.find_tracks(events)
         found_track, partner = partners(events, labels, true_track, len(true))
@@ -132,7 +141,9 @@ def partners(events, labels, true_track, n_true):
     found_track[owned] = number.reshape(-1)
 
     both = (found_track >= 0) & (true_track >= 0)
-    pairs, n_common = np.unique(np.stack([found_track[both], true_track[both]]), axis=1, return_counts=True)
+    pairs, n_common = np.unique(
+        np.stack([found_track[both], true_track[both]]), axis=1, return_counts=True
+    )
     of_found = np.bincount(found_track[owned], minlength=n_found)[pairs[0]]
     of_true = np.bincount(true_track[true_track >= 0], minlength=n_true)[pairs[1]]
     match = (2 * n_common > of_found) & (2 * n_common > of_true)
@@ -229,7 +240,9 @@ def compare(events, true, track, partner, response, clip_sigma):
 
 def mean_of(values, group, n_groups):
     """Mean of the values of each group; 0 for those without."""
-    return np.bincount(group, values, n_groups) / np.maximum(np.bincount(group, minlength=n_groups), 1)
+    return np.bincount(group, values, n_groups) / np.maximum(
+        np.bincount(group, minlength=n_groups), 1
+    )
 
 
 def residuals_of(lines, truth):
@@ -276,7 +289,11 @@ def fit_of_known_sides(track, n_tracks, distance, path, radius, sigma):
         error_of_move = np.sqrt(1 / weights + (mean_path * error_of_turn) ** 2)
     center = mean_of(path, track, n_tracks)
     offset = turn * (center - mean_path) + middle
-    return np.stack([turn, move], axis=-1), np.stack([error_of_turn, error_of_move], axis=-1), offset
+    return (
+        np.stack([turn, move], axis=-1),
+        np.stack([error_of_turn, error_of_move], axis=-1),
+        offset,
+    )
 
 
 # ---- figures of merit --------------------------------------------------------------------------------------
@@ -300,7 +317,12 @@ def figures_of_merit(fitted):
         n = int(np.count_nonzero(which))
         interval = [float(limit) for limit in metrics.binomial_interval(n, n_tracks)]
         shares[name] = {"value": n / max(n_tracks, 1), "interval": interval}
-    scores = {"n_tracks": n_tracks, "n_left_out": fitted.n_left_out, "shares": shares, "populations": {}}
+    scores = {
+        "n_tracks": n_tracks,
+        "n_left_out": fitted.n_left_out,
+        "shares": shares,
+        "populations": {},
+    }
     for name, (fit, chosen) in populations.items():
         pulls = fitted.pulls[fit][chosen]
         scores["populations"][name] = {
@@ -308,7 +330,8 @@ def figures_of_merit(fitted):
             "angle_mrad": median_of(1e3 * np.abs(fitted.residuals[fit][chosen, 0])),
             "offset_mm": median_of(fitted.offset_mm[fit][chosen]),
             "pulls": {
-                parameter: widths(pulls[:, i]) for i, parameter in enumerate(PARAMETERS[: pulls.shape[1]])
+                parameter: widths(pulls[:, i])
+                for i, parameter in enumerate(PARAMETERS[: pulls.shape[1]])
             },
         }
     return scores
@@ -322,7 +345,10 @@ def median_of(values):
         return {"value": np.nan, "interval": [np.nan, np.nan]}
     ranks = (n - 1) / 2 + np.array([-1, 1]) * np.sqrt(n) / 2
     low, high = np.clip(np.round(ranks).astype(int), 0, n - 1)
-    return {"value": float(np.median(values)), "interval": [float(values[low]), float(values[high])]}
+    return {
+        "value": float(np.median(values)),
+        "interval": [float(values[low]), float(values[high])],
+    }
 
 
 def widths(pulls):
@@ -340,7 +366,9 @@ def widths(pulls):
     middles = (edges[1:] + edges[:-1]) / 2
     start = (counts.max(), median, robust)
     errors = np.sqrt(np.maximum(counts, 1))
-    (_, _, core), covariance = curve_fit(gaussian, middles, counts, start, errors, absolute_sigma=True)
+    (_, _, core), covariance = curve_fit(
+        gaussian, middles, counts, start, errors, absolute_sigma=True
+    )
     return {
         "core": float(abs(core)),
         "core_error": float(np.sqrt(covariance[2, 2])),
@@ -357,14 +385,21 @@ def gaussian(x, height, mean, width):
 
 def table(hits, scores):
     """The figures of merit as lines of a Markdown table."""
-    told = ", ".join(f"{100 * share['value']:.1f} % {name}" for name, share in scores["shares"].items())
-    lines = [f"{scores['n_tracks']} tracks of {hits} hits, {told}; {scores['n_left_out']} left out", ""]
+    told = ", ".join(
+        f"{100 * share['value']:.1f} % {name}" for name, share in scores["shares"].items()
+    )
+    lines = [
+        f"{scores['n_tracks']} tracks of {hits} hits, {told}; {scores['n_left_out']} left out",
+        "",
+    ]
     pulls = " | ".join(f"pull of {name}, core, robust" for name in PARAMETERS)
     lines.append(f"| {hits} hits | angle, mrad | offset, mm | {pulls} |")
     lines.append("| --- " * 7 + "|")
     for name, figures in scores["populations"].items():
         medians = [f"{figures[key]['value']:.3f}" for key in ("angle_mrad", "offset_mm")]
-        of_pulls = [f"{width['core']:.3f}, {width['robust']:.3f}" for width in figures["pulls"].values()]
+        of_pulls = [
+            f"{width['core']:.3f}, {width['robust']:.3f}" for width in figures["pulls"].values()
+        ]
         of_pulls += [""] * (len(PARAMETERS) - len(of_pulls))
         lines.append(f"| {' | '.join([name, *medians, *of_pulls])} |")
     return [*lines, ""]
@@ -400,7 +435,11 @@ def draw(fits, path):
     for ax, values in zip(axes[1], first.pulls["line"].T, strict=True):
         width = widths(values)
         ax.plot(
-            bins, gaussian(bins, (2 * np.pi) ** -0.5, 0, 1), color="0.4", linewidth=1, label="unit Gaussian"
+            bins,
+            gaussian(bins, (2 * np.pi) ** -0.5, 0, 1),
+            color="0.4",
+            linewidth=1,
+            label="unit Gaussian",
         )
         ax.set_title(f"width {width['core']:.3f}, robust {width['robust']:.3f}", fontsize=10)
         ax.set_xlim(-5, 5)

@@ -66,7 +66,9 @@ def main(argv=None):
         model.compile(muon, **losses.objective(fitting_hints.N_CLASSES, args.answers))
     tracks = (1,) if args.answers == "one" else (1, 2, 3, 4)
     task = fitting_hints.task(args.view, args.answers)
-    data = batches.load(task, realistic.generator(args.generator, tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     model = lib.in_float32(model)

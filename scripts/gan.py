@@ -33,7 +33,10 @@ DISCRIMINATORS = (
     "capsule",
 )  # those of `architectures.discriminator`, which needs Keras
 OPTIMIZERS = ("muon", "adam")
-QUESTIONS = {"missing": "less_than_expected", "present": "more_than_expected"}  # figures of a removal
+QUESTIONS = {
+    "missing": "less_than_expected",
+    "present": "more_than_expected",
+}  # figures of a removal
 CHUNK = 256  # events that the discriminator is tested on together
 
 
@@ -51,7 +54,12 @@ def parse_args(argv=None):
     add("--adversarial-weight", type=float, default=0.01, help=adversarial_help)
     add("--discriminator", choices=DISCRIMINATORS, default="small", help="(default: %(default)s)")
     access_help = "the discriminator sees the event beside what is left of it (default: yes)"
-    add("--discriminator-access-truth", action=argparse.BooleanOptionalAction, default=True, help=access_help)
+    add(
+        "--discriminator-access-truth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help=access_help,
+    )
     add("--spectral-normalization", action="store_true", help="of all layers of the discriminator")
     add("--questions", action="store_true", help="it also learns to say what is wrong")
     add(
@@ -62,9 +70,7 @@ def parse_args(argv=None):
     )
     noise_help = "on what it sees at first; none after half of the training (default: %(default)s)"
     add("--noise", type=float, default=0.1, help=noise_help)
-    start_help = (
-        "share of the training in which the discriminator learns and does not count (default: %(default)s)"
-    )
+    start_help = "share of the training in which the discriminator learns and does not count (default: %(default)s)"
     add("--head-start", type=float, default=0.1, metavar="SHARE", help=start_help)
     rate_help = "of the discriminator's Adam (default: %(default)s)"
     add("--discriminator-learning-rate", type=float, default=1e-3, help=rate_help)
@@ -87,14 +93,18 @@ def main(argv=None):
     with lib.choose_strategy(args).scope():
         model = build(args, steps)
     task = clustering_images.task("removal")
-    data = batches.load(task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     with outputs.whole(args.out / "gan.keras") as temporary:
         model.save(temporary)
     generator = lib.in_float32(model.generator)
     remove_last = 1 in args.tracks
-    scores = inference.test_images(generator, data.val_events, data.tests, "removal", remove_last=remove_last)
+    scores = inference.test_images(
+        generator, data.val_events, data.tests, "removal", remove_last=remove_last
+    )
     for name, events in data.tests.items():
         scores[name]["discriminator"] = test_discriminator(model, events, scores[name]["threshold"])
     lib.finish(generator, args, scores, data.description, OUTPUTS)
@@ -107,10 +117,14 @@ def main(argv=None):
 def check(args):
     """Refuse flags that say nothing together."""
     if args.precision == "mixed_float16":
-        raise ValueError("--precision mixed_float16: two losses would need two scales; use mixed_bfloat16")
+        raise ValueError(
+            "--precision mixed_float16: two losses would need two scales; use mixed_bfloat16"
+        )
     for name in ("hit_weight", "adversarial_weight", "noise"):
         if getattr(args, name) < 0:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: has to be 0 or more")
+            raise ValueError(
+                f"--{name.replace('_', '-')} {getattr(args, name)}: has to be 0 or more"
+            )
     if not args.hit_weight and not args.adversarial_weight:
         raise ValueError("--hit-weight 0 --adversarial-weight 0: nothing would be learned")
     if not 0 <= args.head_start < 1:
@@ -184,7 +198,8 @@ def test_discriminator(model, events, threshold):
         is_so = {question: of_images[question][answerable] > 0.5 for question in QUESTIONS}
         is_said = {question: said[name][question][answerable] > 0 for question in QUESTIONS}
         scores[name] = {
-            question: metrics.share_right(is_so[question] == is_said[question]) for question in QUESTIONS
+            question: metrics.share_right(is_so[question] == is_said[question])
+            for question in QUESTIONS
         }
         scores[name]["table"] = {"truth": table(**is_so), "said": table(**is_said)}
     return scores
@@ -197,13 +212,17 @@ def table(missing, present):
 
 def describe(scores):
     """What `test_discriminator` found, for the terminal."""
-    right = ", ".join(f"{name} {scores[name]['accuracy']:.1%}" for name in ("real", "fake", "fake_cells"))
+    right = ", ".join(
+        f"{name} {scores[name]['accuracy']:.1%}" for name in ("real", "fake", "fake_cells")
+    )
     lines = [f"discriminator right: {right}"]
     for name in ("removals", "damaged"):
         if name not in scores:
             continue
         of_images = scores[name]
-        right = ", ".join(f"{question} {of_images[question]['accuracy']:.1%}" for question in QUESTIONS)
+        right = ", ".join(
+            f"{question} {of_images[question]['accuracy']:.1%}" for question in QUESTIONS
+        )
         lines += [
             f"questions on {name}, right: {right}",
             "| events | as it is | as it says |",
@@ -236,7 +255,9 @@ def _said_of_events(model, events, threshold):
         answers = model.discriminate(event, list(images.values()), False)
         said.append(
             {
-                name: {answer: np.asarray(of_images[i])[:, 0] for answer, of_images in answers.items()}
+                name: {
+                    answer: np.asarray(of_images[i])[:, 0] for answer, of_images in answers.items()
+                }
                 for i, name in enumerate(images)
             }
         )
@@ -255,7 +276,10 @@ def _shares(event, truth, image):
 def _joined(parts):
     """Parts of events, each images -> name -> (event,) array, as one of all."""
     return {
-        images: {name: np.concatenate([part[images][name] for part in parts]) for name in parts[0][images]}
+        images: {
+            name: np.concatenate([part[images][name] for part in parts])
+            for name in parts[0][images]
+        }
         for images in parts[0]
     }
 

@@ -42,11 +42,30 @@ FIGURES = {
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--out", type=lib.folder, required=True, metavar="FOLDER", help="where scores and figure go")
-    add("--seeds", type=lib.at_least(1), default=3, help="trainings of each kind (default: %(default)s)")
-    add("--steps", type=lib.at_least(1), default=8000, help="batches of a training (default: %(default)s)")
+    add(
+        "--out", type=lib.folder, required=True, metavar="FOLDER", help="where scores and figure go"
+    )
+    add(
+        "--seeds",
+        type=lib.at_least(1),
+        default=3,
+        help="trainings of each kind (default: %(default)s)",
+    )
+    add(
+        "--steps",
+        type=lib.at_least(1),
+        default=8000,
+        help="batches of a training (default: %(default)s)",
+    )
     rates_help = "of both networks' Adam (default: 0.0001 0.001)"
-    add("--learning-rates", type=float, nargs="+", default=[1e-4, 1e-3], metavar="RATE", help=rates_help)
+    add(
+        "--learning-rates",
+        type=float,
+        nargs="+",
+        default=[1e-4, 1e-3],
+        metavar="RATE",
+        help=rates_help,
+    )
     return parser.parse_args(argv)
 
 
@@ -83,7 +102,9 @@ def main(argv=None):
         temporary.write_text(text)
     in_order = {name: drawn[name] for name in sorted(drawn)}  # kinds together, not seeds
     draw({"real": real[:N_DRAWN], **in_order}, args.out / "digits.png")
-    print(f"{text}the classifier is right on {accuracy['accuracy']:.1%} of {len(held_out)} held-out digits")
+    print(
+        f"{text}the classifier is right on {accuracy['accuracy']:.1%} of {len(held_out)} held-out digits"
+    )
     return content
 
 
@@ -153,7 +174,9 @@ def digits_and_judge():
     import metrics
 
     pictures, classes = load_digits(return_X_y=True)
-    split = train_test_split(pictures / 16, classes, test_size=0.25, stratify=classes, random_state=0)
+    split = train_test_split(
+        pictures / 16, classes, test_size=0.25, stratify=classes, random_state=0
+    )
     real, held_out, classes_of_real, classes_of_held_out = split
     classifier = MLPClassifier((128, 32), alpha=0.1, max_iter=1000, random_state=0)
     classifier.fit(real, classes_of_real)

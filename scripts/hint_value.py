@@ -45,7 +45,13 @@ def parse_args(argv=None):
         nargs="+",
         help="networks that give hints of one track; the first one's are handed to the fits",
     )
-    add("--presets", nargs="+", choices=PRESETS, default=["ideal", "data"], help="(default: %(default)s)")
+    add(
+        "--presets",
+        nargs="+",
+        choices=PRESETS,
+        default=["ideal", "data"],
+        help="(default: %(default)s)",
+    )
     add("--events", type=lib.at_least(1), default=10000, help="of each kind (default: %(default)s)")
     add("--seed", type=lib.at_least(0), default=77, help="(default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write all figures here")
@@ -61,7 +67,9 @@ def main(argv=None):
         for n_tracks in (1, 2, 3, 4):
             sample = f"{preset}, {n_tracks} tracks" if n_tracks > 1 else f"{preset}, 1 track"
             print(f"measuring {sample}", flush=True)
-            events = realistic.generate(args.events, tracks=(n_tracks,), preset=preset, seed=args.seed)
+            events = realistic.generate(
+                args.events, tracks=(n_tracks,), preset=preset, seed=args.seed
+            )
             events = as_found(events) if n_tracks > 1 else events
             results["hints"][sample] = compare_hints(events, networks)
             if n_tracks == 1:
@@ -122,7 +130,12 @@ def principal_axis(events):
     """(dy/dx, y at the foil in mm) of the main axis of the wires of each event, each (event,)."""
     x, y, _, _ = measurements(events)
     hits = Hits(
-        x=x, y=y, radius=np.zeros_like(x), z=np.full_like(x, np.nan), group=None, n_groups=len(events)
+        x=x,
+        y=y,
+        radius=np.zeros_like(x),
+        z=np.full_like(x, np.nan),
+        group=None,
+        n_groups=len(events),
     )
     return slope_and_foil(segments.through_wires(events.hit_event, hits, len(events)))
 
@@ -254,7 +267,9 @@ def print_hints(results):
 
 
 def print_fits(results):
-    print("\n| events | fit | fits a CPU second | failures, % | wrong, % |\n| --- | --- | --- | --- | --- |")
+    print(
+        "\n| events | fit | fits a CPU second | failures, % | wrong, % |\n| --- | --- | --- | --- | --- |"
+    )
     for sample, fits in results.items():
         for name, scores in fits.items():
             shares = [f"{100 * scores[key]['accuracy']:.2f}" for key in ("failures", "wrong")]

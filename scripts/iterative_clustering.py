@@ -40,10 +40,27 @@ def parse_args(argv=None):
     add("model", help="path of a run folder or .keras file, or the name of a shipped model")
     add("files", nargs="*", metavar="FILES", help="labelled files or globs (default: fresh events)")
     generators = (*realistic.RESPONSES, *realistic.MIXES)
-    add("--generator", choices=generators, default="ideal", help="of fresh events (default: %(default)s)")
-    add("--events", type=lib.at_least(1), default=4000, help="how many of them (default: %(default)s)")
+    add(
+        "--generator",
+        choices=generators,
+        default="ideal",
+        help="of fresh events (default: %(default)s)",
+    )
+    add(
+        "--events",
+        type=lib.at_least(1),
+        default=4000,
+        help="how many of them (default: %(default)s)",
+    )
     tracks_help = "that they have (default: 1 2 3 4)"
-    add("--tracks", type=lib.at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+    add(
+        "--tracks",
+        type=lib.at_least(1),
+        nargs="+",
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help=tracks_help,
+    )
     add("--seed", type=lib.at_least(0), default=4242, help="of fresh events (default: %(default)s)")
     counter_help = "shipped counter or path of a run (default: %(default)s)"
     add("--counter", default=inference.SIDE_COUNTER, metavar="NAME", help=counter_help)
@@ -75,14 +92,18 @@ def main(argv=None):
     owners = clustering_images.owners_from_left(events)
     went = {
         "counted": in_steps(by_images.removal_steps(events, say, n_counted, **settings), n_given),
-        "number given": in_steps(by_images.removal_steps(events, say, n_given, **settings), n_given),
+        "number given": in_steps(
+            by_images.removal_steps(events, say, n_given, **settings), n_given
+        ),
         "alone": steps_alone(events, say, owners, n_given, **settings),
     }
     scores = {}
     for way in WAYS:
         scores[way] = by_step(events, owners, went[way], n_given, handed_on=way != "alone")
     print(table(scores))
-    source = {"files": args.files} if args.files else {"generator": args.generator, "seed": args.seed}
+    source = (
+        {"files": args.files} if args.files else {"generator": args.generator, "seed": args.seed}
+    )
     content = {"model": args.model, "counter": args.counter, **source, "n_events": len(events)}
     content |= {**settings, "scores": scores}
     if args.json:
@@ -214,10 +235,18 @@ def draw(scores, path):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(color=plotting.GRID_COLOUR, linewidth=0.6)
     handles = [
-        Line2D([], [], color=plotting.PALETTE[i], marker=plotting.MARKERS[i], label=metrics.number_of(int(n)))
+        Line2D(
+            [],
+            [],
+            color=plotting.PALETTE[i],
+            marker=plotting.MARKERS[i],
+            label=metrics.number_of(int(n)),
+        )
         for i, n in enumerate(classes)
     ]
-    handles += [Line2D([], [], color="0.3", linestyle=line, label=way) for way, line in WAYS.items()]
+    handles += [
+        Line2D([], [], color="0.3", linestyle=line, label=way) for way, line in WAYS.items()
+    ]
     figure.legend(handles=handles, loc="outside right center", frameon=False)
     plotting.save(figure, path)
 

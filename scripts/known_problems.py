@@ -223,7 +223,9 @@ def draw_bars(ax, scores, rows, place, end, colours):
     """The bars of one model: its `scores` of the `rows`, at a `place` each, up to the `end` of the axis."""
     over = in_percent([scores[row]["over"] for row in rows])
     right = in_percent([scores[row]["right"] for row in rows])
-    wrong = 100 - right[[0, 2, 1]]  # the upper end of what is right is the lower one of what is wrong
+    wrong = (
+        100 - right[[0, 2, 1]]
+    )  # the upper end of what is right is the lower one of what is wrong
     ax.barh(place, over[0], BAR_HEIGHT, color=colours["over"])
     ax.barh(place, wrong[0] - over[0], BAR_HEIGHT, over[0], color=colours["under"])
     for shift, (share, low, high) in ((0.2, over), (-0.2, wrong)):

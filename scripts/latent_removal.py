@@ -24,7 +24,9 @@ from my_generator import realistic
 
 OUTPUTS = "logit that a lit cell stays when the leftmost track goes; dark cells mean nothing"
 N_CODES = 8192  # events whose codes say how wide they are
-NARROWEST = 0.1  # of the widest dimension: narrower ones, which say little, are not blown up further
+NARROWEST = (
+    0.1  # of the widest dimension: narrower ones, which say little, are not blown up further
+)
 
 
 def parse_args(argv=None):
@@ -33,13 +35,37 @@ def parse_args(argv=None):
     add = parser.add_argument
     add("model", help="path of a run of autoencoder.py with --code, or of vae.py")
     hidden_help = "of the dense layers between encoder and decoder (default: 512 512)"
-    add("--hidden", type=lib.at_least(1), nargs="+", default=[512, 512], metavar="N", help=hidden_help)
-    add("--code-weight", type=float, default=1.0, help="of the distance in the code (default: %(default)s)")
+    add(
+        "--hidden",
+        type=lib.at_least(1),
+        nargs="+",
+        default=[512, 512],
+        metavar="N",
+        help=hidden_help,
+    )
+    add(
+        "--code-weight",
+        type=float,
+        default=1.0,
+        help="of the distance in the code (default: %(default)s)",
+    )
     add("--cell-weight", type=float, default=1.0, help="of the lit cells (default: %(default)s)")
     tracks_help = "of fresh events (default: 1 2 3 4)"
-    add("--tracks", type=lib.at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+    add(
+        "--tracks",
+        type=lib.at_least(1),
+        nargs="+",
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help=tracks_help,
+    )
     lib.generator_arguments(parser, (*realistic.RESPONSES, *realistic.MIXES), test_events=16384)
-    defaults = {"generator": "mix", "val_events": 4096, "epoch_events": 16384, "learning_rate": 2e-3}
+    defaults = {
+        "generator": "mix",
+        "val_events": 4096,
+        "epoch_events": 16384,
+        "learning_rate": 2e-3,
+    }
     parser.set_defaults(target="cells", answers="removal", **defaults)
     return parser.parse_args(argv)
 
@@ -69,7 +95,9 @@ def main(argv=None):
     network = lib.in_float32(models.removal_network(encoder, mover, decoder))
     remove_last = 1 in args.tracks
     tests = data.tests
-    scores = inference.test_images(network, data.val_events, tests, "removal", remove_last=remove_last)
+    scores = inference.test_images(
+        network, data.val_events, tests, "removal", remove_last=remove_last
+    )
     copies = inference.test_images(trained, data.val_events, tests, "copy")
     for name, events in tests.items():
         scores[name]["true_code"] = test_true_code(trained, events)
@@ -102,7 +130,9 @@ def test_true_code(trained, events, threshold=0.5):
     logits = copier.run({"padded": (answer > 0).astype(np.uint8)})["cells"]
     kept = logits[asked] >= np.log(threshold / (1 - threshold))
     n_tracks = events.info["n_tracks"]
-    return metrics.removal_with_trivial(offsets_of(asked.sum((1, 2, 3))), answer[asked] > 0, kept, n_tracks)
+    return metrics.removal_with_trivial(
+        offsets_of(asked.sum((1, 2, 3))), answer[asked] > 0, kept, n_tracks
+    )
 
 
 if __name__ == "__main__":

@@ -74,7 +74,12 @@ COPIES = (
     "vae_gan",
     "adversarial_autoencoder",
 )
-OTHER_IMAGE_MODELS = ("clustering_removal", "clustering_channels", "clustering_seeded", "two_channels")
+OTHER_IMAGE_MODELS = (
+    "clustering_removal",
+    "clustering_channels",
+    "clustering_seeded",
+    "two_channels",
+)
 COMPARISON = "clustering_removal/comparison.json"
 MULTISET = "nearest multiset, k predicted"
 SAYS = {
@@ -170,7 +175,9 @@ def headline():
     counted = card_of(RECOMMENDED)["metrics"]["test"]
     of_data = samples()["data"]
     found = perfect_events_of_four(of_data, [FOUND])
-    classical = perfect_events_of_four(of_data, [row + rule for row in CLASSICAL for rule in ("", WITH_FOIL)])
+    classical = perfect_events_of_four(
+        of_data, [row + rule for row in CLASSICAL for rule in ("", WITH_FOIL)]
+    )
     blocks_of_data = read("track_finder/blocks.json")["samples"]["data"]["fit"]
     return HEADLINE.format(
         right=share(counted["accuracy"]),
@@ -319,12 +326,22 @@ def ablation():
 
 def class_models():
     """The networks that name blocks or give hints, a row a card."""
-    head = ["model", "says", "fresh events", "1/2/3/4 tracks", "original files", "parameters", "trained in"]
+    head = [
+        "model",
+        "says",
+        "fresh events",
+        "1/2/3/4 tracks",
+        "original files",
+        "parameters",
+        "trained in",
+    ]
     rows = []
     for name in CLASS_MODELS:
         card = card_of(name)
         scores = card["metrics"]["test"]
-        by_number = "/".join(f"{100 * of_n['accuracy']:.1f}" for of_n in scores["by_tracks"].values())
+        by_number = "/".join(
+            f"{100 * of_n['accuracy']:.1f}" for of_n in scores["by_tracks"].values()
+        )
         results = [on_fresh_events(card), by_number, on_original_files(card)]
         rows.append([link_to(name), SAYS[name], *results, f"{card['parameters']:,}", minutes(card)])
     return table(head, rows)
@@ -362,7 +379,9 @@ def blocks():
             right = [f"{scores['right']['n']:,}", interval(scores["right"]), by_number]
             mean = scores.get("mean_probability")
             said = share(mean) if mean else "–"
-            rows.append([f"`{sample}`", title, *right, share(scores["within_one_block"]["value"]), said])
+            rows.append(
+                [f"`{sample}`", title, *right, share(scores["within_one_block"]["value"]), said]
+            )
     return table(head, rows)
 
 
@@ -372,7 +391,9 @@ def blocks_by_effect():
     for sample, result in read("track_finder/blocks_by_effect.json")["samples"].items():
         scores = result["fit"]
         parts = [share(scores[name]["value"]) for name in ("column", "row")]
-        rows.append([f"`{sample}`", interval(scores["right"]), *parts, share(scores["mean_probability"])])
+        rows.append(
+            [f"`{sample}`", interval(scores["right"]), *parts, share(scores["mean_probability"])]
+        )
     return table(["events", "right", "column", "row", "mean probability"], rows)
 
 
@@ -382,7 +403,9 @@ def block_probabilities():
     rows = []
     for one in scores["reliability"]:
         span = f"{one['from']:.1f} to {one['from'] + 0.1:.1f}"
-        rows.append([span, f"{one['n']:,}", f"{100 * one['mean_probability']:.1f} %", interval(one, 1)])
+        rows.append(
+            [span, f"{one['n']:,}", f"{100 * one['mean_probability']:.1f} %", interval(one, 1)]
+        )
     return table(["probability, `data`", "tracks", "mean", "right"], rows)
 
 
@@ -418,7 +441,16 @@ def _exactly(way, kind, scores):
 
 def resolution():
     """Errors and pulls of fitted lines, from fit_resolution.py."""
-    head = ["errors of hits", "fit", "angle, mrad", "offset, mm", "pulls: phi", "d", "z0", "tan dip"]
+    head = [
+        "errors of hits",
+        "fit",
+        "angle, mrad",
+        "offset, mm",
+        "pulls: phi",
+        "d",
+        "z0",
+        "tan dip",
+    ]
     rows = []
     for name, title in RESPONSES_OF_FITS.items():
         populations = read(f"track_finder/fit_resolution_{name}.json")["true"]["populations"]
@@ -434,12 +466,19 @@ def resolution():
 
 def hints():
     """Hints of one track, or of every found track, from networks and from simpler ways."""
-    figures = {"angle": "angle", "foil": "foil", "both": "both", "both_within_one": "both, within one"}
+    figures = {
+        "angle": "angle",
+        "foil": "foil",
+        "both": "both",
+        "both_within_one": "both, within one",
+    }
     figures |= {"fine_angle": "angle of 30", "fine_foil": "foil of 113"}
     rows = []
     for sample, ways in read("fitting_hints/hints.json")["hints"].items():
         for way, scores in ways.items():
-            rows.append([sample, way, *(f"{100 * scores[name]['accuracy']:.2f}" for name in figures)])
+            rows.append(
+                [sample, way, *(f"{100 * scores[name]['accuracy']:.2f}" for name in figures)]
+            )
     return table(["events", "hints from", *(f"{title}, %" for title in figures.values())], rows)
 
 
@@ -455,7 +494,13 @@ def fits_with_hints():
 
 def removals():
     """Networks that take the leftmost of two tracks away, and the answers that need none."""
-    head = ["network", "balanced hit accuracy", "lost of what stays", "left of what goes", "events right"]
+    head = [
+        "network",
+        "balanced hit accuracy",
+        "lost of what stays",
+        "left of what goes",
+        "events right",
+    ]
     rows = []
     for answer in ("keep all", "remove all"):
         scores = card_of(REMOVALS[0])["metrics"]["test"]["cells"][answer]["all"]
@@ -484,7 +529,9 @@ def copies():
         lit = share(scores["more_than_expected"]["value"])
         added = share(test["randomly_added"]["value"])
         right = interval(scores["perfect"])
-        rows.append([link_to(name), lost, lit, added, right, f"{card['parameters']:,}", minutes(card)])
+        rows.append(
+            [link_to(name), lost, lit, added, right, f"{card['parameters']:,}", minutes(card)]
+        )
     return table([*head, "parameters", "trained in"], rows)
 
 
@@ -569,7 +616,9 @@ def renewed(text, name):
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, fail where a file would change")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, fail where a file would change"
+    )
     return parser.parse_args(argv)
 
 

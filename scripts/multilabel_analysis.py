@@ -31,8 +31,18 @@ THRESHOLD = "threshold"
 LIMITED = "threshold, 1 to k predicted"
 TOP = "top k, k predicted"
 MULTISET = "nearest multiset, k predicted"
-OWN = (LIMITED, TOP, MULTISET)  # decisions that a model makes without the truth, from both of its outputs
-ONE_LABEL = ("arg_max_of_marks", "arg_max_of_counts", "arg_max_is_true", "half_of_marks", "half_of_shares")
+OWN = (
+    LIMITED,
+    TOP,
+    MULTISET,
+)  # decisions that a model makes without the truth, from both of its outputs
+ONE_LABEL = (
+    "arg_max_of_marks",
+    "arg_max_of_counts",
+    "arg_max_is_true",
+    "half_of_marks",
+    "half_of_shares",
+)
 EXTRAPOLATED = "RANSAC on cells, principal axis"
 # Figures of the original notes, read off a plot; which metric they are is not said there
 PUBLISHED = {
@@ -45,7 +55,12 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("models", nargs=2, metavar="MODEL", help="names of shipped models, or paths of run folders")
-    add("files", nargs="*", metavar="FILES", help="files or globs of the toy (default: fresh events)")
+    add(
+        "files",
+        nargs="*",
+        metavar="FILES",
+        help="files or globs of the toy (default: fresh events)",
+    )
     add("--out", type=lib.folder, metavar="FOLDER", help="draw figures here")
     add("--json", type=Path, metavar="FILE", help="write all figures of merit here")
     add("--events", type=lib.at_least(1), default=20000, help="fresh events (default: %(default)s)")
@@ -156,7 +171,9 @@ def probabilities(events, model):
         answer[name] = np.asarray(said[name], float)
         if answer[name].shape != (len(events), n):
             shape = answer[name].shape
-            raise ValueError(f"{model}: its {name} is of shape {shape}; {(len(events), n)} is wanted")
+            raise ValueError(
+                f"{model}: its {name} is of shape {shape}; {(len(events), n)} is wanted"
+            )
     return answer
 
 
@@ -202,7 +219,9 @@ def measure(truth, answer, decided):
         ]
         for name, chosen in by_tracks(truth).items()
     }
-    diagrams = [metrics.reliability(target[:, column], scores[:, column], 10) for column in range(N_COLUMNS)]
+    diagrams = [
+        metrics.reliability(target[:, column], scores[:, column], 10) for column in range(N_COLUMNS)
+    ]
     return {
         "decisions": {
             name: {
@@ -217,7 +236,8 @@ def measure(truth, answer, decided):
             "scores_are": says,
             "by_tracks": errors,
             "columns": [
-                {key: np.asarray(values).tolist() for key, values in diagram.items()} for diagram in diagrams
+                {key: np.asarray(values).tolist() for key, values in diagram.items()}
+                for diagram in diagrams
             ],
         },
         "counting": metrics.counting(truth.sum(1), answer["n_tracks"], number_of_tracks.LABELS),
@@ -243,7 +263,9 @@ def share_different(truth):
     """Number of tracks -> share of its events whose tracks all end in different columns."""
     different = (truth <= 1).all(1)
     return {
-        name: float(different[chosen].mean()) for name, chosen in by_tracks(truth).items() if name != "all"
+        name: float(different[chosen].mean())
+        for name, chosen in by_tracks(truth).items()
+        if name != "all"
     }
 
 
@@ -261,11 +283,16 @@ def tables(content):
         for decision in next(iter(models.values()))["decisions"]:
             for model, result in models.items():
                 scores = result["decisions"][decision]["by_tracks"]
-                lines.append(row_of([decision, model, *(percent(scores[n][kind]) for n in numbers)]))
+                lines.append(
+                    row_of([decision, model, *(percent(scores[n][kind]) for n in numbers)])
+                )
         scores = content["without_learning"]
         lines.append(row_of([EXTRAPOLATED, "none", *(percent(scores[n][kind]) for n in numbers)]))
         lines.append("")
-    lines += [row_of(["made for one label, %", "model", *heads]), row_of(["---"] * (len(heads) + 2))]
+    lines += [
+        row_of(["made for one label, %", "model", *heads]),
+        row_of(["---"] * (len(heads) + 2)),
+    ]
     for figure in ONE_LABEL:
         for model, result in models.items():
             cells = [percent(result["one_label"][n][figure]) for n in numbers]
@@ -321,7 +348,9 @@ def pages_of(truth, answers, decided, content):
     models = content["models"]
     by_decision = {}
     for model, result in models.items():
-        by_decision[model] = {name: scores["by_tracks"] for name, scores in result["decisions"].items()}
+        by_decision[model] = {
+            name: scores["by_tracks"] for name, scores in result["decisions"].items()
+        }
     one_label = {model: result["one_label"] for model, result in models.items()}
     diagrams = {model: result["calibration"]["columns"] for model, result in models.items()}
     says = {model: result["calibration"]["scores_are"] for model, result in models.items()}
@@ -340,7 +369,9 @@ def pages_of(truth, answers, decided, content):
         "exact_sets": figures.exact_sets(by_decision, content["different_columns"]),
         "one_label": figures.one_label(one_label, PUBLISHED),
         "missed_labels": figures.missed_labels(by_tracks, read_by),
-        "label_by_label": figures.label_by_label(results, outcomes(truth, *given.values()), read_by),
+        "label_by_label": figures.label_by_label(
+            results, outcomes(truth, *given.values()), read_by
+        ),
         "confusions": figures.confusions(matrices, len(truth), read_by),
         "reliability": figures.reliability(diagrams, says),
         "upset_decisions": upset_of_decisions(truth, decided),

@@ -17,7 +17,9 @@ from my_generator import GENERATORS
 def parse_args(argv=None):
     parents = [lib.run_arguments(epochs=10)]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
-    lib.generator_arguments(parser, GENERATORS, epoch_events=16384, val_events=4096, test_events=16384)
+    lib.generator_arguments(
+        parser, GENERATORS, epoch_events=16384, val_events=4096, test_events=16384
+    )
     return parser.parse_args(argv)
 
 
@@ -43,9 +45,13 @@ def main(argv=None):
     model = lib.in_float32(model)
     scores = inference.test_counter(model, data.tests)
     failures = metrics.failures(scores["test"])
-    lib.finish(model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", failures)
+    lib.finish(
+        model, args, scores, data.description, "probability of 1, 2, 3 and 4 tracks", failures
+    )
     found = scores["test"]
-    plotting.confusion(found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name)
+    plotting.confusion(
+        found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name
+    )
     print(f"{metrics.describe(found)}\nin {args.out}")
     return scores
 

@@ -32,7 +32,12 @@ def parse_args(argv=None):
         default=10,
         help="events drawn for a wrong cell (default: %(default)s)",
     )
-    add("--format", choices=("pdf", "png"), default="pdf", help="of the pictures (default: %(default)s)")
+    add(
+        "--format",
+        choices=("pdf", "png"),
+        default="pdf",
+        help="of the pictures (default: %(default)s)",
+    )
     add("--batch-size", type=lib.at_least(1), default=128, help="(default: %(default)s)")
     inference.add_engine(parser)
     return parser.parse_args(argv)
@@ -60,7 +65,9 @@ def main(argv=None):
     picture = args.out / f"confusion.{args.format}"
     plotting.confusion(scores["confusion"], picture, scores["labels"], args.model, network.target)
     missed = probabilities.argmax(1) != truth
-    pages = draw(concatenate(wrong), truth[missed], probabilities[missed], names, network.target, args)
+    pages = draw(
+        concatenate(wrong), truth[missed], probabilities[missed], names, network.target, args
+    )
     for page in set(args.out.glob("true[0-9]*_predicted[0-9]*.p[dn][fg]")) - set(pages):
         page.unlink()  # of an earlier run
     return scores

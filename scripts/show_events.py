@@ -27,7 +27,13 @@ from datasets.readers import open_events
 from datasets.readers.files import expand
 
 # these are told as a share of all hits too
-SHARES = ("hits on side 0", "hits without radius", "hits without z", "isolated hits", "hits of two tracks")
+SHARES = (
+    "hits on side 0",
+    "hits without radius",
+    "hits without z",
+    "isolated hits",
+    "hits of two tracks",
+)
 
 
 def parse_args(argv=None):
@@ -35,7 +41,13 @@ def parse_args(argv=None):
     add = parser.add_argument
     add("files", nargs="+", help="files or globs")
     default_out = Path("runs/events")
-    add("--out", type=lib.folder, default=default_out, metavar="FOLDER", help="(default: %(default)s)")
+    add(
+        "--out",
+        type=lib.folder,
+        default=default_out,
+        metavar="FOLDER",
+        help="(default: %(default)s)",
+    )
     displays_help = "events drawn of each file (default: %(default)s)"
     add("--displays", type=lib.at_least(0), default=10, metavar="N", help=displays_help)
     add("--format", choices=("pdf", "png"), default="pdf", help="(default: %(default)s)")
@@ -79,7 +91,9 @@ def names_of(paths):
 def pictures_of(names):
     """A name for the picture of each file: without the file's suffix, but with it where others are alike."""
     stems = [Path(name).stem for name in names]
-    return [name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)]
+    return [
+        name if stems.count(stem) > 1 else stem for name, stem in zip(names, stems, strict=True)
+    ]
 
 
 def summarise(path, displays, drift_model, mask=()):

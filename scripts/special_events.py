@@ -35,9 +35,23 @@ def parse_args(argv=None):
         help="place of the event in the file, from 0",
     )
     cell_word = "SIDE,COLUMN,LAYER"
-    add("--remove", type=filters.cell, nargs="+", default=[], metavar=cell_word, help="hits to remove")
+    add(
+        "--remove",
+        type=filters.cell,
+        nargs="+",
+        default=[],
+        metavar=cell_word,
+        help="hits to remove",
+    )
     hit_word = f"{cell_word}[,RADIUS[,Z]]"
-    add("--add", type=hit, nargs="+", default=[], metavar=hit_word, help="hits to add, lengths in mm")
+    add(
+        "--add",
+        type=hit,
+        nargs="+",
+        default=[],
+        metavar=hit_word,
+        help="hits to add, lengths in mm",
+    )
     model_help = "counters: names of shipped models or paths of runs (default: %(default)s)"
     add("--model", nargs="+", default=[inference.COUNTER], help=model_help)
     default_out = Path("runs/special_event.pdf")
@@ -75,7 +89,9 @@ def main(argv=None):
     before = read(args.file, args.event, args.drift_model, args.mask)
     after = changed(before, args.remove, args.add, f"{args.file}: event {args.event}")
     events = concatenate([before, after])
-    probabilities = {network.name: inference.count_probabilities(events, network) for network in networks}
+    probabilities = {
+        network.name: inference.count_probabilities(events, network) for network in networks
+    }
     _, found, _ = inference.fit_iteratively(events, networks[0], neighbour_filter="none")
     print(f"{plotting.title_of(before, 0, args.file)}, place {args.event} of the file")
     rows = rows_of(events, probabilities, found)
@@ -111,11 +127,15 @@ def changed(event, remove, add, name):
     """
     for cell in remove:
         if not filters.masked(event, [cell]).any():
-            raise ValueError(f"{name}: no hit to remove in side,column,layer {filters.text_of(cell)}")
+            raise ValueError(
+                f"{name}: no hit to remove in side,column,layer {filters.text_of(cell)}"
+            )
     event = event.keep_hits(~filters.masked(event, remove))
     for cell, radius, z in add:
         if filters.masked(event, [cell]).any():
-            raise ValueError(f"{name}: a hit is in side,column,layer {filters.text_of(cell)} already")
+            raise ValueError(
+                f"{name}: a hit is in side,column,layer {filters.text_of(cell)} already"
+            )
         event = with_hit(event, cell, radius, z)
     return event
 

@@ -45,10 +45,20 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("model", help="path of a run folder or .keras file, or the name of a shipped model")
-    add("files", nargs="+", metavar="FILES", help="files or globs, labelled with the owners of hits")
-    threshold_help = "probability from which a cell stays (default: that of the model's card, or 0.5)"
+    add(
+        "files", nargs="+", metavar="FILES", help="files or globs, labelled with the owners of hits"
+    )
+    threshold_help = (
+        "probability from which a cell stays (default: that of the model's card, or 0.5)"
+    )
     add("--threshold", type=float, help=threshold_help)
-    add("--text", type=lib.at_least(0), default=0, metavar="N", help="events to show (default: %(default)s)")
+    add(
+        "--text",
+        type=lib.at_least(0),
+        default=0,
+        metavar="N",
+        help="events to show (default: %(default)s)",
+    )
     add("--errors", action="store_true", help="say where the wrong hits of a removal are")
     add("--json", type=Path, metavar="FILE", help="write the figures of merit here")
     inference.add_engine(parser)
@@ -201,7 +211,9 @@ def pictures_of_cells(events, network, answers, threshold):
 def picture_of_labels(events, labels):
     """(event, column, layer) characters of the tracks of hits, (hit,) int below 10, or noise, -1."""
     picture = np.full((len(events), *clustering_images.SHAPE), ".")
-    picture[clustering_images.cells_of_hits(events)] = np.where(labels < 0, "-", (labels + 1).astype(str))
+    picture[clustering_images.cells_of_hits(events)] = np.where(
+        labels < 0, "-", (labels + 1).astype(str)
+    )
     return picture
 
 

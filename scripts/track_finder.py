@@ -16,9 +16,7 @@ from my_generator import GENERATORS, realistic
 from my_generator.response import PRESETS
 
 LOSSES = ("ordered", "matched")  # of `architectures.losses.OF_TRACKS`
-OUTPUTS = (
-    "track: probability of each of 4 tracks, along the foil, and of none; n_tracks, n_segments: of 0, 1, ..."
-)
+OUTPUTS = "track: probability of each of 4 tracks, along the foil, and of none; n_tracks, n_segments: of 0, 1, ..."
 LIMITS = (
     "Knows four tracks on a side at most: those of a busier side share them.",
     "Knows straight lines with kinks: tracks bent by a magnetic field were not in its training.",
@@ -95,7 +93,9 @@ def main(argv=None):
         scores[name] = evaluate(model, events)
     lib.finish(model, args, scores, data.description, OUTPUTS, LIMITS)
     perfect = scores["test"]["all"]["perfect"]
-    print(f"{perfect['n']} events, {perfect['value']:.2%} perfect by the network alone; in {args.out}")
+    print(
+        f"{perfect['n']} events, {perfect['value']:.2%} perfect by the network alone; in {args.out}"
+    )
     return scores
 
 

@@ -48,16 +48,49 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     positive = lib.at_least(1)
-    add("--out", type=lib.folder, required=True, metavar="FOLDER", help="results; what is there is kept")
+    add(
+        "--out",
+        type=lib.folder,
+        required=True,
+        metavar="FOLDER",
+        help="results; what is there is kept",
+    )
     add("--latents", nargs="+", choices=LATENTS, default=list(LATENTS), help="(default: both)")
-    add("--trials", type=positive, default=5, help="networks drawn for each latent (default: %(default)s)")
-    add("--best", type=positive, default=1, help="of them that are trained again (default: %(default)s)")
-    add("--seeds", type=lib.at_least(2), default=3, help="with which they are (default: %(default)s)")
-    add("--events", type=positive, default=16384, help="that each learns from (default: %(default)s)")
+    add(
+        "--trials",
+        type=positive,
+        default=5,
+        help="networks drawn for each latent (default: %(default)s)",
+    )
+    add(
+        "--best",
+        type=positive,
+        default=1,
+        help="of them that are trained again (default: %(default)s)",
+    )
+    add(
+        "--seeds",
+        type=lib.at_least(2),
+        default=3,
+        help="with which they are (default: %(default)s)",
+    )
+    add(
+        "--events",
+        type=positive,
+        default=16384,
+        help="that each learns from (default: %(default)s)",
+    )
     add("--val-events", type=positive, default=2048, help="(default: %(default)s)")
     filters_help = "of the three levels (default: %(default)s)"
     add("--filters", type=positive, nargs=3, default=[8, 16, 32], metavar="N", help=filters_help)
-    add("--tracks", type=positive, nargs="+", default=[2], metavar="N", help="(default: %(default)s)")
+    add(
+        "--tracks",
+        type=positive,
+        nargs="+",
+        default=[2],
+        metavar="N",
+        help="(default: %(default)s)",
+    )
     generators = (*realistic.RESPONSES, *realistic.MIXES)
     add("--generator", choices=generators, default="ideal", help="(default: %(default)s)")
     add("--batch-size", type=positive, default=64, help="(default: %(default)s)")
@@ -69,7 +102,9 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     if args.events < args.batch_size:
-        raise ValueError(f"--events {args.events}: less than one batch, --batch-size {args.batch_size}")
+        raise ValueError(
+            f"--events {args.events}: less than one batch, --batch-size {args.batch_size}"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     words = sys.argv[1:] if argv is None else argv
     command = shlex.join(["python", "scripts/tune_attention.py", *words])
@@ -105,7 +140,9 @@ class Record:
         if path.exists():
             before = json.loads(path.read_text())
             if before["settings"] != settings:
-                raise ValueError(f"{path}: other settings, {before['settings']}; give another --out")
+                raise ValueError(
+                    f"{path}: other settings, {before['settings']}; give another --out"
+                )
             self.results = before["results"]
 
     def find(self, **wanted):
@@ -122,7 +159,15 @@ class Record:
 
 def settings_of(args):
     """What results depend on beside the network, ready for JSON."""
-    names = ("events", "val_events", "filters", "tracks", "generator", "batch_size", "learning_rate")
+    names = (
+        "events",
+        "val_events",
+        "filters",
+        "tracks",
+        "generator",
+        "batch_size",
+        "learning_rate",
+    )
     return {name: getattr(args, name) for name in names}
 
 
@@ -168,7 +213,11 @@ def options_of(choices):
         ratios.append(0 if left_out else ratio)
     if not any(ratios):
         return NONE
-    return {"attention": kind.removesuffix("_beside"), "ratios": ratios, "beside": kind.endswith("_beside")}
+    return {
+        "attention": kind.removesuffix("_beside"),
+        "ratios": ratios,
+        "beside": kind.endswith("_beside"),
+    }
 
 
 def balanced_of(result):
@@ -206,7 +255,9 @@ def build(latent, options, args):
 
     shape = (*clustering_images.SHAPE, 1)
     ratios = options["ratios"] if options["attention"] else ()
-    of_network = {"filters": args.filters, "dilations": LATENTS[latent]} | options | {"ratios": ratios}
+    of_network = (
+        {"filters": args.filters, "dilations": LATENTS[latent]} | options | {"ratios": ratios}
+    )
     return encoder_decoder(shape, **of_network)
 
 
@@ -224,7 +275,10 @@ def measure(latent, options, seed, args, record):
     result = {"latent": latent, "options": options, "seed": seed}
     result |= {"balanced": balanced, "parameters": parameters, "cpu_s": time.process_time() - start}
     record.add(result)
-    print(f"{latent}, {name_of(options)}, seed {seed}: {balanced:.2%}, {result['cpu_s']:.0f} s", flush=True)
+    print(
+        f"{latent}, {name_of(options)}, seed {seed}: {balanced:.2%}, {result['cpu_s']:.0f} s",
+        flush=True,
+    )
     return result
 
 
@@ -271,7 +325,9 @@ def table(results, args):
             parameters = next(r["parameters"] for r in of_latent if r["options"] == options)
             if len(values):
                 said = f"{100 * values.mean():.2f} ± {100 * values.std(ddof=1):.2f} % ({len(values)} seeds)"
-                lines.append(f"| {name_of(options)} | {parameters:,} | {said} | {against(values, none)} |")
+                lines.append(
+                    f"| {name_of(options)} | {parameters:,} | {said} | {against(values, none)} |"
+                )
         searched = [r for r in of_latent if r["seed"] == args.seed]
         for result in sorted(searched, key=balanced_of, reverse=True):
             said = f"{100 * result['balanced']:.2f} % (search)"
@@ -291,7 +347,9 @@ def unlike(results):
 
 def values_of(results, options):
     """Balanced hit accuracies of a network with the seeds after the search."""
-    return np.array([r["balanced"] for r in results if r["options"] == options and r["seed"] >= FIRST_SEED])
+    return np.array(
+        [r["balanced"] for r in results if r["options"] == options and r["seed"] >= FIRST_SEED]
+    )
 
 
 def against(values, none):

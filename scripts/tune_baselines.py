@@ -120,7 +120,11 @@ JOINS = {
     "max_silent": (1, 2, 3),
 }
 OFF_CELLS = {"off_mm": (0.0, 2.0, 4.0, 7.0, 10.0), "reach_mm": (0.0, 2.0, 4.0, 7.0, 10.0)}
-CONNECTED = {"gap": (0, 1), "z_step_mm": (100.0, 200.0, 300.0, 500.0, np.inf), "min_hits": (2, 3, 4, 5)}
+CONNECTED = {
+    "gap": (0, 1),
+    "z_step_mm": (100.0, 200.0, 300.0, 500.0, np.inf),
+    "min_hits": (2, 3, 4, 5),
+}
 DBSCAN = {
     "eps": (1.5, 2.1, 2.5, 3.0, 3.7, 4.5),
     "mm_per_z": (40.0, 60.0, 90.0, 150.0, 250.0),
@@ -195,7 +199,9 @@ def main(argv=None):
         for line in lines_of(results):
             print(f"  {line}", flush=True)
         if args.json:
-            lib.write_json(args.json, {"events": args.events, "seed": args.seed, "baselines": found})
+            lib.write_json(
+                args.json, {"events": args.events, "seed": args.seed, "baselines": found}
+            )
     return found
 
 

@@ -23,12 +23,23 @@ def parse_args(argv=None):
     parents = [lib.run_arguments(epochs=2)]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=parents)
     add = parser.add_argument
-    network_help = "one layer of filters, or an encoder-decoder that sees all columns (default: %(default)s)"
+    network_help = (
+        "one layer of filters, or an encoder-decoder that sees all columns (default: %(default)s)"
+    )
     add("--network", choices=("one_layer", "deep"), default="one_layer", help=network_help)
     tracks_help = "of fresh events (default: 1 2 3 4)"
-    add("--tracks", type=lib.at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+    add(
+        "--tracks",
+        type=lib.at_least(1),
+        nargs="+",
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help=tracks_help,
+    )
     generators = (*realistic.RESPONSES, *realistic.MIXES)
-    lib.generator_arguments(parser, generators, epoch_events=16384, val_events=2048, test_events=8192)
+    lib.generator_arguments(
+        parser, generators, epoch_events=16384, val_events=2048, test_events=8192
+    )
     parser.set_defaults(generator="mix", target="cells", answers="seeded")
     return parser.parse_args(argv)
 
@@ -48,7 +59,9 @@ def main(argv=None):
         watched = {"cells": [losses.right_on_lit_cells]}
         model.compile(muon, loss={"cells": losses.on_lit_cells}, metrics=watched)
     task = clustering_images.task("seeded")
-    data = batches.load(task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     model = lib.in_float32(model)

@@ -37,26 +37,38 @@ def parse_args(argv=None):
     add("--kind", choices=KINDS, default="vae", help="(default: %(default)s)")
     networks_help = "first and second are the published ones (default: %(default)s)"
     add("--networks", choices=NETWORKS, default="small", help=networks_help)
-    add("--latent", type=lib.at_least(1), default=16, help="dimensions of the code (default: %(default)s)")
+    add(
+        "--latent",
+        type=lib.at_least(1),
+        default=16,
+        help="dimensions of the code (default: %(default)s)",
+    )
     hint_help = "which network is given the true number of tracks (default: %(default)s)"
     add("--hint", choices=HINTS, default="none", help=hint_help)
     cells_help = "what a copy costs; a mean lets the posteriors collapse (default: %(default)s)"
     add("--over-cells", choices=("sum", "mean"), default="sum", help=cells_help)
     add("--hit-weight", type=float, default=1.0, help="of lit cells in that (default: %(default)s)")
-    warm_help = (
-        "share of the training in which the weight of the divergence grows to 1 (default: %(default)s)"
-    )
+    warm_help = "share of the training in which the weight of the divergence grows to 1 (default: %(default)s)"
     add("--warm-up", type=float, default=0.3, help=warm_help)
     bits_help = "nats that a dimension may hold at no cost (default: %(default)s)"
     add("--free-bits", type=float, default=0.1, help=bits_help)
     gamma_help = "of vae_gan's decoder: weight of copying against fooling (default: %(default)s)"
     add("--gamma", type=float, default=1.0, help=gamma_help)
-    pixel_help = "of vae_gan: weight of the cells' cross-entropy beside the features' (default: %(default)s)"
+    pixel_help = (
+        "of vae_gan: weight of the cells' cross-entropy beside the features' (default: %(default)s)"
+    )
     add("--pixel-weight", type=float, default=0.0, help=pixel_help)
     start_help = "begin with encoder and decoder of a run of this script"
     add("--start-from", metavar="MODEL", help=start_help)
     tracks_help = "of fresh events (default: 1 2 3 4)"
-    add("--tracks", type=lib.at_least(1), nargs="+", default=[1, 2, 3, 4], metavar="N", help=tracks_help)
+    add(
+        "--tracks",
+        type=lib.at_least(1),
+        nargs="+",
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help=tracks_help,
+    )
     lib.generator_arguments(parser, (*realistic.RESPONSES, *realistic.MIXES))
     defaults = {"generator": "mix", "val_events": 2048, "test_events": 8192, "epoch_events": 16384}
     parser.set_defaults(target="cells", answers="copy", learning_rate=2e-3, **defaults)
@@ -78,7 +90,9 @@ def main(argv=None):
         if args.start_from:
             lib.start_from(network, args.start_from)
     task = my_dataset_with_hint.task() if args.hint != "none" else clustering_images.task("copy")
-    data = batches.load(task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args))
+    data = batches.load(
+        task, realistic.generator(args.generator, args.tracks), **lib.data_settings(args)
+    )
     lib.fit(model, data, args, steps)
 
     scores = inference.test_images(lib.in_float32(network), data.val_events, data.tests, "copy")
@@ -101,7 +115,9 @@ def build(args, n_steps):
     make_encoder = getattr(encoders, f"{args.networks}_encoder")
     make_decoder = getattr(decoders, f"{args.networks}_decoder")
     variational = args.kind != "adversarial_autoencoder"
-    encoder = make_encoder(n_latent=args.latent, variational=variational, n_hints=n_hints["encoder"])
+    encoder = make_encoder(
+        n_latent=args.latent, variational=variational, n_hints=n_hints["encoder"]
+    )
     decoder = make_decoder(n_latent=args.latent, n_hints=n_hints["decoder"])
     rate = decaying(args.learning_rate, n_steps)
     if args.kind == "vae":
@@ -117,7 +133,11 @@ def build(args, n_steps):
         model.compile(adam(rate))
     elif args.kind == "vae_gan":
         discriminator = discriminators.image_discriminator()
-        options = {"gamma": args.gamma, "pixel_weight": args.pixel_weight, "free_bits": args.free_bits}
+        options = {
+            "gamma": args.gamma,
+            "pixel_weight": args.pixel_weight,
+            "free_bits": args.free_bits,
+        }
         model = models.VaeGan(encoder, decoder, discriminator, seed=args.seed, **options)
         model.compile(adam(rate), adam(rate, 0.5), adam(2e-4, 0.5))
     else:
@@ -125,7 +145,9 @@ def build(args, n_steps):
         model = models.AdversarialAutoencoder(
             encoder, decoder, discriminator, hit_weight=args.hit_weight, seed=args.seed
         )
-        model.compile(adam(rate), adam(decaying(args.learning_rate / 4, n_steps), 0.5), adam(5e-4, 0.5))
+        model.compile(
+            adam(rate), adam(decaying(args.learning_rate / 4, n_steps), 0.5), adam(5e-4, 0.5)
+        )
     return model
 
 
@@ -168,7 +190,9 @@ def test_codes(model, events, seed=0):
 def look(model, events):
     """What the encoder says of events, name -> (event, n_latent)."""
     arrays = {"padded": views.padded_view(events), "hint": clustering_images.hint(events)}
-    return model.encoder.predict({name: arrays[name] for name in names_of(model.encoder)}, verbose=0)
+    return model.encoder.predict(
+        {name: arrays[name] for name in names_of(model.encoder)}, verbose=0
+    )
 
 
 def names_of(network):
@@ -183,7 +207,9 @@ def light(model, points, n_tracks):
 
     hints = np.arange(1, clustering_images.N_HINTS + 1) == np.asarray(n_tracks)[:, None]
     arrays = {"latent": np.asarray(points, np.float32), "hint": hints.astype(np.float32)}
-    logits = model.decoder.predict({name: arrays[name] for name in names_of(model.decoder)}, verbose=0)
+    logits = model.decoder.predict(
+        {name: arrays[name] for name in names_of(model.decoder)}, verbose=0
+    )
     return expit(logits["cells"][..., 0])
 
 
@@ -206,16 +232,24 @@ def draw(model, events, threshold, args):
     n_tracks = np.resize(np.sort(args.tracks), N_SHOWN)
     titles = [metrics.number_of(n) for n in n_tracks] if args.hint == "decoder" else [""] * N_SHOWN
     drawn = light(model, points, n_tracks)
-    figure = figures.probabilities(drawn, titles, heading="What the decoder makes of samples of the prior")
+    figure = figures.probabilities(
+        drawn, titles, heading="What the decoder makes of samples of the prior"
+    )
     plotting.save(figure, args.out / "samples.pdf")
 
     steps = (-2, -1, 0, 1, 2)
     points, dimensions = latent.walk(mean, mean[0], steps)
     points = points.reshape(-1, args.latent)
-    titles = [f"code {d}: {step:+d} σ" if step else "its copy" for d in dimensions for step in steps]
+    titles = [
+        f"code {d}: {step:+d} σ" if step else "its copy" for d in dimensions for step in steps
+    ]
     walked = light(model, points, np.full(len(points), events.info["n_tracks"][0]))
-    heading = "Walks through latent space, from the first test event, along the dimensions that vary most"
-    plotting.save(figures.probabilities(walked, titles, len(steps), heading), args.out / "walks.pdf")
+    heading = (
+        "Walks through latent space, from the first test event, along the dimensions that vary most"
+    )
+    plotting.save(
+        figures.probabilities(walked, titles, len(steps), heading), args.out / "walks.pdf"
+    )
 
 
 def describe(scores):

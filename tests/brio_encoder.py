@@ -182,7 +182,9 @@ class Encoder:
     def simple(self, name, values, write):
         """A vector or a set of numbers."""
         self.class_id(name)
-        self.put(integer(len(values)), b"" if name == "vector<bool>" else integer(0), *map(write, values))
+        self.put(
+            integer(len(values)), b"" if name == "vector<bool>" else integer(0), *map(write, values)
+        )
 
     def pointer(self, name, thing, write, spelled=False):
         """`spelled`: the class that the pointer declares is abstract, so a new class is called by its full
@@ -290,7 +292,9 @@ class Encoder:
     def calorimeter_digitized_hit(self, hit):
         self.hit(hit)
         self.put(
-            integer(hit["timestamp"]), boolean(hit["low_threshold_only"]), boolean(hit["high_threshold"])
+            integer(hit["timestamp"]),
+            boolean(hit["low_threshold_only"]),
+            boolean(hit["high_threshold"]),
         )
         self.put(*(integer(hit[name]) for name in ("fcr", "lt_trigger_counter", "lt_time_counter")))
         if hit["store"] & 8:
@@ -324,7 +328,9 @@ class Encoder:
     def unified_digitized_data(self, bank):
         self.base()
         self.put(integer(bank["run"]), integer(bank["event"]), integer(bank["ref_timestamp"]))
-        self.handles("calorimeter_digitized_hit", bank["calorimeter_hits"], self.calorimeter_digitized_hit)
+        self.handles(
+            "calorimeter_digitized_hit", bank["calorimeter_hits"], self.calorimeter_digitized_hit
+        )
         self.handles("tracker_digitized_hit", bank["tracker_hits"], self.tracker_digitized_hit)
         self.simple("set<int>", bank["trigger_ids"], integer)
         self.properties(bank["properties"])
@@ -433,7 +439,9 @@ class Encoder:
 
     def calibrated_data(self, bank):
         self.base()
-        self.handles("calibrated_calorimeter_hit", bank["calorimeter_hits"], self.calibrated_calorimeter_hit)
+        self.handles(
+            "calibrated_calorimeter_hit", bank["calorimeter_hits"], self.calibrated_calorimeter_hit
+        )
         self.handles("calibrated_tracker_hit", bank["tracker_hits"], self.calibrated_tracker_hit)
         self.properties(bank["properties"])
 
@@ -452,8 +460,12 @@ class Encoder:
         self.properties(solution["properties"])
 
     def tracker_clustering_data(self, bank):
-        self.handles("tracker_clustering_solution", bank["solutions"], self.tracker_clustering_solution)
-        self.handle("tracker_clustering_solution", bank["default"], self.tracker_clustering_solution)
+        self.handles(
+            "tracker_clustering_solution", bank["solutions"], self.tracker_clustering_solution
+        )
+        self.handle(
+            "tracker_clustering_solution", bank["default"], self.tracker_clustering_solution
+        )
         self.properties(bank["properties"])
 
     def shape(self, name, pattern, shape):
@@ -487,7 +499,9 @@ class Encoder:
     def track_fit_infos(self, fit):
         self.start("track_fit_infos")
         self.base()
-        self.put(integer(fit["algorithm"]), string(fit["guess"]), double(fit["t0"]), double(fit["chi2"]))
+        self.put(
+            integer(fit["algorithm"]), string(fit["guess"]), double(fit["t0"]), double(fit["chi2"])
+        )
         self.put(integer(fit["ndof"]), double(fit["pvalue"]), boolean(fit["best"]))
 
     def tracker_trajectory(self, trajectory):
@@ -504,7 +518,9 @@ class Encoder:
 
     def tracker_trajectory_solution(self, solution):
         self.put(integer(solution["id"]))
-        self.handle("tracker_clustering_solution", solution["clustering"], self.tracker_clustering_solution)
+        self.handle(
+            "tracker_clustering_solution", solution["clustering"], self.tracker_clustering_solution
+        )
         self.handles("tracker_trajectory", solution["trajectories"], self.tracker_trajectory)
         self.handles("tracker_cluster", solution["unfitted"], self.tracker_cluster)
         self.properties(solution["properties"])
@@ -512,8 +528,12 @@ class Encoder:
             self.simple("set<int>", solution["best"], integer)
 
     def tracker_trajectory_data(self, bank):
-        self.handles("tracker_trajectory_solution", bank["solutions"], self.tracker_trajectory_solution)
-        self.handle("tracker_trajectory_solution", bank["default"], self.tracker_trajectory_solution)
+        self.handles(
+            "tracker_trajectory_solution", bank["solutions"], self.tracker_trajectory_solution
+        )
+        self.handle(
+            "tracker_trajectory_solution", bank["default"], self.tracker_trajectory_solution
+        )
         self.properties(bank["properties"])
 
     def blur_spot(self, vertex):
@@ -550,12 +570,16 @@ class Encoder:
         self.handle("tracker_trajectory", track["trajectory"], self.tracker_trajectory)
         kind = "vertex" if self.version("particle_track") >= 1 else "blur_spot"
         self.handles(kind, track["vertices"], getattr(self, kind))
-        self.handles("calibrated_calorimeter_hit", track["calorimeter_hits"], self.calibrated_calorimeter_hit)
+        self.handles(
+            "calibrated_calorimeter_hit", track["calorimeter_hits"], self.calibrated_calorimeter_hit
+        )
 
     def particle_track_data(self, bank):
         self.handles("particle_track", bank["particles"], self.particle_track)
         self.handles(
-            "calibrated_calorimeter_hit", bank["isolated_calorimeter_hits"], self.calibrated_calorimeter_hit
+            "calibrated_calorimeter_hit",
+            bank["isolated_calorimeter_hits"],
+            self.calibrated_calorimeter_hit,
         )
         self.properties(bank["properties"])
 
@@ -574,7 +598,9 @@ class Encoder:
             self.put(string(""), integer(0))
             spelled = classes[name]
             namespace = "mctools" if spelled == "simulated_data" else "snemo::datamodel"
-            self.pointer(f"{namespace}::{spelled}", bank, getattr(self, spelled, self.nothing), spelled=True)
+            self.pointer(
+                f"{namespace}::{spelled}", bank, getattr(self, spelled, self.nothing), spelled=True
+            )
         return bytes(self.out)
 
     def nothing(self, thing):

@@ -70,7 +70,10 @@ def random_events(seed, n_hits, sides=(1,)):
         "second_track": second,
     }
     offsets = np.concatenate([[0], np.cumsum(n_hits)])
-    tracks = {"side": np.full(4 * len(n_hits), sides[-1]), "n_segments": rng.integers(1, 4, 4 * len(n_hits))}
+    tracks = {
+        "side": np.full(4 * len(n_hits), sides[-1]),
+        "n_segments": rng.integers(1, 4, 4 * len(n_hits)),
+    }
     info = {"n_tracks": np.full(len(n_hits), 4), "event": np.arange(len(n_hits))}
     return make_events(hits, offsets, tracks, 4 * np.arange(len(n_hits) + 1), info)
 

@@ -62,7 +62,11 @@ def test_two_parallel_tracks_are_two_clusters_and_far_noise_is_left_out():
 
 
 def test_heights_tell_tracks_apart_that_the_top_view_does_not():
-    hits = {"layer": [*range(9)] * 2, "column": [20] * 9 + [21] * 9, "z_mm": [0.0] * 9 + [900.0] * 9}
+    hits = {
+        "layer": [*range(9)] * 2,
+        "column": [20] * 9 + [21] * 9,
+        "z_mm": [0.0] * 9 + [900.0] * 9,
+    }
     found = agglomerative.find(make_events(hits, [0, 18]), counts(2))
     np.testing.assert_array_equal(found, [0] * 9 + [1] * 9)
 

@@ -30,7 +30,9 @@ def one_track_an_event(events):
 
 
 def one_track_a_hit(events):
-    return (np.arange(len(events.hits["layer"])) - events.hit_offsets[events.hit_event]).astype(np.int16)
+    return (np.arange(len(events.hits["layer"])) - events.hit_offsets[events.hit_event]).astype(
+        np.int16
+    )
 
 
 def oracle_that_covers(events):
@@ -95,7 +97,9 @@ TABLES = {
     "all cells": cells(np.arange(N_CELLS)),
     "10 tracks": realistic.generate(3, tracks=(10,), preset="data", seed=1),
     "40 tracks": realistic.generate(3, tracks=(40,), preset="data", seed=2),
-    "all at once": concatenate([make_events({}, [0, 0]), scattered(1), scattered(300), scattered(2)]),
+    "all at once": concatenate(
+        [make_events({}, [0, 0]), scattered(1), scattered(300), scattered(2)]
+    ),
 }
 
 

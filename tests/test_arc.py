@@ -48,11 +48,15 @@ def clear(events, fitted, n_hits=8):
     wall.
     """
     leaves = events.tracks["calo_type"] >= 0
-    return fitted.valid & ~fitted.mirrored & leaves & (fitted.n_hits >= n_hits) & (fitted.n_hits < 25)
+    return (
+        fitted.valid & ~fitted.mirrored & leaves & (fitted.n_hits >= n_hits) & (fitted.n_hits < 25)
+    )
 
 
 def pull_of_curvature(events, fitted):
-    return (fitted.curvature_per_mm - events.tracks["curvature_per_mm"]) / fitted.sigma_curvature_per_mm
+    return (
+        fitted.curvature_per_mm - events.tracks["curvature_per_mm"]
+    ) / fitted.sigma_curvature_per_mm
 
 
 def width(pull):
@@ -99,12 +103,17 @@ def test_points_beside_an_arc_have_the_distance_and_the_path_they_were_put_at():
 def test_a_line_is_an_arc_of_curvature_0():
     rng = np.random.default_rng(3)
     line = Lines(
-        rng.uniform(-3, -0.2, 50), rng.uniform(-500, 500, 50), rng.uniform(-9, 9, 50), rng.uniform(-1, 1, 50)
+        rng.uniform(-3, -0.2, 50),
+        rng.uniform(-500, 500, 50),
+        rng.uniform(-9, 9, 50),
+        rng.uniform(-1, 1, 50),
     )
     made = arcs.of_lines(line, np.full(50, 31.0), rng.uniform(-100, 100, 50))
     x, y = rng.uniform(0, 400, (2, 50))
     number = np.arange(50)
-    np.testing.assert_allclose(made.distance_mm(number, x, y), line.distance_mm(number, x, y), atol=1e-9)
+    np.testing.assert_allclose(
+        made.distance_mm(number, x, y), line.distance_mm(number, x, y), atol=1e-9
+    )
     np.testing.assert_allclose(made.z_at(number, x, y), line.z_at(number, x, y), atol=1e-9)
     np.testing.assert_allclose(made.foil_mm(), line.foil_mm(), atol=1e-6)
     assert np.isinf(made.momentum_mev(25.0)).all()
@@ -120,7 +129,9 @@ def test_exact_hits_give_the_circle_they_are_of():
     assert right.sum() > 0.99 * good.sum()
     tracks = events.tracks
     off = np.abs(fitted.curvature_per_mm - tracks["curvature_per_mm"])[right]
-    assert (off > 2e-6).sum() <= 2  # that come back so far that their other end is nearer to the foil
+    assert (
+        off > 2e-6
+    ).sum() <= 2  # that come back so far that their other end is nearer to the foil
     right[right] = off < 2e-6
     foil_y, foil_z = fitted.foil_mm()
     np.testing.assert_allclose(foil_y[right], tracks["foil_y_mm"][right], atol=1.0)
@@ -181,7 +192,9 @@ def test_scipy_finds_the_same_minimum(smeared):
             return (one.distance_mm(0, x[own], y[own]) - signed) / sigma[own]
 
         begin = [fitted.phi_rad[number] + 0.01, fitted.d_mm[number] + 0.5, 0.0]
-        found = optimize.least_squares(residuals, begin, x_scale=[0.01, 1, 1e-4], xtol=1e-12, ftol=1e-12)
+        found = optimize.least_squares(
+            residuals, begin, x_scale=[0.01, 1, 1e-4], xtol=1e-12, ftol=1e-12
+        )
         error = np.sqrt(np.diag(fitted.covariance_top[number]))
         value = [fitted.phi_rad[number], fitted.d_mm[number], fitted.curvature_per_mm[number]]
         assert (np.abs(found.x - value) < 0.01 * error).all()
@@ -221,13 +234,19 @@ def test_without_scattering_the_filter_gives_the_plain_fit(smeared):
     filtered = arc_of.fit(*given, start=start, beta_p_mev=1e6)
     same = clear(events, fitted) & clear(events, filtered)
     # where a wire may be on either side the filter takes both sides for possible
-    off = np.abs(filtered.curvature_per_mm - fitted.curvature_per_mm) / fitted.sigma_curvature_per_mm
+    off = (
+        np.abs(filtered.curvature_per_mm - fitted.curvature_per_mm) / fitted.sigma_curvature_per_mm
+    )
     assert np.quantile(off[same], 0.5) < 0.4 and np.quantile(off[same], 0.9) < 1.5
     certain = same & (off < 0.03)
     errors = filtered.covariance_top / fitted.covariance_top
-    assert np.median(errors[certain][:, range(3), range(3)], axis=0) == pytest.approx([1, 1, 1], abs=0.08)
+    assert np.median(errors[certain][:, range(3), range(3)], axis=0) == pytest.approx(
+        [1, 1, 1], abs=0.08
+    )
     np.testing.assert_allclose(filtered.z0_mm[certain], fitted.z0_mm[certain], atol=0.3)
-    np.testing.assert_allclose(filtered.chi2_z[certain], fitted.chi2_z[certain], rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(
+        filtered.chi2_z[certain], fitted.chi2_z[certain], rtol=0.05, atol=0.05
+    )
 
 
 def test_a_prior_makes_arcs_straight():
@@ -246,7 +265,9 @@ def test_a_fit_does_not_depend_on_the_order_of_hits_or_on_other_tracks(smeared):
     start = line_of.fit(track[some], 200, *(v[some] for v in values), sigma_z)
     again = arc_of.fit(track[shuffled], 200, *(v[shuffled] for v in values), sigma_z, start=start)
     good = clear(events, fitted)[:200]
-    np.testing.assert_allclose(again.curvature_per_mm[good], fitted.curvature_per_mm[:200][good], atol=1e-8)
+    np.testing.assert_allclose(
+        again.curvature_per_mm[good], fitted.curvature_per_mm[:200][good], atol=1e-8
+    )
     of_good = good[track[shuffled]]
     np.testing.assert_array_equal(again.side[of_good], fitted.side[shuffled][of_good])
 

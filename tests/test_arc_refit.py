@@ -62,7 +62,9 @@ def test_no_event_depends_on_those_beside_it_and_empty_ones_do_no_harm():
         np.concatenate([n_tracks[20:], n_tracks[:1], n_tracks[:20]]),
     )
     assert (swapped == np.concatenate([whole[cut:], whole[:cut]])).mean() > 0.99
-    nothing = arc_refit.find(empty, np.zeros((0, N + 1), np.float32), np.zeros((1, 2, N + 1), np.float32))
+    nothing = arc_refit.find(
+        empty, np.zeros((0, N + 1), np.float32), np.zeros((1, 2, N + 1), np.float32)
+    )
     assert len(nothing) == 0
 
 

@@ -16,9 +16,15 @@ SINGLE_VIEW = {
     "top": lambda **kwargs: top_view_cnn(**SMALL, **kwargs),
     "side": lambda **kwargs: side_view_cnn(**SMALL, **kwargs),
     "front": lambda **kwargs: front_view_cnn(**SMALL, **kwargs),
-    "top_transformer": lambda **kwargs: counter_of(top_view_transformer(width=16, n_layers=1, **kwargs)),
-    "side_transformer": lambda **kwargs: counter_of(side_view_transformer(width=16, n_layers=1, **kwargs)),
-    "front_transformer": lambda **kwargs: counter_of(front_view_transformer(width=16, n_layers=1, **kwargs)),
+    "top_transformer": lambda **kwargs: counter_of(
+        top_view_transformer(width=16, n_layers=1, **kwargs)
+    ),
+    "side_transformer": lambda **kwargs: counter_of(
+        side_view_transformer(width=16, n_layers=1, **kwargs)
+    ),
+    "front_transformer": lambda **kwargs: counter_of(
+        front_view_transformer(width=16, n_layers=1, **kwargs)
+    ),
     "top_big": lambda **kwargs: top_big_cnn(filters=(4, 8), n_hidden=(16,), dropout=0.0, **kwargs),
     "voxels": lambda **kwargs: voxel_cnn(filters=(4, 8), n_hidden=8, **kwargs),
 }
@@ -27,7 +33,9 @@ SINGLE_VIEW = {
 def random_images(model, n=8, seed=0):
     """(n, ...) images with a few lit cells, or view -> images, as the model takes them."""
     rng = np.random.default_rng(seed)
-    images = {x.name: (rng.random((n, *x.shape[1:])) < 0.05).astype("float32") for x in model.inputs}
+    images = {
+        x.name: (rng.random((n, *x.shape[1:])) < 0.05).astype("float32") for x in model.inputs
+    }
     return images if len(images) > 1 else next(iter(images.values()))
 
 
@@ -35,7 +43,9 @@ def combined(trained=False):
     towers = {view: SINGLE_VIEW[view]() for view in ("top", "side", "front")}
     if trained:  # weights that are not those a new model starts with
         for tower in towers.values():
-            tower.set_weights([np.random.default_rng(1).normal(0, 0.1, w.shape) for w in tower.get_weights()])
+            tower.set_weights(
+                [np.random.default_rng(1).normal(0, 0.1, w.shape) for w in tower.get_weights()]
+            )
     return towers, combined_cnn(towers, n_hidden=8)
 
 
@@ -56,7 +66,9 @@ def test_saved_and_loaded_model_gives_the_same_output(model, tmp_path):
     model.save(tmp_path / "model.keras")
     images = random_images(model)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6
+    )
 
 
 def test_one_batch_can_be_learned_by_heart(model):
@@ -90,7 +102,9 @@ def test_combined_model_is_under_half_a_million_parameters():
 def test_combined_model_computes_the_features_of_its_trained_towers():
     towers, joined = combined(trained=True)
     images = random_images(joined)
-    features = keras.Model(joined.inputs, [joined.get_layer(f"{view}_features").output for view in towers])
+    features = keras.Model(
+        joined.inputs, [joined.get_layer(f"{view}_features").output for view in towers]
+    )
     for (view, tower), got in zip(towers.items(), features.predict(images, verbose=0), strict=True):
         alone = keras.Model(tower.inputs, tower.get_layer("features").output)
         np.testing.assert_allclose(got, alone.predict(images[view], verbose=0), atol=1e-6)
@@ -123,10 +137,16 @@ def test_frozen_towers_do_not_change_and_unfrozen_ones_do():
     def train(trainable):
         set_towers_trainable(joined, trainable)
         joined.compile(keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
-        before = joined.get_layer("top_stem").get_weights()[0], joined.get_layer("hidden").get_weights()[0]
+        before = (
+            joined.get_layer("top_stem").get_weights()[0],
+            joined.get_layer("hidden").get_weights()[0],
+        )
         for _ in range(3):
             joined.train_on_batch(images, labels)
-        after = joined.get_layer("top_stem").get_weights()[0], joined.get_layer("hidden").get_weights()[0]
+        after = (
+            joined.get_layer("top_stem").get_weights()[0],
+            joined.get_layer("hidden").get_weights()[0],
+        )
         return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
     assert train(False) == [False, True]

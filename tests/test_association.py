@@ -33,14 +33,26 @@ def test_fired_blocks_go_to_the_tracks_that_end_there():
 def with_blocks(events, columns):
     """The event with other blocks: main wall, side 1, the middle row."""
     n = len(columns)
-    blocks = {"calo_type": [0] * n, "side": [1] * n, "wall": [-1] * n, "column": columns, "row": [7] * n}
-    return make_events(events.hits, events.hit_offsets, info=events.info, blocks=blocks, block_offsets=[0, n])
+    blocks = {
+        "calo_type": [0] * n,
+        "side": [1] * n,
+        "wall": [-1] * n,
+        "column": columns,
+        "row": [7] * n,
+    }
+    return make_events(
+        events.hits, events.hit_offsets, info=events.info, blocks=blocks, block_offsets=[0, n]
+    )
 
 
 def test_a_gamma_gets_no_track_and_the_distance_is_in_errors():
     straight = toy_line(52.0, 0.01)  # 0.3 columns beyond the border of blocks 9 and 10 at 50.85
     own = association.associate(with_blocks(straight, [3, 10, 17]), ends_of(straight))
-    assert own.track.tolist() == [-1, 0, -1] and own.block.tolist() == [1] and own.distance.tolist() == [0]
+    assert (
+        own.track.tolist() == [-1, 0, -1]
+        and own.block.tolist() == [1]
+        and own.distance.tolist() == [0]
+    )
     off = (52.0 + 0.09 - 50.85) * geo.CELL_MM
     beside = with_blocks(straight, [9])
     assert association.associate(beside, ends_of(straight)).block.tolist() == [-1]
@@ -55,11 +67,15 @@ def test_two_tracks_never_share_a_block():
     hits["track"] = np.repeat([0, 1], [len(one.hits["track"]), len(two.hits["track"])])
     both = make_events(hits, [0, len(hits["track"])], info=one.info)
     own = association.associate(with_blocks(both, [10]), ends_of(both))
-    assert sorted(own.block.tolist()) == [-1, 0] and own.track[0] == np.flatnonzero(own.block == 0)[0]
+    assert (
+        sorted(own.block.tolist()) == [-1, 0] and own.track[0] == np.flatnonzero(own.block == 0)[0]
+    )
 
 
 @pytest.mark.real
 def test_blocks_of_a_falaise_file_are_found(real_data):
     events = open_events.read(real_data / "cases" / "falaise3_sd_cd_tcd.brio")
     own = association.associate(events, ends_of(events))
-    assert (own.block >= 0).sum() == 17  # of the 17 electrons whose block the true steps tell, by hand
+    assert (
+        own.block >= 0
+    ).sum() == 17  # of the 17 electrons whose block the true steps tell, by hand

@@ -38,7 +38,9 @@ def built(layer, x, seed=0):
     layer.build(x.shape)
     rng = np.random.default_rng(seed)
     layer.set_weights([rng.normal(0, 0.5, weight.shape) for weight in layer.weights])
-    return layer, {weight.path.removeprefix(f"{layer.name}/"): weight.numpy() for weight in layer.weights}
+    return layer, {
+        weight.path.removeprefix(f"{layer.name}/"): weight.numpy() for weight in layer.weights
+    }
 
 
 def sigmoid(x):
@@ -59,7 +61,9 @@ def test_self_attention_is_that_of_sagan():
     expected = np.empty_like(x)
     for event in range(len(x)):
         places = x[event].reshape(-1, 6)
-        query, key, value = (places @ weights[f"{name}/kernel"] for name in ("query", "key", "value"))
+        query, key, value = (
+            places @ weights[f"{name}/kernel"] for name in ("query", "key", "value")
+        )
         for j in range(len(places)):
             match = np.array([key[i] @ query[j] for i in range(len(places))])
             share = np.exp(match) / np.exp(match).sum()  # over i, the places that j looks at
@@ -78,7 +82,9 @@ def test_new_self_attention_changes_nothing_and_gamma_alone_learns_first():
         loss = keras.ops.sum(keras.ops.square(layer(x)))
     slopes = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
     learns = {
-        weight.name for weight, slope in zip(layer.trainable_weights, slopes, strict=True) if np.any(slope)
+        weight.name
+        for weight, slope in zip(layer.trainable_weights, slopes, strict=True)
+        if np.any(slope)
     }
     assert learns == {"gamma"}
 
@@ -235,7 +241,9 @@ def test_the_flags_name_the_kinds_that_there_are():
     parser = argparse.ArgumentParser()
     lib.encoder_decoder_arguments(parser)
     for kind in KINDS:
-        args = parser.parse_args(["--attention", kind, "--ratios", "0", "2", "0", "--filters", "2", "4"])
+        args = parser.parse_args(
+            ["--attention", kind, "--ratios", "0", "2", "0", "--filters", "2", "4"]
+        )
         options = lib.encoder_decoder_options(args)
         model = encoder_decoder((12, 12, 1), 1, **options)
         assert any(layer.name.startswith("attention_2") for layer in model.layers)
@@ -245,7 +253,9 @@ def test_the_flags_name_the_kinds_that_there_are():
 
 @pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_encoder_decoder_with_attention_everywhere_says_the_same_when_loaded(kind, beside, tmp_path):
+def test_an_encoder_decoder_with_attention_everywhere_says_the_same_when_loaded(
+    kind, beside, tmp_path
+):
     options = {"attention": kind, "ratios": (2, 2, 2, 2, 2), "beside": beside}
     model = encoder_decoder((16, 12, 1), 1, (4, 6, 8), **options)
     rng = np.random.default_rng(0)
@@ -259,14 +269,18 @@ def test_an_encoder_decoder_with_attention_everywhere_says_the_same_when_loaded(
 
 def test_attention_stands_at_the_places_of_the_notes():
     model = encoder_decoder(attention="cbam", ratios=(8, 8, 8, 8, 8))
-    shapes = [model.get_layer(f"attention_{place}_places").output.shape[1:] for place in range(1, 6)]
+    shapes = [
+        model.get_layer(f"attention_{place}_places").output.shape[1:] for place in range(1, 6)
+    ]
     assert shapes == [(116, 12, 32), (58, 6, 64), (29, 3, 128), (58, 6, 64), (116, 12, 32)]
     hidden = [model.get_layer(f"attention_{place}_channels").hidden.units for place in range(1, 6)]
     assert hidden == [4, 8, 16, 8, 4]
     # of the decoder's concatenation one part comes from below, the other from before the attention
     skips = [layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate)]
     for skip in skips:
-        assert not any(tensor._keras_history.operation.name.startswith("attention") for tensor in skip.input)
+        assert not any(
+            tensor._keras_history.operation.name.startswith("attention") for tensor in skip.input
+        )
 
 
 def test_attention_of_ratio_zero_is_none_and_beside_it_the_network_is_wider():
@@ -274,7 +288,9 @@ def test_attention_of_ratio_zero_is_none_and_beside_it_the_network_is_wider():
     placed = encoder_decoder((12, 12, 1), filters=(4, 8), attention="se", ratios=(0, 4, 0))
     n_of_block = 8 * 2 + 2 + 2 * 8 + 8
     assert placed.count_params() == plain.count_params() + n_of_block
-    wide = encoder_decoder((12, 12, 1), filters=(4, 8), attention="se", ratios=(0, 4, 0), beside=True)
+    wide = encoder_decoder(
+        (12, 12, 1), filters=(4, 8), attention="se", ratios=(0, 4, 0), beside=True
+    )
     n_of_norm, n_of_wider_input = 2 * 8, 9 * 8 * 4
     assert wide.count_params() == placed.count_params() + n_of_norm + n_of_wider_input
 

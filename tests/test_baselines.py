@@ -25,7 +25,9 @@ FINDERS = {
 }
 LINE_FINDERS = ("hough", "ransac_cells", "ransac")
 every_finder = pytest.mark.parametrize("find", FINDERS.values(), ids=FINDERS.keys())
-line_finders = pytest.mark.parametrize("find", [FINDERS[name] for name in LINE_FINDERS], ids=LINE_FINDERS)
+line_finders = pytest.mark.parametrize(
+    "find", [FINDERS[name] for name in LINE_FINDERS], ids=LINE_FINDERS
+)
 
 
 def line_hits(y0, slope, z0=0.0, slope_z=0.0, layers=(0, 8), side=1):
@@ -54,7 +56,9 @@ def event(*lines, noise=()):
     noise = dict(zip(names, np.array(noise, float).reshape(-1, 4).T, strict=True)) | {
         "side": np.ones(len(noise))
     }
-    hits = {name: np.concatenate([line[name] for line in (*lines, noise)]) for name in (*names, "side")}
+    hits = {
+        name: np.concatenate([line[name] for line in (*lines, noise)]) for name in (*names, "side")
+    }
     counts = [len(line["layer"]) for line in lines]
     hits["track"] = np.concatenate(
         [np.repeat(np.arange(len(lines)), counts), np.full(len(noise["layer"]), -1)]
@@ -70,7 +74,9 @@ def event(*lines, noise=()):
 
 def same_partition(labels, other):
     return (
-        len(np.unique(np.stack([labels, other]), axis=1).T) == len(np.unique(labels)) == len(np.unique(other))
+        len(np.unique(np.stack([labels, other]), axis=1).T)
+        == len(np.unique(labels))
+        == len(np.unique(other))
     )
 
 
@@ -117,7 +123,9 @@ def test_labels_do_not_depend_on_the_other_events(find):
     labels = find(events)
     order = np.random.default_rng(1).permutation(len(events))[:20]
     shuffled = find(events[order])
-    expected = np.concatenate([labels[events.hit_offsets[i] : events.hit_offsets[i + 1]] for i in order])
+    expected = np.concatenate(
+        [labels[events.hit_offsets[i] : events.hit_offsets[i + 1]] for i in order]
+    )
     np.testing.assert_array_equal(shuffled, expected)
 
 
@@ -125,7 +133,9 @@ def test_labels_do_not_depend_on_the_other_events(find):
 def test_found_tracks_do_not_depend_on_the_order_of_hits(find):
     events = data_events(1)
     order = np.random.default_rng(2).permutation(len(events.hits["layer"]))
-    shuffled = make_events({name: values[order] for name, values in events.hits.items()}, events.hit_offsets)
+    shuffled = make_events(
+        {name: values[order] for name, values in events.hits.items()}, events.hit_offsets
+    )
     assert same_partition(find(shuffled), find(events)[order])
 
 
@@ -197,7 +207,9 @@ def test_a_kinked_track_is_one_track_unless_segments_are_asked_for(find):
 
 def test_hypotheses_touch_both_circles_on_all_four_ways():
     one = ransac._Padded(*np.array([22.0, 0.0, 5.0, 100.0], np.float32).reshape(4, 1, 1, 1))
-    other = ransac._Padded(*np.array([22 + 3 * 44.0, 88.0, 15.0, 300.0], np.float32).reshape(4, 1, 1, 1))
+    other = ransac._Padded(
+        *np.array([22 + 3 * 44.0, 88.0, 15.0, 300.0], np.float32).reshape(4, 1, 1, 1)
+    )
     hypotheses = ransac._hypotheses(one, other, use_radii=True)
     assert hypotheses.d.shape == (1, 4)
     np.testing.assert_allclose(np.hypot(hypotheses.cos, hypotheses.sin), 1, rtol=1e-5)
@@ -228,7 +240,10 @@ def test_the_fit_agrees_with_scipy():
     )
     slope = np.arctan(0.7)
     start = Lines(
-        np.array([slope - np.pi / 2]), np.array([-np.cos(slope) * 30]), np.array([np.nan]), np.zeros(1)
+        np.array([slope - np.pi / 2]),
+        np.array([-np.cos(slope) * 30]),
+        np.array([np.nan]),
+        np.zeros(1),
     )
     owner = np.zeros(len(hits), int)
     lines = seg.fit(start, owner, smeared, steps=10)
@@ -268,7 +283,9 @@ def test_a_row_of_wires_gives_the_same_line_wherever_it_is(step):
         owner = np.zeros(6, int)
         lines = seg.fit_clusters(owner, hits, 1)
         y = hits.y - hits.y.mean()
-        fits.append([lines.phi_rad, lines.distance_mm(owner, hits.x, hits.y), lines.path_mm(0, 0.0, y)])
+        fits.append(
+            [lines.phi_rad, lines.distance_mm(owner, hits.x, hits.y), lines.path_mm(0, 0.0, y)]
+        )
     for phi, distance, path in fits:
         np.testing.assert_allclose(phi, fits[0][0], atol=1e-6)
         np.testing.assert_allclose(distance, fits[0][1], atol=1e-6)
@@ -341,7 +358,11 @@ def test_connected_cells_are_those_of_an_image(cells):
 
 def test_connected_cells_may_jump_over_one_cell_and_not_over_a_step_in_height():
     hits = {"layer": [0, 1, 3, 4], "column": [5, 5, 5, 5], "z_mm": [0.0, 10.0, 20.0, 500.0]}
-    find = lambda **options: connected.find(make_events(hits, [0, 4]), min_hits=1, **options).tolist()  # noqa: E731
+    events = make_events(hits, [0, 4])
+
+    def find(**options):
+        return connected.find(events, min_hits=1, **options).tolist()
+
     assert find(gap=0, z_step_mm=np.inf) == [0, 0, 1, 1]
     assert find(gap=1, z_step_mm=np.inf) == [0, 0, 0, 0]
     assert find(gap=1, z_step_mm=100.0) == [0, 0, 0, 1]
@@ -453,17 +474,27 @@ def test_each_hit_is_given_to_the_line_nearest_to_it():
 
 def test_pairs_are_all_those_of_a_half_event():
     one, other = peeling.pairs_in_group(np.array([0, 2, 2, 3]), np.array([2, 0, -1, 2, 1]), 4)
-    assert list(zip(one.tolist(), other.tolist(), strict=True)) == [(0, 1), (1, 0), (1, 3), (2, 0), (2, 3)]
+    assert list(zip(one.tolist(), other.tolist(), strict=True)) == [
+        (0, 1),
+        (1, 0),
+        (1, 3),
+        (2, 0),
+        (2, 3),
+    ]
 
 
 def test_shares_to_tune_by_are_those_of_events_right_in_number_and_in_every_hit():
-    events = concatenate([event(line_hits(0, 0.2), line_hits(500, 0.0), noise=[(3, 100, 5.0, 0.0)])] * 4)
+    events = concatenate(
+        [event(line_hits(0, 0.2), line_hits(500, 0.0), noise=[(3, 100, 5.0, 0.0)])] * 4
+    )
     truth = events.hits["track"].copy()
     labels = np.where(truth >= 0, 1 - truth, -1)  # names do not matter
     starts = events.hit_offsets
     labels[starts[1]] = -1  # a hit of a track left out
     labels[starts[3] - 1] = 0  # noise taken
-    labels[starts[3] : starts[4]] = np.where(truth[starts[3] : starts[4]] >= 0, 0, -1)  # two tracks in one
+    labels[starts[3] : starts[4]] = np.where(
+        truth[starts[3] : starts[4]] >= 0, 0, -1
+    )  # two tracks in one
     np.testing.assert_allclose(tune_baselines.shares(events, labels), [[3 / 4], [1 / 4]])
 
 
@@ -471,11 +502,24 @@ def test_shares_to_tune_by_are_those_of_events_right_in_number_and_in_every_hit(
 def test_the_tuning_script_writes_the_best_options(name, tmp_path):
     path = tmp_path / "tuned.json"
     found = tune_baselines.main(
-        ["--baselines", name, "--events", "20", "--presets", "data", "--sweeps", "1", "--json", str(path)]
+        [
+            "--baselines",
+            name,
+            "--events",
+            "20",
+            "--presets",
+            "data",
+            "--sweeps",
+            "1",
+            "--json",
+            str(path),
+        ]
     )
     assert path.exists()
     find, grids = tune_baselines.BASELINES[name]
     samples = {"data": realistic.generate(20, preset="data", seed=77)}
     assert set(found[name]["options"]) == set(grids)
     middle = {option: values[len(values) // 2] for option, values in grids.items()}
-    assert found[name]["score"] >= tune_baselines.score(tune_baselines.evaluate(find, samples, middle))
+    assert found[name]["score"] >= tune_baselines.score(
+        tune_baselines.evaluate(find, samples, middle)
+    )

@@ -77,7 +77,16 @@ def test_the_json_holds_every_figure_of_every_class_and_how_it_was_made(tmp_path
     for sample in content["samples"].values():
         assert sample["n_events"] == 60
         for result in sample["finders"].values():
-            assert result["scores"].keys() == {"1", "2", "3", "4", "all", "noisy", "clean", "kinked"}
+            assert result["scores"].keys() == {
+                "1",
+                "2",
+                "3",
+                "4",
+                "all",
+                "noisy",
+                "clean",
+                "kinked",
+            }
             assert result["scores"]["all"]["perfect"]["n"] == 60
             low, high = result["scores"]["all"]["perfect"]["interval"]
             assert low <= result["scores"]["all"]["perfect"]["value"] <= high
@@ -114,7 +123,12 @@ def test_a_table_shows_percent_by_number_of_tracks():
     }
     scores["1"]["noise_rejected"]["n"] = 0
     lines = benchmark_clustering.table(
-        {"mine": {"scores": scores | {"all": {}}, "events_per_cpu_second": {"1": 1390.0, "2": 70.0}}}
+        {
+            "mine": {
+                "scores": scores | {"all": {}},
+                "events_per_cpu_second": {"1": 1390.0, "2": 70.0},
+            }
+        }
     ).splitlines()
     assert lines[0].startswith("| 1/2 tracks | count right | efficiency | fake | noise rejected |")
     assert (
@@ -123,7 +137,9 @@ def test_a_table_shows_percent_by_number_of_tracks():
     )
 
 
-def test_files_of_both_generators_have_a_table_each_and_their_own_geometry(toy_file, haystack_file, capsys):
+def test_files_of_both_generators_have_a_table_each_and_their_own_geometry(
+    toy_file, haystack_file, capsys
+):
     args = benchmark_clustering.parse_args([str(toy_file), str(haystack_file)])
     samples = benchmark_clustering.samples_of(args)
     assert {name: set(sample.events.first_wire_mm) for name, sample in samples.items()} == {
@@ -156,7 +172,10 @@ def test_a_finder_that_is_not_shipped_is_left_out_with_a_word(monkeypatch, capsy
     content = benchmark_clustering.main(
         ["--presets", "ideal", "--events", "8", "--finders", "connected", "refit", "--hidden"]
     )
-    assert list(content["samples"]["ideal"]["finders"]) == ["connected cells", "connected cells + foil rule"]
+    assert list(content["samples"]["ideal"]["finders"]) == [
+        "connected cells",
+        "connected cells + foil rule",
+    ]
     assert "rows of the track finder are left out" in capsys.readouterr().out
 
 
@@ -200,7 +219,9 @@ def test_the_network_has_rows_and_what_is_hidden_from_it_is_unknown(model, monke
 def test_the_oracle_knows_the_errors_of_the_preset(preset, monkeypatch):
     events = realistic.generate(50, preset=preset, seed=3)
     given = []
-    monkeypatch.setattr(oracle, "find", lambda events, radius, z, covered: given.append((radius, z)))
+    monkeypatch.setattr(
+        oracle, "find", lambda events, radius, z, covered: given.append((radius, z))
+    )
     benchmark_clustering.of_known_lines(events, PRESETS[preset], False)
     ((radius, z),) = given
     lowest, highest, height = {
@@ -218,7 +239,9 @@ def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(
         plotting,
         "page_of_events",
-        lambda events, which, path, titles, *rest, **of: drawn.update({path.name: (which, titles, of)}),
+        lambda events, which, path, titles, *rest, **of: drawn.update(
+            {path.name: (which, titles, of)}
+        ),
     )
     arguments = [
         "--presets",
@@ -238,7 +261,9 @@ def test_events_and_the_comparison_are_drawn(tmp_path, monkeypatch):
     assert drawn.keys() == {f"tracks_{n}.png" for n in (1, 2, 3, 4)}
     which, titles, options = drawn["tracks_4.png"]
     events = realistic.generate(80, preset="data", seed=4242)
-    assert (events.info["n_tracks"][which] == 4).all() and options["finder"] == "connected cells + foil rule"
+    assert (events.info["n_tracks"][which] == 4).all() and options[
+        "finder"
+    ] == "connected cells + foil rule"
     assert "hits wrong" in titles[-1] and len(which) == len(titles) <= 2
     assert (tmp_path / "perfect_events.png").read_bytes().startswith(b"\x89PNG")
 
@@ -260,7 +285,9 @@ def test_a_number_of_tracks_has_its_colour_whichever_occur(tmp_path, monkeypatch
     monkeypatch.setattr(plotting, "save", lambda figure, path: figures.append(figure))
     hit_tree.write(
         tmp_path / "two.root",
-        straight_lines.generate(20, seed=1)[straight_lines.generate(20, seed=1).info["n_tracks"] == 2],
+        straight_lines.generate(20, seed=1)[
+            straight_lines.generate(20, seed=1).info["n_tracks"] == 2
+        ],
     )
     arguments = [
         str(tmp_path / "two.root"),
@@ -326,8 +353,19 @@ def test_two_sided_events_are_drawn_for_files(haystack_file, tmp_path):
 def test_displays_ring_as_many_hits_as_the_figures_of_merit_count_wrong():
     events = realistic.generate(60, preset="harsh", seed=8)
     hits, labels = events.hits, connected.find(events)
-    arguments = events.hit_offsets, hits["track"], hits["second_track"], labels, events.info["n_tracks"]
+    arguments = (
+        events.hit_offsets,
+        hits["track"],
+        hits["second_track"],
+        labels,
+        events.info["n_tracks"],
+    )
     n_right, n_hits = metrics.clustering_by_event(*arguments)["hit_accuracy"]
-    for event, (start, stop) in enumerate(zip(events.hit_offsets[:-1], events.hit_offsets[1:], strict=True)):
+    for event, (start, stop) in enumerate(
+        zip(events.hit_offsets[:-1], events.hit_offsets[1:], strict=True)
+    ):
         own = {name: values[start:stop] for name, values in hits.items()}
-        assert plotting.as_found(own, labels[start:stop])["wrong"].sum() == n_hits[event] - n_right[event]
+        assert (
+            plotting.as_found(own, labels[start:stop])["wrong"].sum()
+            == n_hits[event] - n_right[event]
+        )

@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uproot
-from brio_encoder import TRACKED, boolean, double, event, integer, property_list, record, string, write_file
+from brio_encoder import (
+    TRACKED,
+    boolean,
+    double,
+    event,
+    integer,
+    property_list,
+    record,
+    string,
+    write_file,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +33,8 @@ from datasets.readers.boost_archive import Archive
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "brio"
 RUN_724, SIMULATED, RECONSTRUCTED = (
-    DATA / name for name in ("snemo_run-724_udd-10events.brio", "flsim2.brio", "flsim_flrec_cd_tcd.brio")
+    DATA / name
+    for name in ("snemo_run-724_udd-10events.brio", "flsim2.brio", "flsim_flrec_cd_tcd.brio")
 )
 NEVER = -(2**63)
 NAN = math.nan
@@ -68,7 +79,9 @@ def calibrated_calo(number, kind=1302, address=(0, 1, 3, 5, 0xFFFFFFFE)):
 def make_step(number, side, layer, column, away=(3.0, 4.0), z=50.0, track=1):
     """A true step at `away` (mm, in x and y) from its wire."""
     x, y = (53 + 44 * layer) * (1 if side else -1) + away[0], (column - 56) * 44 + away[1]
-    hit = make_hit(number, 1204, 0, side, layer, column, **{"track.id": track, "track.parent_id": 0})
+    hit = make_hit(
+        number, 1204, 0, side, layer, column, **{"track.id": track, "track.parent_id": 0}
+    )
     hit["store"] |= 1 << 3
     return {**hit, "position_start": make_point(x, y, z)}
 
@@ -95,7 +108,12 @@ def simulated(**steps):
         "particles": [particle, dict(particle)],
     }
     primary |= {"classification": "2e", "weight": 1.0, "properties": {}}
-    bank = {"vertex": make_point(0, 7, 8), "time": 0.25, "primary_event": primary, "properties": {"seed": 3}}
+    bank = {
+        "vertex": make_point(0, 7, 8),
+        "time": 0.25,
+        "primary_event": primary,
+        "properties": {"seed": 3},
+    }
     return {**bank, "collection_type": 1, "step_hits": steps}
 
 
@@ -156,11 +174,17 @@ def digitized(tracker_hits, calorimeter_hits=()):
 
 
 def calibrated_bank(tracker_hits, calorimeter_hits=()):
-    return {"calorimeter_hits": list(calorimeter_hits), "tracker_hits": tracker_hits, "properties": {}}
+    return {
+        "calorimeter_hits": list(calorimeter_hits),
+        "tracker_hits": tracker_hits,
+        "properties": {},
+    }
 
 
 def clustered(clusters, unclustered=()):
-    found = [{**make_hit(i, 1205, 0), "hits": hits, "delayed": False} for i, hits in enumerate(clusters)]
+    found = [
+        {**make_hit(i, 1205, 0), "hits": hits, "delayed": False} for i, hits in enumerate(clusters)
+    ]
     solution = {
         "id": 0,
         "clusters": found,
@@ -179,7 +203,12 @@ def fitted(clustering):
     }
     pattern = {"pattern_id": "line", "segment": line}
     cluster = clustering["default"]["clusters"][0]
-    trajectory = {**make_hit(1, 1200, 0, 0, chi2=2.5), "cluster": cluster, "orphans": [], "pattern": pattern}
+    trajectory = {
+        **make_hit(1, 1200, 0, 0, chi2=2.5),
+        "cluster": cluster,
+        "orphans": [],
+        "pattern": pattern,
+    }
     solution = {
         "id": 0,
         "clustering": clustering["default"],
@@ -252,7 +281,9 @@ def plain(value):
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return type(value if not isinstance(value, np.ndarray) else ())(plain(item) for item in value)
+        return type(value if not isinstance(value, np.ndarray) else ())(
+            plain(item) for item in value
+        )
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -338,7 +369,9 @@ def test_a_waveform_is_read_or_stepped_over(samples, keep):
 
 @given(
     st.binary(max_size=12),
-    st.sampled_from([Archive.integer, boost_archive.double, boost_archive.string, boost_archive.boolean]),
+    st.sampled_from(
+        [Archive.integer, boost_archive.double, boost_archive.string, boost_archive.boolean]
+    ),
 )
 def test_any_bytes_are_a_value_or_an_error(data, read):
     archive = Archive(b"\x7f\x00" + data)
@@ -356,7 +389,9 @@ def test_a_number_too_wide_for_its_type_is_an_error(read):
 # ---- records
 
 
-@pytest.mark.parametrize("tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"])
+@pytest.mark.parametrize(
+    "tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"]
+)
 def test_every_bank_comes_back_whatever_is_tracked(tracked):
     banks = full_event()
     assert plain(decoded(banks, tracked=tracked)) == plain(banks)
@@ -373,8 +408,12 @@ def test_an_archive_worked_by_hand_from_the_format_page():
         bytes.fromhex("0000 0101 00 0000")
         + b"\x01\x02EH"
         + bytes.fromhex("0000 00 00"),  # map of 1; pair; entry
-        b"\x01\x05\x01\x1e" + name + bytes.fromhex("0101 0102 0101"),  # class 5, tracked, version 2, object 1
-        bytes.fromhex("00 0101 02d402 00 00 00 0101") + never + never,  # event_id, generation, timestamp
+        b"\x01\x05\x01\x1e"
+        + name
+        + bytes.fromhex("0101 0102 0101"),  # class 5, tracked, version 2, object 1
+        bytes.fromhex("00 0101 02d402 00 00 00 0101")
+        + never
+        + never,  # event_id, generation, timestamp
         bytes.fromhex("0101 0102 0102 00 0000 00 00"),  # properties: object 2, an empty map
         bytes.fromhex("ffff 0000 0000") + b"\x01\x0fnot-a-date-time",
     ]
@@ -472,7 +511,9 @@ def test_fields_that_a_version_of_a_simulated_class_lacks(name, version, missing
 def test_old_particles_of_type_zero_have_a_label():
     bank = simulated()
     bank["primary_event"]["particles"][0]["type"] = 0
-    found = decoded({"SD": bank}, versions={"primary_particle": 1})["SD"]["primary_event"]["particles"]
+    found = decoded({"SD": bank}, versions={"primary_particle": 1})["SD"]["primary_event"][
+        "particles"
+    ]
     assert ["label" in particle for particle in found] == [True, False]
 
 
@@ -506,7 +547,10 @@ def test_old_clusters_and_headers():
 def test_a_header_with_a_date_has_a_time_of_day():
     time = {"hours": 1, "minutes": 2, "seconds": 3, "fraction": 400000}
     bank = header() | {"ptime": {"date": "20240229", "time": time}}
-    assert decoded({"EH": bank})["EH"]["ptime"] == {"date": "20240229", "time": {"is_special": False, **time}}
+    assert decoded({"EH": bank})["EH"]["ptime"] == {
+        "date": "20240229",
+        "time": {"is_special": False, **time},
+    }
 
 
 @pytest.mark.parametrize("wanted", ["CD", "EH", "SD", "UDD"])
@@ -516,7 +560,9 @@ def test_what_comes_after_the_wanted_bank_may_be_anything(wanted):
     archive = bytearray(event(banks))
     broken = bytes(archive[: len(brio.archive_of(start, "datatools::things"))]) + b"\x7e" * 50
     # the number of banks is the only difference before the wanted one ends
-    assert plain(brio.decode(record(broken), [wanted], waveforms=True)) == {wanted: plain(banks[wanted])}
+    assert plain(brio.decode(record(broken), [wanted], waveforms=True)) == {
+        wanted: plain(banks[wanted])
+    }
 
 
 def test_wanted_banks_that_are_missing_are_left_out():
@@ -534,7 +580,9 @@ def test_a_newer_class_is_refused_with_file_entry_class_and_version(tmp_path):
         for v in ({}, {"geom_id": 2})
     )
     path = write_file(tmp_path / "new.brio", [good, good, good, bad])
-    with pytest.raises(ValueError, match=r"new\.brio: entry 3: class geom_id version 2: .*0\.\.1 are known"):
+    with pytest.raises(
+        ValueError, match=r"new\.brio: entry 3: class geom_id version 2: .*0\.\.1 are known"
+    ):
         list(brio.iter_events(path))
 
 
@@ -542,7 +590,9 @@ def test_an_unknown_bank_is_named_and_those_before_it_can_be_read(make_file, tmp
     classes = {"pCD": "precalibrated_data"}
     raw = record(event({**full_event(), "pCD": {"anything": 1}}, classes=classes))
     path = write_file(tmp_path / "pcd.brio", [raw])
-    with pytest.raises(ValueError, match=r"pcd\.brio: entry 0: .*snemo::datamodel::precalibrated_data"):
+    with pytest.raises(
+        ValueError, match=r"pcd\.brio: entry 0: .*snemo::datamodel::precalibrated_data"
+    ):
         list(brio.iter_events(path))
     assert list(next(brio.iter_events(path, ["CD", "UDD"]))) == ["CD", "UDD"]
     assert len(brio.read(path)) == 1
@@ -555,7 +605,9 @@ def with_another_pattern(banks):
 def without_recovery(banks):
     """The same, and what comes behind the bank cannot be found: its class is spelled otherwise."""
     return record(
-        brio.archive_of(with_another_pattern(banks), "datatools::things").replace(b"mctools::", b"tools::mc")
+        brio.archive_of(with_another_pattern(banks), "datatools::things").replace(
+            b"mctools::", b"tools::mc"
+        )
     )
 
 
@@ -563,7 +615,9 @@ def test_an_unknown_class_behind_the_labels_does_not_matter(tmp_path, recwarn):
     banks = full_event()
     del banks["PTD"]
     path = write_file(tmp_path / "long.brio", [with_another_pattern(banks)])
-    with pytest.raises(ValueError, match=r"long\.brio: entry 0: .*long_trajectory_pattern' is not known"):
+    with pytest.raises(
+        ValueError, match=r"long\.brio: entry 0: .*long_trajectory_pattern' is not known"
+    ):
         list(brio.iter_events(path))
     events = brio.read(path, visible_cells=2)
     assert not recwarn
@@ -580,7 +634,8 @@ def test_an_unknown_class_before_the_labels_leaves_them_unknown_with_one_warning
     good, bad = record(event(full_event())), without_recovery(full_event())
     path = write_file(tmp_path / "long.brio", [good, bad, good, bad])
     with pytest.warns(
-        UserWarning, match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known.* labels behind it"
+        UserWarning,
+        match=r"long\.brio: entry 1: .*long_trajectory_pattern' is not known.* labels behind it",
     ) as warned:
         tables = list(brio.stream_details(path, chunk=1, visible_cells=2))
     assert len(warned) == 1
@@ -594,7 +649,8 @@ def test_an_unknown_class_before_the_labels_leaves_them_unknown_with_one_warning
 
 def test_labels_before_an_unknown_class_are_kept(tmp_path):
     path = write_file(
-        tmp_path / "new.brio", [record(event(full_event() | {"PTD": None}, versions={"tracker_cluster": 2}))]
+        tmp_path / "new.brio",
+        [record(event(full_event() | {"PTD": None}, versions={"tracker_cluster": 2}))],
     )
     with pytest.warns(UserWarning, match=r"new\.brio: entry 0: .*class tracker_cluster version 2"):
         ((events, details),) = brio.stream_details(path, visible_cells=2)
@@ -602,7 +658,9 @@ def test_labels_before_an_unknown_class_are_kept(tmp_path):
 
 
 def test_without_truth_nobody_asks_for_labels(tmp_path, recwarn):
-    events = brio.read(write_file(tmp_path / "long.brio", [with_another_pattern(full_event())]), truth=False)
+    events = brio.read(
+        write_file(tmp_path / "long.brio", [with_another_pattern(full_event())]), truth=False
+    )
     assert events.n_hits.tolist() == [5] and events.info["n_tracks"] == [-1]
     assert not recwarn
 
@@ -619,18 +677,20 @@ def test_without_truth_nobody_asks_for_labels(tmp_path, recwarn):
 def test_an_unknown_version_ends_only_its_bank(tmp_path, names, versions, source):
     banks = {name: bank for name, bank in full_event().items() if name in names.split()}
     path = write_file(tmp_path / "new.brio", [record(event(banks, versions=versions))])
-    said = (
-        rf"new\.brio: entry 0: not understood: bank .*: class .* version [123]: .* are known.*from {source}"
-    )
+    said = rf"new\.brio: entry 0: not understood: bank .*: class .* version [123]: .* are known.*from {source}"
     with pytest.warns(UserWarning, match=said) as warned:
         events = brio.read(path)
     assert len(warned) == 1
     hits, _ = brio.tracker_hits({source: banks[source], "SD": banks.get("SD", simulated())})
     np.testing.assert_array_equal(events.hits["column"], hits["column"])
-    np.testing.assert_array_equal(events.hits["drift_radius_mm"], hits["drift_radius_mm"].astype(np.float32))
+    np.testing.assert_array_equal(
+        events.hits["drift_radius_mm"], hits["drift_radius_mm"].astype(np.float32)
+    )
 
 
-@pytest.mark.parametrize("versions", [{"calibrated_data": 2}, {"event_header": 3, "calibrated_data": 2}])
+@pytest.mark.parametrize(
+    "versions", [{"calibrated_data": 2}, {"event_header": 3, "calibrated_data": 2}]
+)
 def test_an_event_without_any_hits_that_are_understood_is_an_error(tmp_path, versions):
     banks = {name: bank for name, bank in full_event().items() if name in ("CD", "EH", "TCD")}
     path = write_file(tmp_path / "new.brio", [record(event(banks, versions=versions))])
@@ -662,7 +722,9 @@ def test_banks_behind_an_unknown_one_are_found_again(tmp_path, unknown, name):
         with pytest.raises(ValueError, match="unheard_of' is not known here"):
             brio.decode(raw)
         path = write_file(tmp_path / "a.brio", [raw, raw])
-        with pytest.warns(UserWarning, match=f"entry 0: not understood: bank {name}: .*unheard_of") as warned:
+        with pytest.warns(
+            UserWarning, match=f"entry 0: not understood: bank {name}: .*unheard_of"
+        ) as warned:
             ((events, details),) = brio.stream_details(path, visible_cells=2)
         assert len(warned) == 1 and "lost" not in str(warned[0].message)
         assert events.info["n_tracks"].tolist() == [2, 2]
@@ -678,7 +740,9 @@ def test_a_bank_that_points_into_an_unknown_one_is_lost_and_named(tmp_path):
         brio.decode(raw, ["TCD"])
     assert list(brio.decode(raw, ["SD"])) == ["SD"]
     with pytest.warns(UserWarning, match=r"bank PTD: .*; bank TCD: .*; bank TTD: ") as warned:
-        ((events, details),) = brio.stream_details(write_file(tmp_path / "a.brio", [raw]), visible_cells=2)
+        ((events, details),) = brio.stream_details(
+            write_file(tmp_path / "a.brio", [raw]), visible_cells=2
+        )
     assert len(warned) == 1
     assert events.hits["track"].tolist() == [0, 1, 0, 1, -1] and set(details["cluster"]) == {-1}
 
@@ -776,7 +840,9 @@ def test_archives_with_pieces_elsewhere_give_an_event_or_a_value_error():
         try:
             use_everything(
                 brio.decode(
-                    record(archive[:at] + archive[min(start, stop) : max(start, stop)] + archive[at:]),
+                    record(
+                        archive[:at] + archive[min(start, stop) : max(start, stop)] + archive[at:]
+                    ),
                     waveforms=True,
                 )
             )
@@ -820,12 +886,15 @@ def test_an_event_of_too_many_hits_is_refused_before_they_are_read(tmp_path):
 def test_true_steps_are_refused_by_their_number_too(make_file):
     steps = [make_step(0, 1, 2, 3)] * 20_341
     path = make_file({"SD": simulated(gg=steps)})
-    with pytest.raises(ValueError, match=r"brio: entry 0: 20341 hits, but the tracker has 2034 cells$"):
+    with pytest.raises(
+        ValueError, match=r"brio: entry 0: 20341 hits, but the tracker has 2034 cells$"
+    ):
         brio.read(path)
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(-2, "is no calibrated_tracker_hit"), (0, "is no"), (2**40, "after .* objects")]
+    ("number", "error"),
+    [(-2, "is no calibrated_tracker_hit"), (0, "is no"), (2**40, "after .* objects")],
 )
 def test_an_object_number_that_cannot_be_is_an_error(number, error):
     kind, versions = boost_archive.record("calibrated_tracker_hit", 0), b"\1\1\0"
@@ -945,7 +1014,9 @@ def test_height_of_a_digitized_hit_from_its_cathode_times(make_file, anode, bott
     events = brio.read(make_file({"UDD": digitized([fired(0, 1, 3, 50, anode, bottom, top)])}))
     np.testing.assert_allclose(events.hits["z_mm"], [z], rtol=1e-6)
     if anode > 0 and min(bottom, top) >= anode:
-        np.testing.assert_allclose(z, height_mm(anode, bottom, top), atol=1e-9)  # as from a file of TKEvent
+        np.testing.assert_allclose(
+            z, height_mm(anode, bottom, top), atol=1e-9
+        )  # as from a file of TKEvent
     assert np.isnan(events.hits["drift_radius_mm"]).all()
     assert {name: values.tolist() for name, values in events.info.items()} == {
         "n_tracks": [-1],
@@ -1008,8 +1079,14 @@ def test_of_the_times_of_a_digitized_hit_those_of_the_first_discharge_count():
     )
     hit = {**fired(0, 1, 0, 5), "times": [without_anode, late, first]}
     hits, _ = brio.tracker_hits({"UDD": digitized([hit])})
-    assert [hits[f"{name}_time_ns"].item() for name in ("anode", "bottom", "top")] == [12500, 25000, 12500]
-    hits, _ = brio.tracker_hits({"UDD": digitized([{**hit, "times": [without_anode]}, {**hit, "times": []}])})
+    assert [hits[f"{name}_time_ns"].item() for name in ("anode", "bottom", "top")] == [
+        12500,
+        25000,
+        12500,
+    ]
+    hits, _ = brio.tracker_hits(
+        {"UDD": digitized([{**hit, "times": [without_anode]}, {**hit, "times": []}])}
+    )
     assert np.isnan([hits["anode_time_ns"].item(), hits["z_mm"].item()]).all()
 
 
@@ -1025,7 +1102,9 @@ def test_of_the_digitized_hits_of_a_cell_the_first_known_time_counts():
 
 def test_the_nearer_of_two_calibrated_hits_in_a_cell_keeps_its_details(make_file):
     far = calibrated(0, 1, 0, 5, r=9.0)
-    near = calibrated(1, 1, 0, 5, r=2.0, traits=1, delayed_time=77.0, sigma_delayed_time=1.0, sigma_r=0.25)
+    near = calibrated(
+        1, 1, 0, 5, r=2.0, traits=1, delayed_time=77.0, sigma_delayed_time=1.0, sigma_r=0.25
+    )
     unknown = calibrated(2, 1, 0, 5, r=NAN)
     for order in ([far, near, unknown], [unknown, near, far]):
         ((events, details),) = brio.stream_details(make_file({"CD": calibrated_bank(order)}))
@@ -1039,7 +1118,10 @@ def test_the_nearer_of_two_calibrated_hits_in_a_cell_keeps_its_details(make_file
 
 def test_clusters_are_lists_of_cells_and_a_detail_of_the_hits(make_file):
     banks = full_event()
-    assert [cells.tolist() for cells in brio.clusters(banks)] == [[[1, 0, 20], [1, 1, 20]], [[1, 2, 20]]]
+    assert [cells.tolist() for cells in brio.clusters(banks)] == [
+        [[1, 0, 20], [1, 1, 20]],
+        [[1, 2, 20]],
+    ]
     ((_, details),) = brio.stream_details(make_file(banks))
     assert details["cluster"].tolist() == [0, 0, 1, -1, -1]
     assert brio.clusters({"CD": banks["CD"]}) == []
@@ -1125,11 +1207,15 @@ def test_wires_are_those_of_the_file_and_another_geometry_is_said_once(make_file
     for layer in range(4):
         step = make_step(layer, 1, layer, 56, away=(3 + shift, 4.0))
         steps.append(ends_at(step, 53 + 44 * layer + shift, 0.0))
-    events = brio.read(make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=steps)}), visible_cells=1)
+    events = brio.read(
+        make_file({"SD": simulated(gg=steps)}, {"SD": simulated(gg=steps)}), visible_cells=1
+    )
     np.testing.assert_allclose(events.hits["drift_radius_mm"], 8 * [5.0])
     said = [str(warning.message) for warning in recwarn]
     assert len(said) == (abs(shift) > 1)
-    assert all(f"{abs(shift)} mm from where the detector has them: another geometry" in one for one in said)
+    assert all(
+        f"{abs(shift)} mm from where the detector has them: another geometry" in one for one in said
+    )
 
 
 def test_a_step_that_ends_elsewhere_than_at_a_wire_is_measured_from_the_wire_of_its_cell(make_file):
@@ -1170,13 +1256,23 @@ def test_a_visible_track_is_what_a_particle_has_of_cells_on_a_side(make_file):
     assert events.info["n_tracks"] == [0] and set(events.hits["track"]) == {-1}
     assert details["particle"].tolist() == [0, 0, 0, 2, 2, 0, 0, -1]  # of the nearest one
     every = brio.read(path, visible_cells=1)
-    assert every.info["n_tracks"] == [4] and every.hits["track"].tolist() == [0, 0, 0, 3, 3, 1, 1, -1]
+    assert every.info["n_tracks"] == [4] and every.hits["track"].tolist() == [
+        0,
+        0,
+        0,
+        3,
+        3,
+        1,
+        1,
+        -1,
+    ]
 
 
 @settings(deadline=None, max_examples=50)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(1, 4)), max_size=40
+        st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4), st.integers(1, 4)),
+        max_size=40,
     ),
     st.integers(1, 5),
 )
@@ -1194,7 +1290,11 @@ def test_visible_tracks_against_counting_by_hand(crossed, visible_cells):
     for i, cell in enumerate(zip(hits["side"], hits["layer"], hits["column"], strict=True)):
         owners = [k for k, piece in enumerate(visible) if cell in cells_of[piece]]
         assert (hits["track"][i] in owners) if owners else hits["track"][i] == -1
-        assert (hits["second_track"][i] in owners) if len(owners) > 1 else hits["second_track"][i] == -1
+        assert (
+            (hits["second_track"][i] in owners)
+            if len(owners) > 1
+            else hits["second_track"][i] == -1
+        )
         assert hits["second_track"][i] == -1 or hits["second_track"][i] != hits["track"][i]
 
 
@@ -1214,7 +1314,9 @@ def polyline(n_points):
     return {"pattern_id": "polyline", "path": shape}
 
 
-@pytest.mark.parametrize("tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"])
+@pytest.mark.parametrize(
+    "tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"]
+)
 @pytest.mark.parametrize("pattern", [helix(), helix(NAN), polyline(0), polyline(3), None])
 def test_every_pattern_of_a_trajectory_comes_back(pattern, tracked):
     banks = full_event()
@@ -1226,20 +1328,31 @@ def of_falaise_5(banks):
     """The same event as Falaise 5 writes it, and the versions of its classes."""
     solution = banks["TTD"]["default"]
     solution["best"] = (1, 7)
-    fit = {"algorithm": 1, "guess": "BBT", "t0": NAN, "chi2": 2.5, "ndof": 3, "pvalue": 0.5, "best": True}
+    fit = {
+        "algorithm": 1,
+        "guess": "BBT",
+        "t0": NAN,
+        "chi2": 2.5,
+        "ndof": 3,
+        "pvalue": 0.5,
+        "best": True,
+    }
     solution["trajectories"][0] |= {"fit": fit}
     for particle in banks["PTD"]["particles"]:
         names = {"category": 2, "from": 1, "extrapolation": 2}
         ends = {"distance": 1.5, "distance_xy": NAN, "edge": True, "best": False}
         vertices = [
-            {**make_hit(9, 1302, 0, 1), **names, "spot": spot, **ends} for spot in particle["vertices"]
+            {**make_hit(9, 1302, 0, 1), **names, "spot": spot, **ends}
+            for spot in particle["vertices"]
         ]
         particle["vertices"] = vertices
     versions = ("tracker_trajectory", "tracker_trajectory_solution", "particle_track")
     return banks, dict.fromkeys(versions, 1)
 
 
-@pytest.mark.parametrize("tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"])
+@pytest.mark.parametrize(
+    "tracked", [TRACKED, (), Everything()], ids=["usual", "nothing", "everything"]
+)
 def test_trajectories_and_particles_of_falaise_5_come_back(tracked):
     banks, versions = of_falaise_5(full_event())
     assert plain(decoded(banks, versions=versions, tracked=tracked)) == plain(banks)
@@ -1283,7 +1396,12 @@ def several_fits(best_says):
 
 @pytest.mark.parametrize(
     "best_says",
-    [{"properties": {"default": True}}, {"properties": {"best": True}}, {"fit": {"best": True}}, "numbers"],
+    [
+        {"properties": {"default": True}},
+        {"properties": {"best": True}},
+        {"fit": {"best": True}},
+        "numbers",
+    ],
 )
 def test_the_best_trajectory_of_each_cluster_is_the_one_that_falaise_prefers(best_says):
     banks = several_fits({} if best_says == "numbers" else best_says)
@@ -1305,9 +1423,9 @@ def test_labels_of_trajectories_and_particles_stand_beside_those_of_clusters(mak
     assert details["trajectory"].tolist() == [-1, 0, 1, -1, -1]
     assert details["reconstructed"].tolist() == [-1, -1, 1, -1, -1]
     ((_, details),) = brio.stream_details(make_file(banks), truth=False)
-    assert {name: set(details[name]) for name in ("cluster", "trajectory", "reconstructed", "particle")} == {
-        name: {-1} for name in ("cluster", "trajectory", "reconstructed", "particle")
-    }
+    assert {
+        name: set(details[name]) for name in ("cluster", "trajectory", "reconstructed", "particle")
+    } == {name: {-1} for name in ("cluster", "trajectory", "reconstructed", "particle")}
 
 
 def test_calorimeter_hits_of_each_bank():
@@ -1320,15 +1438,22 @@ def test_calorimeter_hits_of_each_bank():
     assert found["calo_type"].tolist() == [MAIN_WALL, X_WALL, GAMMA_VETO]
     assert found["side"].tolist() == [1, 1, 1] and found["wall"].tolist() == [-1, 0, 1]
     assert found["column"].tolist() == [3, 1, 13] and found["row"].tolist() == [5, 15, -1]
-    assert found["energy_mev"].tolist() == [1.25] * 3 and found["sigma_time_ns"].tolist() == [0.2] * 3
+    assert (
+        found["energy_mev"].tolist() == [1.25] * 3 and found["sigma_time_ns"].tolist() == [0.2] * 3
+    )
 
     found = brio.calo_hits({"UDD": digitized([], [digitized_calo(0)])})
     assert (found["column"], found["row"], found["time_ns"]) == ([5], [8], [12500.0]) and np.isnan(
         found["energy_mev"]
     ).all()
 
-    main, veto = calo_step(0, 1302, 0, 1, 3, 5, 0, time=4.0), calo_step(1, 1252, 0, 1, 1, 13, energy=0.0)
-    found = brio.calo_hits({"SD": simulated(calo=[main, calo_step(2, 1302, 0, 1, 3, 5, 1)], gveto=[veto])})
+    main, veto = (
+        calo_step(0, 1302, 0, 1, 3, 5, 0, time=4.0),
+        calo_step(1, 1252, 0, 1, 1, 13, energy=0.0),
+    )
+    found = brio.calo_hits(
+        {"SD": simulated(calo=[main, calo_step(2, 1302, 0, 1, 3, 5, 1)], gveto=[veto])}
+    )
     assert (found["column"], found["energy_mev"], found["time_ns"]) == ([3], [1.0], [2.0])
     assert len(brio.calo_hits({})["row"]) == 0
 
@@ -1361,14 +1486,23 @@ def test_blocks_of_the_table_are_the_calorimeter_hits_of_the_event(make_file):
             {"EH": header()},
             {
                 "SD": simulated(
-                    calo=[calo_step(0, 1302, 0, 1, 3, 5, 0)], gveto=[veto], gg=[make_step(0, 1, 2, 3)]
+                    calo=[calo_step(0, 1302, 0, 1, 3, 5, 0)],
+                    gveto=[veto],
+                    gg=[make_step(0, 1, 2, 3)],
                 )
             },
         )
     )
     blocks = events.blocks
     assert events.block_offsets.tolist() == [0, 2, 4, 4, 6]
-    assert blocks["calo_type"].tolist() == [X_WALL, GAMMA_VETO, MAIN_WALL, MAIN_WALL, MAIN_WALL, GAMMA_VETO]
+    assert blocks["calo_type"].tolist() == [
+        X_WALL,
+        GAMMA_VETO,
+        MAIN_WALL,
+        MAIN_WALL,
+        MAIN_WALL,
+        GAMMA_VETO,
+    ]
     assert blocks["wall"].tolist() == [0, 1, -1, -1, -1, 1]
     np.testing.assert_array_equal(blocks["energy_mev"], np.float32([1.25, NAN, NAN, NAN, 0.5, 0.5]))
     np.testing.assert_array_equal(blocks["time_ns"], [3.0, NAN, 12500.0, NAN, 2.0, 2.0])
@@ -1427,10 +1561,15 @@ def test_run_724_has_161_hits_98_of_them_with_both_cathodes():
     ((events, details),) = brio.stream_details(RUN_724)
     assert events.n_hits.sum() == 161
     assert np.isfinite(events.hits["z_mm"]).sum() == 98
-    assert np.abs(events.hits["z_mm"][np.isfinite(events.hits["z_mm"])]).max() <= EFFECTIVE_LENGTH_MM / 2
+    assert (
+        np.abs(events.hits["z_mm"][np.isfinite(events.hits["z_mm"])]).max()
+        <= EFFECTIVE_LENGTH_MM / 2
+    )
     assert set(events.info["run"]) == {724} and events.info["event"].tolist() == list(range(10))
     assert np.isfinite(details["anode_time_ns"]).sum() == 159
-    crossing = (details["bottom_time_ns"] + details["top_time_ns"])[np.isfinite(events.hits["z_mm"])]
+    crossing = (details["bottom_time_ns"] + details["top_time_ns"])[
+        np.isfinite(events.hits["z_mm"])
+    ]
     # the plasma runs along the whole wire in about 50 us
     assert crossing.min() > 3e4 and crossing.max() < 1e5
 
@@ -1450,10 +1589,13 @@ def test_blocks_of_a_real_file_are_its_calorimeter_hits(real, path, chunk):
 
 @pytest.mark.real
 def test_waveforms_of_run_724_have_1024_samples_and_do_not_change_the_rest(real):
-    for banks, stepped_over in zip(brio.iter_events(RUN_724, waveforms=True), real[RUN_724], strict=True):
+    for banks, stepped_over in zip(
+        brio.iter_events(RUN_724, waveforms=True), real[RUN_724], strict=True
+    ):
         for hit in banks["UDD"]["calorimeter_hits"]:
             assert (
-                hit["waveform"].shape == (1024,) and 0 < hit["waveform"].min() < hit["waveform"].max() < 4096
+                hit["waveform"].shape == (1024,)
+                and 0 < hit["waveform"].min() < hit["waveform"].max() < 4096
             )
             hit["waveform"] = None
         for hit in stepped_over["UDD"]["calorimeter_hits"]:
@@ -1472,7 +1614,9 @@ def test_true_steps_lie_in_their_cell_around_their_wire(real):
     assert len(steps) == 420
     _, side, layer, column = np.array([step["geom_id"]["address"] for step in steps]).T
     wire = np.stack([np.where(side == 0, -1, 1) * (53 + 44 * layer), (column - 56) * 44], 1)
-    start, stop = (np.array([step[name] for step in steps]) for name in ("position_start", "position_stop"))
+    start, stop = (
+        np.array([step[name] for step in steps]) for name in ("position_start", "position_stop")
+    )
     np.testing.assert_allclose(stop[:, :2], wire, atol=1e-6)
     assert np.abs(start[:, :2] - wire).max() <= CELL_MM / 2
     assert set(np.sign(start[side == 0, 0])) == {-1}
@@ -1483,7 +1627,9 @@ def test_true_steps_lie_in_their_cell_around_their_wire(real):
 def test_calibrated_hits_are_at_their_wire_and_near_the_truth(real):
     hits = [hit for banks in real[RECONSTRUCTED] for hit in banks["CD"]["tracker_hits"]]
     _, side, layer, column = np.array([hit["geom_id"]["address"] for hit in hits]).T
-    np.testing.assert_allclose([hit["x"] for hit in hits], np.where(side == 0, -1, 1) * (53 + 44 * layer))
+    np.testing.assert_allclose(
+        [hit["x"] for hit in hits], np.where(side == 0, -1, 1) * (53 + 44 * layer)
+    )
     np.testing.assert_allclose([hit["y"] for hit in hits], (column - 56) * 44)
 
     events = brio.read(RECONSTRUCTED)
@@ -1495,7 +1641,9 @@ def test_calibrated_hits_are_at_their_wire_and_near_the_truth(real):
         found, _ = brio.tracker_hits({"SD": banks["SD"]})
         cells = zip(found["side"], found["layer"], found["column"], strict=True)
         truth |= {(i, *cell): r for cell, r in zip(cells, found["drift_radius_mm"], strict=True)}
-    cells = zip(events.hit_event, *(events.hits[name] for name in ("side", "layer", "column")), strict=True)
+    cells = zip(
+        events.hit_event, *(events.hits[name] for name in ("side", "layer", "column")), strict=True
+    )
     pull = (events.hits["drift_radius_mm"] - [truth[cell] for cell in cells]) / 0.7
     assert np.median(np.abs(pull)) < 1.5
 
@@ -1513,7 +1661,9 @@ def test_clusters_of_the_cellular_automaton_consist_of_calibrated_hits(real):
             cell for cell, label in zip(cells, hits["cluster"], strict=True) if label >= 0
         } == set().union(*found)
         assert all(
-            cell in found[label] for cell, label in zip(cells, hits["cluster"], strict=True) if label >= 0
+            cell in found[label]
+            for cell, label in zip(cells, hits["cluster"], strict=True)
+            if label >= 0
         )
         assert (hits["cluster"] < 0).sum() == len(banks["TCD"]["default"]["unclustered"])
         n_shared += sum(map(len, found)) - len(set().union(*found))
@@ -1589,7 +1739,8 @@ def n_read(archive, damage, path, n_tries):
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             continue
         assert (
-            events.info["n_tracks"] >= -1 and (events.hits["track"] < max(events.info["n_tracks"], 1)).all()
+            events.info["n_tracks"] >= -1
+            and (events.hits["track"] < max(events.info["n_tracks"], 1)).all()
         )
         assert all(len(values) == events.hit_offsets[-1] for values in details.values())
         n += 1
@@ -1614,7 +1765,8 @@ def test_a_damaged_event_of_falaise_5_gives_hits_or_a_value_error(damage, unknow
 @pytest.mark.filterwarnings("ignore:.*(not understood|another geometry)")
 @pytest.mark.parametrize("damage", [flip, overwrite])
 @pytest.mark.parametrize(
-    "name", ["falaise4_cd_ptd_helix.brio", "falaise5_particle_track_v1.brio", "falaise_ssd_bank.brio"]
+    "name",
+    ["falaise4_cd_ptd_helix.brio", "falaise5_particle_track_v1.brio", "falaise_ssd_bank.brio"],
 )
 def test_a_damaged_event_of_a_case_gives_hits_or_a_value_error(name, damage, tmp_path):
     with files.open_root(DATA.parent / "cases" / name) as file:

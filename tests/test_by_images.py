@@ -72,7 +72,9 @@ def knows_tracks(events):
 
 
 def scores_of(events, found):
-    return {name: score["value"] for name, score in metrics.clustering_of(events, found)["all"].items()}
+    return {
+        name: score["value"] for name, score in metrics.clustering_of(events, found)["all"].items()
+    }
 
 
 FINDERS = {
@@ -117,7 +119,9 @@ def test_each_side_is_looked_at_alone():
         found = FINDERS[name](events)
         for i in range(len(events)):
             hits = slice(*events.hit_offsets[i : i + 2])
-            of_side = [set(found[hits][events.hits["side"][hits] == side]) - {-1} for side in (0, 1)]
+            of_side = [
+                set(found[hits][events.hits["side"][hits] == side]) - {-1} for side in (0, 1)
+            ]
             assert not of_side[0] & of_side[1]
 
 
@@ -144,7 +148,9 @@ def test_the_threshold_is_a_probability():
     for threshold, first_has_all in ((0.7, False), (0.8, True)):
         found = by_images.by_removal(events, says_three_quarters, two, threshold)
         assert (found == 0).all()  # one track either way
-        steps = by_images.by_removal(events, says_three_quarters, lambda some: 0 * two(some), threshold)
+        steps = by_images.by_removal(
+            events, says_three_quarters, lambda some: 0 * two(some), threshold
+        )
         assert (steps == -1).all()
         last = by_images.by_removal(events, says_three_quarters, two, threshold, remove_last=True)
         assert (last == (0 if first_has_all else -1)).all()
@@ -187,10 +193,14 @@ def three(events):
 def test_every_event_is_taken_also_without_radii_heights_or_hits(find):
     odd = random_events(3, [0, 1, 2, N_CELLS, 40, 0], sides=(0, 1))
     along_foil = make_events({"layer": np.zeros(113, int), "column": np.arange(113)}, [0, 113])
-    blind = odd[4:5].with_hits({"drift_radius_mm": np.full(40, np.nan), "z_mm": np.full(40, np.nan)})
+    blind = odd[4:5].with_hits(
+        {"drift_radius_mm": np.full(40, np.nan), "z_mm": np.full(40, np.nan)}
+    )
     events = concatenate([odd, along_foil, blind])
     found = find(events)
-    assert found.shape == (events.hit_offsets[-1],) and found.dtype == np.int16 and found.min() >= -1
+    assert (
+        found.shape == (events.hit_offsets[-1],) and found.dtype == np.int16 and found.min() >= -1
+    )
     for i in np.flatnonzero(events.n_hits):  # numbered without gaps
         of_event = found[events.hit_offsets[i] : events.hit_offsets[i + 1]]
         assert set(of_event) - {-1} == set(range(of_event.max() + 1))

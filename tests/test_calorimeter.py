@@ -132,7 +132,9 @@ def test_lines_end_where_the_generators_say(kind):
         return
     expected = toyhaystack.calo_blocks(lines, nearest=True)
     same = np.all([got[name] == expected[name] for name in expected], axis=0)
-    assert same.mean() > 0.995  # gaps between blocks go to the next block here, and to another wall there
+    assert (
+        same.mean() > 0.995
+    )  # gaps between blocks go to the next block here, and to another wall there
 
 
 # Probabilities ----------------------------------------------------------------------------------------------
@@ -209,13 +211,17 @@ def test_any_cells_as_tracks_give_probabilities(geometry):
 
 
 def test_hits_without_radius_and_height_still_point_somewhere():
-    events = line_of_hits(layer=range(9), column=[56] * 9, drift_radius_mm=[np.nan] * 9, z_mm=[np.nan] * 9)
+    events = line_of_hits(
+        layer=range(9), column=[56] * 9, drift_radius_mm=[np.nan] * 9, z_mm=[np.nan] * 9
+    )
     found = ends_of(events)
     assert columns_of(found)[0, 10:12].sum() > 0.95
     assert rows_of(found)[0].max() < 0.5
 
 
 def test_a_full_layer_is_a_track_along_the_foil():
-    events = line_of_hits(layer=[3] * 113, column=range(113), drift_radius_mm=[5.0] * 113, z_mm=[100.0] * 113)
+    events = line_of_hits(
+        layer=[3] * 113, column=range(113), drift_radius_mm=[5.0] * 113, z_mm=[100.0] * 113
+    )
     best = ends_of(events).best()
     assert best["calo_column"][0] in (0, 21)

@@ -12,7 +12,14 @@ import capsule_lib
 import inference
 import lib
 from architectures import capsnet
-from capsule_lib import EMRouting, OneCapsule, PrimaryCapsule, RoutingByAgreement, SecondaryCapsule, Shares
+from capsule_lib import (
+    EMRouting,
+    OneCapsule,
+    PrimaryCapsule,
+    RoutingByAgreement,
+    SecondaryCapsule,
+    Shares,
+)
 from datasets import views
 from datasets.events import make_events
 from my_generator import straight_lines
@@ -103,7 +110,9 @@ def test_drawings_are_judged_by_the_sum_over_their_pixels():
     images[1, 0, 0] = 1
     drawn = np.full((2, 2, 3, 1), 0.5, "float32")
     drawn[1, 0, 0] = 1
-    np.testing.assert_allclose(capsule_lib.squared_errors(images, drawn), [6 * 0.25, 5 * 0.25], rtol=1e-6)
+    np.testing.assert_allclose(
+        capsule_lib.squared_errors(images, drawn), [6 * 0.25, 5 * 0.25], rtol=1e-6
+    )
 
 
 # ---- routing -----------------------------------------------------------------------------------------------
@@ -151,11 +160,21 @@ def em_routed(votes, given, n_iterations, sharpness, worth, price, least_varianc
         for j in range(n_capsules):
             weight = share[:, j] * given
             mean[j] = np.average(votes[:, j], axis=0, weights=weight)
-            variance[j] = np.average((votes[:, j] - mean[j]) ** 2, axis=0, weights=weight) + least_variance
-            cost = (price[j] + np.log(np.sqrt(variance[j])).mean()) * weight.sum() / (n_inputs / n_capsules)
-            activation[j] = 1 / (1 + np.exp(-sharpness * iteration / n_iterations * (worth[j] - cost)))
+            variance[j] = (
+                np.average((votes[:, j] - mean[j]) ** 2, axis=0, weights=weight) + least_variance
+            )
+            cost = (
+                (price[j] + np.log(np.sqrt(variance[j])).mean())
+                * weight.sum()
+                / (n_inputs / n_capsules)
+            )
+            activation[j] = 1 / (
+                1 + np.exp(-sharpness * iteration / n_iterations * (worth[j] - cost))
+            )
         for i in range(n_inputs):
-            density = np.exp(-((votes[i] - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+            density = np.exp(-((votes[i] - mean) ** 2) / (2 * variance)) / np.sqrt(
+                2 * np.pi * variance
+            )
             share[i] = activation * density.prod(1)
             share[i] /= share[i].sum()
     return np.array([activation[j] * mean[j] / np.linalg.norm(mean[j]) for j in range(n_capsules)])
@@ -169,7 +188,9 @@ def test_em_routing_is_expectation_and_maximisation(n_iterations):
     layer.build([votes.shape, given.shape])
     worth, price = np.float32([0.3, -0.2]), np.float32([0.1, 0.4])
     layer.set_weights([worth, price])
-    expected = [em_routed(v, g, n_iterations, 2.0, worth, price) for v, g in zip(votes, given, strict=True)]
+    expected = [
+        em_routed(v, g, n_iterations, 2.0, worth, price) for v, g in zip(votes, given, strict=True)
+    ]
     found = layer([votes.astype("float32"), given.astype("float32")])
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
@@ -225,7 +246,9 @@ def test_one_capsule_is_kept():
 
 def test_shares_sum_to_one_in_the_order_of_the_lengths():
     lengths = np.float32([[0.8, 0.4, 0.2, 0.2], [0, 0, 0, 0]])
-    np.testing.assert_allclose(Shares(1)(lengths), [[0.5, 0.25, 0.125, 0.125], [0.25] * 4], atol=1e-5)
+    np.testing.assert_allclose(
+        Shares(1)(lengths), [[0.5, 0.25, 0.125, 0.125], [0.25] * 4], atol=1e-5
+    )
     np.testing.assert_allclose(Shares(2)(lengths)[0], np.array([16, 4, 1, 1]) / 22, atol=1e-5)
 
 
@@ -244,7 +267,9 @@ def test_the_best_power_is_the_one_that_made_the_answers():
 def test_a_saved_and_loaded_counter_gives_the_same_probabilities(kwargs, tmp_path):
     counter = capsnet.counter_of(small(**kwargs), power=3.0)
     counter.save(tmp_path / "model.keras")
-    images = (np.random.default_rng(0).random((5, *counter.input_shape[1:])) < 0.05).astype("float32")
+    images = (np.random.default_rng(0).random((5, *counter.input_shape[1:])) < 0.05).astype(
+        "float32"
+    )
     found = counter.predict(images, verbose=0)
     assert list(inference.load(counter).outputs) == ["n_tracks"]
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
@@ -284,7 +309,9 @@ def test_one_batch_can_be_learned_by_heart():
     model = small()
     inputs, labels = batch_of()
     loss = {"lengths": capsule_lib.margin_loss, "drawing": capsule_lib.squared_errors}
-    model.compile(keras.optimizers.Adam(0.02), loss=loss, loss_weights={"lengths": 1.0, "drawing": 0.0005})
+    model.compile(
+        keras.optimizers.Adam(0.02), loss=loss, loss_weights={"lengths": 1.0, "drawing": 0.0005}
+    )
     model.fit(inputs, labels, epochs=60, verbose=0)
     counted = capsnet.counter_of(model).predict(inputs["top"], verbose=0).argmax(1)
     np.testing.assert_array_equal(counted, labels["lengths"])
@@ -334,7 +361,16 @@ def test_a_training_makes_a_counter_for_the_other_scripts(tmp_path, toy_file, mo
     network = partial(capsnet.capsule_network, n_hidden=(16,), **SMALL)
     monkeypatch.setattr(capsnet, "capsule_network", network)
     run = tmp_path / "run"
-    sizes = ["--epoch-events", "32", "--val-events", "32", "--test-events", "16", "--batch-size", "16"]
+    sizes = [
+        "--epoch-events",
+        "32",
+        "--val-events",
+        "32",
+        "--test-events",
+        "16",
+        "--batch-size",
+        "16",
+    ]
     training.main(["--out", str(run), "--epochs", "1", "--test-data", str(toy_file), *sizes])
     card = lib.load_card(run)
     assert card["inputs"] == {"top": [9, 113, 1]} and card["metrics"]["files"]["n_events"] == 40

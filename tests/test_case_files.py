@@ -15,7 +15,14 @@ CASES = {
     "falaise4_sd.brio": ("brio", 100, 2834, 2834, 100, ""),
     "falaise5_particle_track_v1.brio": ("brio", 1, 24, 24, 1, ""),
     "falaise_ssd_bank.brio": ("brio", 10, 313, 313, 10, "bank SSD: .*mctools::signal::signal_data"),
-    "half_detector_sd.brio": ("brio", 100, 12, 12, 100, "its wires are 479.5 mm from .* another geometry"),
+    "half_detector_sd.brio": (
+        "brio",
+        100,
+        12,
+        12,
+        100,
+        "its wires are 479.5 mm from .* another geometry",
+    ),
     "falaise2tk_run0.root": ("tkevent", 100, 2127, 2125, 0, ""),
     "mievent.root": ("mievent", 100, 2198, 2195, 0, ""),
     "helix_hit_tree.root": ("toyhaystack", 846, 7978, 7978, 0, ""),
@@ -65,7 +72,9 @@ def test_falaise_4_with_helices_has_tracks_of_all_its_banks(real_data):
 def test_helices_pass_near_the_hits_that_they_were_fitted_to(real_data):
     """A helix is a circle seen from above: hits are their drift radius away from it."""
     pulls = []
-    for banks in brio.iter_events(real_data / "cases" / "falaise4_cd_ptd_helix.brio", ["CD", "TCD", "TTD"]):
+    for banks in brio.iter_events(
+        real_data / "cases" / "falaise4_cd_ptd_helix.brio", ["CD", "TCD", "TTD"]
+    ):
         for trajectory in brio.trajectories(banks):
             is_good = trajectory["properties"]["chi2"] < 5 * trajectory["properties"]["ndof"]
             if "helix" not in trajectory["pattern"] or not is_good:

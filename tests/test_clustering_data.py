@@ -20,7 +20,12 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def test_inputs_of_two_hits_worked_by_hand():
-    hits = {"layer": [8, 0], "column": [112, 56], "drift_radius_mm": [11, np.nan], "z_mm": [np.nan, -775]}
+    hits = {
+        "layer": [8, 0],
+        "column": [112, 56],
+        "drift_radius_mm": [11, np.nan],
+        "z_mm": [np.nan, -775],
+    }
     made = clustering.inputs(make_events(hits, [0, 2, 2]), max_hits=3)
     assert {name: (values.shape, values.dtype.name) for name, values in made.items()} == {
         "hits": ((2, 3, 6), "float32"),
@@ -46,8 +51,12 @@ def test_every_hit_is_there_once_in_order_and_the_rest_is_padding(seed, n_hits):
     np.testing.assert_array_equal(
         made["cell"][mask], events.hits["column"].astype(int) * 9 + events.hits["layer"]
     )
-    np.testing.assert_allclose(made["hits"][mask][:, 3] * 1550, np.nan_to_num(events.hits["z_mm"]), rtol=1e-6)
-    np.testing.assert_array_equal(made["hits"][mask][:, 4] == 1, np.isfinite(events.hits["drift_radius_mm"]))
+    np.testing.assert_allclose(
+        made["hits"][mask][:, 3] * 1550, np.nan_to_num(events.hits["z_mm"]), rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        made["hits"][mask][:, 4] == 1, np.isfinite(events.hits["drift_radius_mm"])
+    )
     assert (made["hits"][~mask] == 0).all() and (made["cell"][~mask] == 0).all()
     np.testing.assert_array_equal(
         wanted["track"][mask], np.stack([events.hits["track"], events.hits["second_track"]], 1)
@@ -76,7 +85,9 @@ def test_targets_of_a_cell_that_two_tracks_share_name_both():
 
 
 def test_more_segments_than_can_be_counted_are_the_most_that_can():
-    events = make_events({}, [0, 0, 0], {"n_segments": [3, 3, 3, 4, 4]}, [0, 3, 5], {"n_tracks": [3, 2]})
+    events = make_events(
+        {}, [0, 0, 0], {"n_segments": [3, 3, 3, 4, 4]}, [0, 3, 5], {"n_tracks": [3, 2]}
+    )
     assert clustering.labels(events)["n_segments"].tolist() == [MAX_SEGMENTS, 8]
     assert MAX_SEGMENTS == 8
 
@@ -98,7 +109,9 @@ def test_hits_beyond_the_most_are_dropped_from_inputs_and_targets_alike():
 
 def contents(inputs, targets):
     """The events of a batch as values that can be compared: cells, owners, numbers."""
-    for cell, mask, track, *numbers in zip(inputs["cell"], inputs["mask"], *targets.values(), strict=True):
+    for cell, mask, track, *numbers in zip(
+        inputs["cell"], inputs["mask"], *targets.values(), strict=True
+    ):
         yield (*cell[mask].tolist(), *track[mask].ravel().tolist(), *(int(n) for n in numbers))
 
 
@@ -129,7 +142,9 @@ def test_events_of_a_batch_are_of_like_length():
 
 def test_batches_come_in_another_order_with_another_random_generator():
     events = random_events(0, np.arange(1, 60))
-    first, again, other = ([inputs["mask"].sum() for inputs, _ in cut(events, 4, s)] for s in (0, 0, 1))
+    first, again, other = (
+        [inputs["mask"].sum() for inputs, _ in cut(events, 4, s)] for s in (0, 0, 1)
+    )
     assert first == again != other
 
 
@@ -145,9 +160,19 @@ def recording(asked):
 
 def test_datasets_give_batches_of_their_declared_types_and_fresh_events():
     asked = []
-    settings = {"batch_size": 8, "seed": 5, "first_event": 100, "n_val": 20, "n_test": 10, "block": 32}
+    settings = {
+        "batch_size": 8,
+        "seed": 5,
+        "first_event": 100,
+        "n_val": 20,
+        "n_test": 10,
+        "block": 32,
+    }
     data = batches.load(clustering.task, recording(asked), **settings)
-    assert asked == [(20, (5, 1), 0), (10, (5, 2), 0)]  # validation and test events have seeds of their own
+    assert asked == [
+        (20, (5, 1), 0),
+        (10, (5, 2), 0),
+    ]  # validation and test events have seeds of their own
     assert int(data.val.cardinality()) == 3 == len(list(data.val))
     assert sum(len(inputs["mask"]) for inputs, _ in data.val) == 20
     for dataset in (data.train.take(9), data.val):
@@ -183,7 +208,11 @@ def test_files_to_test_on_without_labels_are_refused(tmp_path):
         hit_tree.write(tmp_path / f"{name}.root", events)
         with pytest.raises(ValueError, match=f"{name}.root: no labels"):
             batches.load(
-                clustering.task, recording([]), n_val=8, n_test=8, test_paths=[f"{tmp_path}/{name}.root"]
+                clustering.task,
+                recording([]),
+                n_val=8,
+                n_test=8,
+                test_paths=[f"{tmp_path}/{name}.root"],
             )
 
 

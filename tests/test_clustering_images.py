@@ -55,12 +55,22 @@ def sets_of(events, i):
 
 # Three tracks in the order of a file, the leftmost in the middle, the next one begins with its lowest layer:
 # the original labels kept the whole event here, or lost the hit (0, 40).
-MIDDLE = [(0, 30, 0, -1), (1, 31, 0, -1), (0, 10, 1, -1), (1, 9, 1, -1), (0, 40, 2, -1), (1, 41, 2, -1)]
+MIDDLE = [
+    (0, 30, 0, -1),
+    (1, 31, 0, -1),
+    (0, 10, 1, -1),
+    (1, 9, 1, -1),
+    (0, 40, 2, -1),
+    (1, 41, 2, -1),
+]
 
 
 def test_the_left_track_goes_also_from_the_middle_of_a_file_and_nothing_else_does():
     events = event_of(MIDDLE, 3)
-    assert lit(clustering_images.without_left(events)[0, ..., 0]) == cells(MIDDLE) - {(0, 10), (1, 9)}
+    assert lit(clustering_images.without_left(events)[0, ..., 0]) == cells(MIDDLE) - {
+        (0, 10),
+        (1, 9),
+    }
 
 
 def test_the_first_hit_of_the_track_written_after_the_left_one_stays():
@@ -70,7 +80,11 @@ def test_the_first_hit_of_the_track_written_after_the_left_one_stays():
 
 def test_a_shared_cell_and_noise_stay():
     hits = [(0, 10, 0, -1), (1, 11, 0, 1), (2, 12, 1, -1), (5, 2, -1, -1)]
-    assert lit(clustering_images.without_left(event_of(hits, 2))[0, ..., 0]) == {(1, 11), (2, 12), (5, 2)}
+    assert lit(clustering_images.without_left(event_of(hits, 2))[0, ..., 0]) == {
+        (1, 11),
+        (2, 12),
+        (5, 2),
+    }
 
 
 def test_two_hits_in_a_cell_keep_it_if_one_of_them_stays():
@@ -103,7 +117,9 @@ def test_tracks_without_a_hit_come_last():
 @settings(max_examples=40, deadline=None)
 def test_answers_are_the_sets_of_cells_of_tracks(seed, n_hits):
     events = random_events(seed, n_hits)
-    events.tracks["foil_y_mm"][:] = np.random.default_rng(seed).uniform(-1, 1, len(events.tracks["side"]))
+    events.tracks["foil_y_mm"][:] = np.random.default_rng(seed).uniform(
+        -1, 1, len(events.tracks["side"])
+    )
     image = views.padded_view(events)
     removed = clustering_images.removed_left(events)
     channels = clustering_images.channels(events)

@@ -158,7 +158,9 @@ def test_every_figure_is_what_sets_of_hits_and_all_pairings_give(table):
     del counts["adjusted_rand"]
     for i, (start, stop) in enumerate(itertools.pairwise(offsets)):
         expected = by_hand(track[start:stop], second[start:stop], found[start:stop], n_tracks[i])
-        of_event = {figure: (int(counted[i]), int(of[i])) for figure, (counted, of) in counts.items()}
+        of_event = {
+            figure: (int(counted[i]), int(of[i])) for figure, (counted, of) in counts.items()
+        }
         assert of_event == expected
 
 
@@ -188,7 +190,9 @@ def test_names_of_found_tracks_and_the_order_of_hits_do_not_matter(table, random
         other[start:stop] = names[found[start:stop]]
         order[start:stop] = random.sample(range(start, stop), int(stop - start))
     expected = metrics.clustering_by_event(*table)
-    renamed = metrics.clustering_by_event(offsets, track[order], second[order], other[order], n_tracks)
+    renamed = metrics.clustering_by_event(
+        offsets, track[order], second[order], other[order], n_tracks
+    )
     for figure in expected:
         np.testing.assert_allclose(renamed[figure], expected[figure], atol=1e-12, err_msg=figure)
 
@@ -245,8 +249,24 @@ def check(scores, **expected):
 
 def test_a_split_track_is_found_once_and_doubled_only_for_belle_ii():
     scores = one_event("aaaaaaaaaa", "aaaaaabbbb")
-    check(scores, efficiency=1, fake=0.5, duplicate=0, efficiency_loose=1, fake_loose=0, duplicate_loose=0.5)
-    check(scores, efficiency_90=0, hit_accuracy=0.6, signal_kept=1, count_right=0, perfect=0, adjusted_rand=0)
+    check(
+        scores,
+        efficiency=1,
+        fake=0.5,
+        duplicate=0,
+        efficiency_loose=1,
+        fake_loose=0,
+        duplicate_loose=0.5,
+    )
+    check(
+        scores,
+        efficiency_90=0,
+        hit_accuracy=0.6,
+        signal_kept=1,
+        count_right=0,
+        perfect=0,
+        adjusted_rand=0,
+    )
 
 
 def test_two_tracks_merged_into_one_are_one_match_at_most():
@@ -267,7 +287,9 @@ def test_kept_noise_costs_purity():
     scores = one_event("aaaaaaaaa.", "aaaaaaaaaa")
     check(scores, efficiency=1, efficiency_90=1, noise_rejected=0, signal_kept=1)
     check(scores, hit_accuracy=0.9, count_right=1, perfect=0)
-    check(one_event("aaaaaaaa.", "aaaaaaaaa"), efficiency=1, efficiency_90=0)  # 8 of 9 is below 90 %
+    check(
+        one_event("aaaaaaaa.", "aaaaaaaaa"), efficiency=1, efficiency_90=0
+    )  # 8 of 9 is below 90 %
 
 
 def test_a_track_of_noise_is_a_fake():
@@ -297,12 +319,22 @@ def test_a_hit_of_two_tracks_is_right_on_either(found):
 
 
 def test_the_same_owner_twice_is_one_owner():
-    check(one_event("aaa", "aa.", second="..a"), efficiency=1, fake=0)  # two of three hits, not of four
+    check(
+        one_event("aaa", "aa.", second="..a"), efficiency=1, fake=0
+    )  # two of three hits, not of four
 
 
 def test_one_found_track_never_counts_for_two_that_share_most_hits():
     scores = one_event("aaab", "aaaa", second=".bb.")  # three hits each, two of them shared
-    check(scores, efficiency=0.5, fake=0, duplicate=0, efficiency_loose=0.5, hit_accuracy=0.75, perfect=0)
+    check(
+        scores,
+        efficiency=0.5,
+        fake=0,
+        duplicate=0,
+        efficiency_loose=0.5,
+        hit_accuracy=0.75,
+        perfect=0,
+    )
 
 
 def test_as_many_tracks_are_paired_as_can_be():
@@ -320,7 +352,9 @@ def test_pairs_are_the_best_in_all_and_not_the_largest_first():
 
 
 def test_a_track_without_hits_is_missed_in_the_count_only():
-    check(one_event("aaa", "aaa", n_tracks=2), efficiency=1, hit_accuracy=1, count_right=0, perfect=0)
+    check(
+        one_event("aaa", "aaa", n_tracks=2), efficiency=1, hit_accuracy=1, count_right=0, perfect=0
+    )
 
 
 def test_events_without_hits_count():

@@ -42,7 +42,9 @@ def test_tables_are_those_of_the_cards():
 
 def test_every_result_stands_somewhere():
     text = "".join(path.read_text() for path in make_results.documents())
-    assert {block["name"] for block in make_results.BLOCK.finditer(text)} == set(make_results.RESULTS)
+    assert {block["name"] for block in make_results.BLOCK.finditer(text)} == set(
+        make_results.RESULTS
+    )
 
 
 def test_the_check_names_files_that_differ_and_leaves_them(copy):
@@ -66,13 +68,19 @@ def test_cards_are_linked_from_where_a_page_stands():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<!-- made by scripts/make_results.py: counters -->\n", "README.md: .* has no <!-- end -->"),
+        (
+            "<!-- made by scripts/make_results.py: counters -->\n",
+            "README.md: .* has no <!-- end -->",
+        ),
         (
             "<!-- made by scripts/make_results.py: counters -->\n"
             "<!-- made by scripts/make_results.py: effects -->\n<!-- end -->",
             "README.md: .* has no <!-- end -->",
         ),
-        ("<!-- made by scripts/make_results.py: prices -->\n<!-- end -->", "README.md: no result prices"),
+        (
+            "<!-- made by scripts/make_results.py: prices -->\n<!-- end -->",
+            "README.md: no result prices",
+        ),
     ],
 )
 def test_a_table_without_end_or_of_no_result_is_named(text, message):
@@ -81,7 +89,9 @@ def test_a_table_without_end_or_of_no_result_is_named(text, message):
 
 
 def test_results_are_made_without_tensorflow():
-    program = "import sys; from scripts import make_results; make_results.headline(); print(*sys.modules)"
+    program = (
+        "import sys; from scripts import make_results; make_results.headline(); print(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )

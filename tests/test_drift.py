@@ -113,12 +113,16 @@ def test_mirrored_cathode_times_give_the_mirrored_height():
     anode = rng.integers(0, 10**6, 100)
     one = anode + rng.integers(1, 4000, 100)
     other = anode + rng.integers(1, 4000, 100)
-    np.testing.assert_allclose(height_mm(anode, one, other), -height_mm(anode, other, one), atol=1e-9)
+    np.testing.assert_allclose(
+        height_mm(anode, one, other), -height_mm(anode, other, one), atol=1e-9
+    )
 
 
 def test_resolution_is_best_at_12_25_mm_and_worse_at_the_wire():
     # 0.425 (1 + 0.0083 x 12.25^2) = 0.425 x 2.245519 = 0.954345
-    np.testing.assert_allclose(sigma_radius_mm([0, 12.25, 22]), [0.954345, 0.425, 0.760333], atol=1e-6)
+    np.testing.assert_allclose(
+        sigma_radius_mm([0, 12.25, 22]), [0.954345, 0.425, 0.760333], atol=1e-6
+    )
 
 
 def test_a_radius_beyond_the_corner_of_the_cell_is_no_distance_of_a_track():

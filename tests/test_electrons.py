@@ -73,7 +73,9 @@ def test_without_gas_tracks_are_circles():
 def test_without_field_and_gas_tracks_are_lines():
     foil, momentum, charge = random_tracks(200, seed=2)
     rng = np.random.default_rng(0)
-    hits, n_hits, _ = electrons.fly(foil, momentum, charge, rng, field_gauss=0.0, scattering_mev=0.0)
+    hits, n_hits, _ = electrons.fly(
+        foil, momentum, charge, rng, field_gauss=0.0, scattering_mev=0.0
+    )
     line, x, expected = toyhaystack.cells_near(foil)
     inside = (expected["drift_radius_mm"] < 22) & (np.abs(expected["z_mm"]) < 1550)
     expected = {name: values[inside] for name, values in expected.items()}
@@ -103,7 +105,9 @@ def test_gas_scatters_as_much_as_a_random_walk_of_the_direction(slope_z):
         assert abs(distance.mean()) < 4 * np.std(distance) / np.sqrt(n)
 
 
-@pytest.mark.parametrize("side, charge, up", [(1, -1, True), (1, 1, False), (0, -1, False), (0, 1, True)])
+@pytest.mark.parametrize(
+    "side, charge, up", [(1, -1, True), (1, 1, False), (0, -1, False), (0, 1, True)]
+)
 def test_the_field_turns_electrons_the_way_it_should(side, charge, up):
     foil = foil_line(side=side)
     no_gas = {"scattering_mev": 0.0}
@@ -150,7 +154,8 @@ def test_the_truth_of_a_track_is_kept():
     tracks = events.tracks
     momentum = tracks["momentum_mev"].astype(float)
     assert (
-        momentum.min() > helices.momentum_of(0.1) - 1e-3 and momentum.max() < helices.momentum_of(3.5) + 1e-3
+        momentum.min() > helices.momentum_of(0.1) - 1e-3
+        and momentum.max() < helices.momentum_of(3.5) + 1e-3
     )
     dip = np.arctan(tracks["slope_z"] / np.hypot(1, tracks["slope_y"]))
     expected = 0.299792458 * 0.0025 / (momentum * np.cos(dip)) * -tracks["charge"]
@@ -206,7 +211,9 @@ def test_files_are_written_and_read_with_the_truth_of_their_tracks(tmp_path):
         np.testing.assert_array_equal(read.tracks[name], values)
     field = ["--kind", "electron_v_vertex", "--field-gauss", "0", "--events", "30"]
     command.main([*field, "--out", str(tmp_path)])
-    assert not hit_tree.read(tmp_path / "electron_v_vertex_t2_0.root").tracks["curvature_per_mm"].any()
+    assert (
+        not hit_tree.read(tmp_path / "electron_v_vertex_t2_0.root").tracks["curvature_per_mm"].any()
+    )
 
 
 def test_tracks_of_one_vertex_share_their_foil_point_and_keep_their_order():
@@ -221,7 +228,9 @@ def test_tracks_of_one_vertex_share_their_foil_point_and_keep_their_order():
     n_hits = np.zeros(len(event), int)
     for name in ("track", "second_track"):
         owned = events.hits[name] >= 0
-        np.add.at(n_hits, events.track_offsets[events.hit_event[owned]] + events.hits[name][owned], 1)
+        np.add.at(
+            n_hits, events.track_offsets[events.hit_event[owned]] + events.hits[name][owned], 1
+        )
     assert (n_hits >= electrons.MIN_HITS).all()
 
 
@@ -234,4 +243,6 @@ def test_hits_of_a_block_are_on_the_tracks_that_own_them():
     y = CELL_MM * (hits["column"].astype(int) - MIDDLE_COLUMN)
     slope = tracks["slope_y"][track]
     distance = np.abs(y - tracks["foil_y_mm"][track] - slope * x) / np.hypot(1, slope)
-    assert np.median(distance) < CELL_MM  # the gas scatters them off the line, to other tracks it is far
+    assert (
+        np.median(distance) < CELL_MM
+    )  # the gas scatters them off the line, to other tracks it is far

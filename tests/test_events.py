@@ -30,7 +30,10 @@ NAN = math.nan
 def arrays_of(events):
     """Lists of hits, one an event, as (name -> array, offsets)."""
     hits = [hit for event in events for hit in event]
-    columns = {name: np.array([hit[i] for hit in hits], HIT_FIELDS[name][0]) for i, name in enumerate(NAMES)}
+    columns = {
+        name: np.array([hit[i] for hit in hits], HIT_FIELDS[name][0])
+        for i, name in enumerate(NAMES)
+    }
     return columns, np.concatenate([[0], np.cumsum([len(event) for event in events])]).astype(int)
 
 
@@ -41,7 +44,10 @@ def table(events):
 def hits_of(events):
     """The inverse: lists of hits, one an event. NaN becomes None, so lists can be compared."""
     columns = [events.hits[name].tolist() for name in NAMES]
-    rows = [tuple(None if value != value else value for value in row) for row in zip(*columns, strict=True)]
+    rows = [
+        tuple(None if value != value else value for value in row)
+        for row in zip(*columns, strict=True)
+    ]
     return [rows[a:b] for a, b in zip(events.hit_offsets[:-1], events.hit_offsets[1:], strict=True)]
 
 
@@ -132,7 +138,13 @@ owner = st.integers(-1, 3)
 radius = st.one_of(st.just(NAN), st.sampled_from([0.0, 1.5, 22.0]), st.floats(0, 50, width=32))
 height = st.one_of(st.just(NAN), st.floats(-1500, 1500, width=32))
 hit = st.tuples(
-    st.integers(0, 1), st.sampled_from([0, 8]), st.sampled_from([0, 1, 112]), radius, height, owner, owner
+    st.integers(0, 1),
+    st.sampled_from([0, 8]),
+    st.sampled_from([0, 1, 112]),
+    radius,
+    height,
+    owner,
+    owner,
 )
 
 
@@ -149,7 +161,9 @@ def test_thousands_of_events_merge_as_one_by_one_whatever_the_chunk(chunk):
     rng = np.random.default_rng(4)
     events = []
     for n in rng.integers(0, 8, 2500):
-        cells = zip(rng.integers(0, 2, n), rng.integers(0, 9, n), rng.integers(0, 2, n), strict=True)
+        cells = zip(
+            rng.integers(0, 2, n), rng.integers(0, 9, n), rng.integers(0, 2, n), strict=True
+        )
         events.append(
             [
                 (*map(int, cell), float(rng.integers(0, 5)), NAN, int(rng.integers(-1, 3)), -1)
@@ -176,7 +190,8 @@ def test_fields_that_are_not_given_are_unknown():
     assert track["side"] == 1 and track["kinked"] is False
     assert all(math.isnan(track[name]) for name in ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z"))
     assert all(
-        track[name] == -1 for name in ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
+        track[name] == -1
+        for name in ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row")
     )
     assert blocks == [] and info == [-1, -1, -1, -1, DETECTOR]
 
@@ -187,7 +202,9 @@ def test_a_height_that_was_not_measured_stays_nan():
 
 
 def test_a_table_has_the_documented_types():
-    events = make_events({"layer": [3], "column": [7]}, [0, 1], {"calo_row": [2]}, [0, 1], {"run": [974]})
+    events = make_events(
+        {"layer": [3], "column": [7]}, [0, 1], {"calo_row": [2]}, [0, 1], {"run": [974]}
+    )
     for name, kind in (
         ("side", "i1"),
         ("layer", "i1"),
@@ -221,7 +238,9 @@ def with_one_bad(group, name, value):
 
     Arguments of make_events.
     """
-    arrays = {g: {k: np.array([v] * (3 if g == "info" else 4)) for k, v in GOOD[g].items()} for g in GOOD}
+    arrays = {
+        g: {k: np.array([v] * (3 if g == "info" else 4)) for k, v in GOOD[g].items()} for g in GOOD
+    }
     arrays["hits"]["column"] = np.arange(4)
     bad = arrays[group].get(name, np.zeros(3 if group == "info" else 4, int))
     bad = bad.astype(np.result_type(bad, np.asarray(value)))
@@ -330,9 +349,12 @@ def test_arrays_that_do_not_fit_together_are_refused():
 def events():
     """Haystack events of 0 to 4 tracks, so some without hits; no NaN, so lists of them can be compared."""
     events = toyhaystack.generate(30, tracks=(0, 1, 4), seed=5)
-    of_blocks = {name: np.nan_to_num(events.blocks[name], nan=3) for name in ("energy_mev", "time_ns")}
+    of_blocks = {
+        name: np.nan_to_num(events.blocks[name], nan=3) for name in ("energy_mev", "time_ns")
+    }
     of_tracks = {
-        name: np.nan_to_num(events.tracks[name], nan=3) for name in ("momentum_mev", "curvature_per_mm")
+        name: np.nan_to_num(events.tracks[name], nan=3)
+        for name in ("momentum_mev", "curvature_per_mm")
     }
     return replace(events, blocks=events.blocks | of_blocks, tracks=events.tracks | of_tracks)
 
@@ -345,7 +367,9 @@ def test_awkward_arrays_hold_the_same_as_the_table(events):
     for i, one in enumerate(array):
         hit, track = slice(*events.hit_offsets[i : i + 2]), slice(*events.track_offsets[i : i + 2])
         assert [h["column"] for h in one.hits.to_list()] == events.hits["column"][hit].tolist()
-        assert [t["slope_y"] for t in one.tracks.to_list()] == events.tracks["slope_y"][track].tolist()
+        assert [t["slope_y"] for t in one.tracks.to_list()] == events.tracks["slope_y"][
+            track
+        ].tolist()
         assert one.n_tracks == events.info["n_tracks"][i] == len(one.tracks)
 
 
@@ -411,7 +435,8 @@ def test_kept_hits_are_those_of_the_mask_and_labels_stay(events):
     kept = events.keep_hits(mask)
     flags = iter(mask.tolist())
     expected = [
-        {**one, "hits": [h for h in one["hits"] if next(flags)]} for one in events.to_awkward().to_list()
+        {**one, "hits": [h for h in one["hits"] if next(flags)]}
+        for one in events.to_awkward().to_list()
     ]
     assert kept.to_awkward().to_list() == expected
     assert kept.hit_offsets.dtype == np.int64
@@ -447,7 +472,9 @@ def test_events_without_hits_are_events():
 
 def test_a_generated_table_has_one_hit_a_cell():
     events = straight_lines.generate(1500, tracks=4, seed=3)
-    cell = np.stack([events.hit_event, events.hits["side"], events.hits["layer"], events.hits["column"]])
+    cell = np.stack(
+        [events.hit_event, events.hits["side"], events.hits["layer"], events.hits["column"]]
+    )
     assert len(np.unique(cell, axis=1).T) == cell.shape[1]
     shared = events.hits["second_track"] >= 0
     assert shared.any()
@@ -460,7 +487,11 @@ def test_a_generated_table_has_one_hit_a_cell():
 def test_events_know_where_their_first_wires_are():
     toy, haystack = straight_lines.generate(2), toyhaystack.generate(3)
     both = concatenate(
-        [toy, haystack, replace(haystack[:1], info={**haystack[:1].info, "geometry": np.array([TKEVENT])})]
+        [
+            toy,
+            haystack,
+            replace(haystack[:1], info={**haystack[:1].info, "geometry": np.array([TKEVENT])}),
+        ]
     )
     assert both.first_wire_mm.tolist() == [22, 22, 53, 53, 53, 51]
     assert both[[5, 0]].first_wire_mm.tolist() == [51, 22]
@@ -468,7 +499,9 @@ def test_events_know_where_their_first_wires_are():
 
 def test_a_table_says_what_it_is_in_one_line():
     events = straight_lines.generate(500, 2, seed=1)
-    assert repr(events).startswith("<Events: 500 events, ") and repr(events).endswith("toy geometry>")
+    assert repr(events).startswith("<Events: 500 events, ") and repr(events).endswith(
+        "toy geometry>"
+    )
     assert len(repr(events)) < 110
     assert repr(concatenate([])) == "<Events: 0 events, 0 hits, 0 tracks, 0 blocks; no geometry>"
 
@@ -478,10 +511,18 @@ def test_blocks_are_those_in_which_tracks_end_each_once_an_event(generator):
     events = generator.generate(300, 4, seed=2)
     tracks, blocks = events.tracks, events.blocks
     side = tracks["side"] if generator is straight_lines else tracks["calo_side"]
-    names = (tracks["calo_type"], side, tracks["calo_wall"], tracks["calo_column"], tracks["calo_row"])
+    names = (
+        tracks["calo_type"],
+        side,
+        tracks["calo_wall"],
+        tracks["calo_column"],
+        tracks["calo_row"],
+    )
     is_block = np.ones(len(side), bool)
     if generator is straight_lines:
-        is_block = np.isin(tracks["calo_column"], range(1, 21)) & np.isin(tracks["calo_row"], range(1, 14))
+        is_block = np.isin(tracks["calo_column"], range(1, 21)) & np.isin(
+            tracks["calo_row"], range(1, 14)
+        )
     expected, owners = [], []
     for track, event in enumerate(events.track_event):
         key = (event, *(values[track] for values in names))
@@ -509,7 +550,10 @@ def test_blocks_of_a_detector_go_with_their_events():
     }
     events = make_events({}, [0, 0, 0, 0], blocks=blocks, block_offsets=[0, 1, 1, 2])
     assert events.block_event.tolist() == [0, 2]
-    assert events[[2]].blocks["column"].tolist() == [15] and events[1:2].blocks["column"].tolist() == []
+    assert (
+        events[[2]].blocks["column"].tolist() == [15]
+        and events[1:2].blocks["column"].tolist() == []
+    )
     assert concatenate([events, events]).block_offsets.tolist() == [0, 1, 1, 2, 3, 3, 4]
 
 
@@ -524,8 +568,12 @@ def test_a_block_that_a_wall_of_the_detector_does_not_have_is_refused():
 
 def test_an_event_of_more_hits_than_a_detector_has_is_refused():
     n = 30_000
-    with pytest.raises(ValueError, match="f.root: entry 1: 30000 hits, but the tracker has 2034 cells"):
-        make_events({"layer": np.zeros(n, int), "column": np.zeros(n, int)}, [0, 0, n], source="f.root")
+    with pytest.raises(
+        ValueError, match="f.root: entry 1: 30000 hits, but the tracker has 2034 cells"
+    ):
+        make_events(
+            {"layer": np.zeros(n, int), "column": np.zeros(n, int)}, [0, 0, n], source="f.root"
+        )
 
 
 # Ragged arrays ----------------------------------------------------------------------------------------------
@@ -545,7 +593,11 @@ def test_rows_places_and_entries_are_those_of_nested_lists(counts, data):
 
 def test_of_hits_in_a_cell_the_nearest_stays_then_the_earliest_then_the_first():
     radius = np.array([3.0, 1.0, NAN, NAN, 2.0, 2.0])
-    cell = {"side": np.ones(6, int), "layer": np.array([0, 0, 1, 1, 2, 2]), "column": np.zeros(6, int)}
+    cell = {
+        "side": np.ones(6, int),
+        "layer": np.array([0, 0, 1, 1, 2, 2]),
+        "column": np.zeros(6, int),
+    }
     hits = {**cell, "drift_radius_mm": radius}
     assert one_a_cell(hits, [0, 6]).tolist() == [False, True, True, False, True, False]
     assert one_a_cell(hits, [0, 6], np.array([0, 0, 5, 4, 5, 4])).tolist() == [

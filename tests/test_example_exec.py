@@ -70,7 +70,9 @@ def path_with_scontrol(tmp_path, said):
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "scontrol"
-    program.write_text(f'#!/usr/bin/env bash\n[ "$*" = "show job 7" ] || exit 1\ncat <<END\n{said}\nEND\n')
+    program.write_text(
+        f'#!/usr/bin/env bash\n[ "$*" = "show job 7" ] || exit 1\ncat <<END\n{said}\nEND\n'
+    )
     program.chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
 
@@ -86,11 +88,19 @@ def test_on_a_laptop_it_makes_the_environment_and_runs_the_main_job(repository):
     assert (repository / ".venv" / "ready").exists()
 
 
-def test_from_another_folder_the_script_is_the_repository_s_and_files_are_where_one_is(repository, elsewhere):
+def test_from_another_folder_the_script_is_the_repository_s_and_files_are_where_one_is(
+    repository, elsewhere
+):
     script = repository / "example_exec.sh"
     done = call(script, "scripts/count_tracks.py", "my file.root", "--out", "runs", cwd=elsewhere)
-    assert done.stdout == f"in {elsewhere}: {repository}/scripts/count_tracks.py my file.root --out runs\n"
-    assert call(script, "mine.py", "scripts", cwd=elsewhere).stdout == f"in {elsewhere}: mine.py scripts\n"
+    assert (
+        done.stdout
+        == f"in {elsewhere}: {repository}/scripts/count_tracks.py my file.root --out runs\n"
+    )
+    assert (
+        call(script, "mine.py", "scripts", cwd=elsewhere).stdout
+        == f"in {elsewhere}: mine.py scripts\n"
+    )
 
 
 @pytest.mark.parametrize("state", ["missing", "half made", "older than the requirements"])
@@ -116,21 +126,33 @@ def test_a_job_runs_in_the_environment_that_is_there(repository, tmp_path):
     assert done.stdout == f"in {repository}: {repository}/scripts/count_tracks.py\n"
 
 
-def test_a_job_that_was_submitted_elsewhere_asks_slurm_for_its_script(repository, elsewhere, tmp_path):
+def test_a_job_that_was_submitted_elsewhere_asks_slurm_for_its_script(
+    repository, elsewhere, tmp_path
+):
     make_venv(repository)
     (elsewhere / "Makefile").touch()  # of another project
     copy = spooled(repository / "example_exec.sh", tmp_path)
     said = job_of(repository / "example_exec.sh", "scripts/count_tracks.py my.root")
-    slurm = {"SLURM_JOB_ID": 7, "SLURM_SUBMIT_DIR": elsewhere, "PATH": path_with_scontrol(tmp_path, said)}
+    slurm = {
+        "SLURM_JOB_ID": 7,
+        "SLURM_SUBMIT_DIR": elsewhere,
+        "PATH": path_with_scontrol(tmp_path, said),
+    }
     done = call(copy, "scripts/count_tracks.py", "my.root", cwd=elsewhere, **slurm)
     assert done.stdout == f"in {elsewhere}: {repository}/scripts/count_tracks.py my.root\n"
 
 
 @pytest.mark.parametrize("script", ["example_exec.sh", "my_generator/generate.sh"])
-@pytest.mark.parametrize("said", ["slurm_load_jobs error: Invalid job id specified", job_of("(null)")])
+@pytest.mark.parametrize(
+    "said", ["slurm_load_jobs error: Invalid job id specified", job_of("(null)")]
+)
 def test_a_job_whose_repository_is_not_found_says_so(script, said, repository, elsewhere, tmp_path):
     copy = spooled(repository / script, tmp_path)
-    slurm = {"SLURM_JOB_ID": 7, "SLURM_SUBMIT_DIR": elsewhere, "PATH": path_with_scontrol(tmp_path, said)}
+    slurm = {
+        "SLURM_JOB_ID": 7,
+        "SLURM_SUBMIT_DIR": elsewhere,
+        "PATH": path_with_scontrol(tmp_path, said),
+    }
     done = call(copy, cwd=elsewhere, **slurm)
     assert done.returncode == 1
     assert done.stderr.startswith("the repository was not found: submit from its folder, or ")
@@ -139,16 +161,22 @@ def test_a_job_whose_repository_is_not_found_says_so(script, said, repository, e
 
 def test_in_an_allocation_the_script_that_is_called_counts(repository, elsewhere):
     make_venv(repository)
-    done = call(repository / "example_exec.sh", cwd=elsewhere, SLURM_JOB_ID=7, SLURM_SUBMIT_DIR=elsewhere)
+    done = call(
+        repository / "example_exec.sh", cwd=elsewhere, SLURM_JOB_ID=7, SLURM_SUBMIT_DIR=elsewhere
+    )
     assert done.stdout == f"in {elsewhere}: {repository}/scripts/count_tracks.py\n"
 
 
 @pytest.mark.parametrize("submitted_from", ["repository", "elsewhere"])
-def test_tasks_of_an_array_make_the_file_of_their_number(submitted_from, repository, elsewhere, tmp_path):
+def test_tasks_of_an_array_make_the_file_of_their_number(
+    submitted_from, repository, elsewhere, tmp_path
+):
     make_venv(repository)
     folder = repository if submitted_from == "repository" else elsewhere
     copy = spooled(repository / "my_generator" / "generate.sh", tmp_path)
-    path = path_with_scontrol(tmp_path, job_of(repository / "my_generator" / "generate.sh", "--out data"))
+    path = path_with_scontrol(
+        tmp_path, job_of(repository / "my_generator" / "generate.sh", "--out data")
+    )
     slurm = {"SLURM_JOB_ID": 7, "SLURM_SUBMIT_DIR": folder, "SLURM_ARRAY_TASK_ID": 42, "PATH": path}
     done = call(copy, "--out", "data", cwd=folder, **slurm)
     assert done.stdout == f"in {folder}: -m my_generator --first-file 42 --out data\n"

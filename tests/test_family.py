@@ -7,7 +7,15 @@ import pytest
 from conftest import assert_same
 from scipy.spatial import cKDTree
 
-from datasets.geometry import GAMMA_VETO, MAIN_WALL, N_COLUMNS, N_LAYERS, X_WALL, wire_x_mm, wire_y_mm
+from datasets.geometry import (
+    GAMMA_VETO,
+    MAIN_WALL,
+    N_COLUMNS,
+    N_LAYERS,
+    X_WALL,
+    wire_x_mm,
+    wire_y_mm,
+)
 from datasets.readers import hit_tree, open_events
 from my_generator import __main__ as cli
 from my_generator import blocks, family, helices, lines, toyhaystack
@@ -175,7 +183,9 @@ def heights_of_closest_points(points, wire, reach_mm):
     return points[1:-1][is_closest, 2]
 
 
-def test_hits_are_exactly_the_cells_near_the_trajectory_with_their_distance_and_height(truth_of_tracks):
+def test_hits_are_exactly_the_cells_near_the_trajectory_with_their_distance_and_height(
+    truth_of_tracks,
+):
     _, _, tracks = truth_of_tracks
     assert len(tracks) > 25
     for points, track, hits in tracks:
@@ -396,7 +406,9 @@ def helix(line, momentum_mev=1.0, charge=-1):
 def test_momentum_and_radius_of_an_electron():
     assert helices.momentum_of(1.0) == pytest.approx(1.42197, abs=1e-5)  # sqrt(1 (1 + 1.02200))
     track = helix(foil_line())
-    assert track["radius_mm"].tolist() == pytest.approx([1334.26], abs=0.01)  # 1 / (0.299792458 * 0.0025)
+    assert track["radius_mm"].tolist() == pytest.approx(
+        [1334.26], abs=0.01
+    )  # 1 / (0.299792458 * 0.0025)
     tilted = helix(foil_line(slope_y=1.0, slope_z=np.sqrt(2)))  # 45 degrees out of the plane
     assert tilted["radius_mm"].tolist() == pytest.approx([1334.26 / np.sqrt(2)], abs=0.01)
 
@@ -474,7 +486,9 @@ def test_a_very_fast_helix_is_a_line(charge):
     for events, matched in ((a, in_a), (b, in_b)):
         alone = np.delete(events.hits["drift_radius_mm"], matched)
         assert (alone > REACH_MM - 0.02).all()
-    np.testing.assert_allclose(a.hits["drift_radius_mm"][in_a], b.hits["drift_radius_mm"][in_b], atol=0.02)
+    np.testing.assert_allclose(
+        a.hits["drift_radius_mm"][in_a], b.hits["drift_radius_mm"][in_b], atol=0.02
+    )
     np.testing.assert_allclose(a.hits["z_mm"][in_a], b.hits["z_mm"][in_b], atol=0.05)
 
 
@@ -547,7 +561,20 @@ def test_unknown_paths_or_sides_are_refused():
 
 def test_the_command_line_writes_every_kind(tmp_path):
     for kind, (_, n_tracks) in family.KINDS.items():
-        cli.main(["--kind", kind, "--events", "15", "--files", "2", "--seed", "4", "--out", str(tmp_path)])
+        cli.main(
+            [
+                "--kind",
+                kind,
+                "--events",
+                "15",
+                "--files",
+                "2",
+                "--seed",
+                "4",
+                "--out",
+                str(tmp_path),
+            ]
+        )
         path = tmp_path / f"{kind}_t{n_tracks}_1.root"
         assert open_events.kind_of(path) == "toyhaystack"  # the geometry, for displays
         events = hit_tree.read(path)

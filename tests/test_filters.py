@@ -108,7 +108,11 @@ def test_an_empty_table_has_no_hits_to_keep():
 
 
 def test_radii_matter_in_real_events_only():
-    hits = {"layer": [0, 1, 2, 3], "column": [5, 5, 5, 5], "drift_radius_mm": [3, np.nan, 35.5, 34.5]}
+    hits = {
+        "layer": [0, 1, 2, 3],
+        "column": [5, 5, 5, 5],
+        "drift_radius_mm": [3, np.nan, 35.5, 34.5],
+    }
     real = make_events(hits, [0, 4], info={"n_tracks": [-1]})
     simulated = make_events(hits, [0, 4], info={"n_tracks": [1]})
     assert filters.usable(real).tolist() == [True, False, False, True]
@@ -244,7 +248,9 @@ def test_three_times_as_often_as_others_is_not_far_more_often():
     alone[0, 50, 4] = 3000
     assert not filters.noisy_cells(alone.ravel(), alone.ravel())[0].any()
     alone[0, 50, 4] = 3500
-    assert np.flatnonzero(filters.noisy_cells(alone.ravel(), alone.ravel())[0]).tolist() == [50 * 9 + 4]
+    assert np.flatnonzero(filters.noisy_cells(alone.ravel(), alone.ravel())[0]).tolist() == [
+        50 * 9 + 4
+    ]
 
 
 def test_the_cells_of_the_toy_are_counted_without_loss():

@@ -23,7 +23,9 @@ from fitting import line
 from my_generator import realistic
 from scripts import export, find_tracks
 
-REAL_FILES = [f"root/{kind}_t{n}_0.root" for kind in ("my_generator", "toyhaystack") for n in (1, 2, 3, 4)]
+REAL_FILES = [
+    f"root/{kind}_t{n}_0.root" for kind in ("my_generator", "toyhaystack") for n in (1, 2, 3, 4)
+]
 REAL_FILES += [
     "root/tkevent_sample.root",
     "brio/flsim2.brio",
@@ -82,7 +84,9 @@ def find(model, out, *flags):
         arrays = file["found"].arrays()
         names = str(file["files"]).splitlines()
     per_hit = ("side", "layer", "column", "radius", "z", "track", "probability")
-    found = {name: np.concatenate([np.zeros(0, int), *map(np.asarray, arrays[name])]) for name in per_hit}
+    found = {
+        name: np.concatenate([np.zeros(0, int), *map(np.asarray, arrays[name])]) for name in per_hit
+    }
     return (
         found
         | {name: np.asarray(arrays[name]) for name in ("n_tracks", "run", "event")}
@@ -103,7 +107,9 @@ def assert_belongs(found, events):
     np.testing.assert_array_equal(found["n_tracks"], count_tracks(events, found["track"]))
     assert ((found["probability"] >= 0) & (found["probability"] <= 1 + 1e-5)).all()
     numbers = {
-        (event, track) for event, track in zip(events.hit_event, found["track"], strict=True) if track >= 0
+        (event, track)
+        for event, track in zip(events.hit_event, found["track"], strict=True)
+        if track >= 0
     }
     assert numbers == {
         (event, track) for event, n in enumerate(found["n_tracks"]) for track in range(n)
@@ -114,7 +120,10 @@ def assert_belongs(found, events):
 
 
 def test_labelled_events_are_written_in_order_with_what_the_network_says(model, toy_file, tmp_path):
-    found, events = find(model, tmp_path / "found.root", toy_file, "--no-refit"), open_events.read(toy_file)
+    found, events = (
+        find(model, tmp_path / "found.root", toy_file, "--no-refit"),
+        open_events.read(toy_file),
+    )
     assert_belongs(found, events)
     seen = inference.look(events, model)
     np.testing.assert_array_equal(found["track"], refit.labels_of(events, seen.track))
@@ -125,7 +134,11 @@ def test_labelled_events_are_written_in_order_with_what_the_network_says(model, 
 def test_events_without_labels_or_hits_are_written_as_well(model, unlabelled, tmp_path):
     found, events = find(model, tmp_path / "found.root", unlabelled), open_events.read(unlabelled)
     assert_belongs(found, events)
-    assert len(events) == 12 and set(events.hits["side"]) == {0, 1} and set(events.info["n_tracks"]) == {-1}
+    assert (
+        len(events) == 12
+        and set(events.hits["side"]) == {0, 1}
+        and set(events.info["n_tracks"]) == {-1}
+    )
     assert (found["n_hits"][[0, 5, 11]] == 0).all() and (found["n_tracks"][[0, 5, 11]] == 0).all()
 
 
@@ -163,7 +176,9 @@ def test_tracks_are_those_that_inference_finds(model, haystack_file, tmp_path, f
     )
 
 
-def test_any_number_of_events_at_a_time_gives_the_same(model, unlabelled, toy_file, tmp_path, monkeypatch):
+def test_any_number_of_events_at_a_time_gives_the_same(
+    model, unlabelled, toy_file, tmp_path, monkeypatch
+):
     whole = find(model, tmp_path / "found.root", unlabelled, toy_file)
     monkeypatch.setattr(find_tracks, "BLOCK", 5)
     parts = find(model, tmp_path / "found.root", unlabelled, toy_file)
@@ -174,7 +189,9 @@ def test_any_number_of_events_at_a_time_gives_the_same(model, unlabelled, toy_fi
 
 def test_a_file_of_no_events_makes_a_tree_of_no_entries(model, tmp_path):
     hit_tree.write(tmp_path / "none.root", make_events({}, [0]))
-    found = find(model, tmp_path / "found.root", tmp_path / "none.root", "--displays", tmp_path / "found.pdf")
+    found = find(
+        model, tmp_path / "found.root", tmp_path / "none.root", "--displays", tmp_path / "found.pdf"
+    )
     assert all(len(values) == 0 for values in found.values())
     assert not (tmp_path / "found.pdf").exists()
 
@@ -226,8 +243,12 @@ def test_blocks_of_tracks_are_written_for_every_track(toy_file, tmp_path):
     found = find("track_finder", tmp_path / "found.root", toy_file, "--blocks")
     events = open_events.read(toy_file)
     with uproot.open(tmp_path / "found.root") as file:
-        arrays = file["found"].arrays(["calo_column", "calo_row", "calo_probability", "block", "track"])
-    np.testing.assert_array_equal([len(columns) for columns in arrays["calo_column"]], found["n_tracks"])
+        arrays = file["found"].arrays(
+            ["calo_column", "calo_row", "calo_probability", "block", "track"]
+        )
+    np.testing.assert_array_equal(
+        [len(columns) for columns in arrays["calo_column"]], found["n_tracks"]
+    )
     names = ("calo_column", "calo_row")
     first = events.track_offsets
     same = 0
@@ -261,7 +282,9 @@ def test_hits_on_beside_and_off_tracks_are_counted():
     assert find_tracks.where_hits_are(events, np.array([0, 0, 0, -1, -1, -1])).tolist() == [3, 1, 2]
 
 
-def test_displays_show_some_events_of_each_file_with_their_lines(model, unlabelled, tmp_path, monkeypatch):
+def test_displays_show_some_events_of_each_file_with_their_lines(
+    model, unlabelled, tmp_path, monkeypatch
+):
     drawn = []
     monkeypatch.setattr(plotting, "page_of_events", lambda *of, **more: drawn.append((*of, more)))
     hit_tree.write(tmp_path / "toy.root", realistic.generate(4, preset="data", seed=1))
@@ -306,7 +329,9 @@ def test_a_damaged_file_leaves_no_output(model, toy_file, tmp_path):
     with pytest.raises(ValueError, match=r"cut\.root: "):
         find(model, folder / "found.root", toy_file, tmp_path / "cut.root")
     with uproot.open(toy_file) as file:  # damage that shows only when the hits are read
-        start, size = (file["hit_tree/radius"].member(name)[0] for name in ("fBasketSeek", "fBasketBytes"))
+        start, size = (
+            file["hit_tree/radius"].member(name)[0] for name in ("fBasketSeek", "fBasketBytes")
+        )
     broken = bytearray(whole)
     broken[start + size - 20] ^= 255
     (tmp_path / "broken.root").write_bytes(broken)
@@ -358,7 +383,14 @@ def test_an_unknown_model_is_refused_and_leaves_no_output(toy_file, tmp_path):
 # four hits on side 1 and two on side 0; the network has two columns, and none
 SIX = make_events({"side": [1, 1, 1, 1, 0, 0], "layer": range(6), "column": range(6)}, [0, 6])
 TWO_COLUMNS = np.array(
-    [[0.7, 0.2, 0.1], [0.6, 0.1, 0.3], [0.3, 0.5, 0.2], [0.2, 0.45, 0.35], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]]
+    [
+        [0.7, 0.2, 0.1],
+        [0.6, 0.1, 0.3],
+        [0.3, 0.5, 0.2],
+        [0.2, 0.45, 0.35],
+        [0.1, 0.8, 0.1],
+        [0.2, 0.3, 0.5],
+    ]
 )
 
 
@@ -370,7 +402,10 @@ TWO_COLUMNS = np.array(
             [0, 0, 1, 0, 2, 2],
             [0.9, 0.7, 0.5, 0.65, 0.8, 0.3],
         ),  # a tie: one hit of column 1 each, so track 0 stands for that as well
-        ([0, 0, 0, 0, -1, -1], [0.9, 0.7, 0.8, 0.65, 0.1, 0.5]),  # lines joined the columns of side 1
+        (
+            [0, 0, 0, 0, -1, -1],
+            [0.9, 0.7, 0.8, 0.65, 0.1, 0.5],
+        ),  # lines joined the columns of side 1
         ([0, 1, 2, 2, -1, -1], [0.7, 0.6, 0.5, 0.45, 0.1, 0.5]),  # and parted one
         ([0, 0, -1, -1, -1, -1], [0.7, 0.6, 0.2, 0.35, 0.1, 0.5]),
         ([-1] * 6, [0.1, 0.3, 0.2, 0.35, 0.1, 0.5]),
@@ -407,16 +442,30 @@ def test_tracks_are_found_in_real_files_of_every_kind(model, real_data, tmp_path
         ["--foil-rule", "--displays", tmp_path / "found.pdf", "--n-displays", "3"],
     ):
         assert_belongs(
-            find(model, tmp_path / "found.root", real_data / name, *flags), open_events.read(real_data / name)
+            find(model, tmp_path / "found.root", real_data / name, *flags),
+            open_events.read(real_data / name),
         )
     assert (tmp_path / "found.pdf").stat().st_size > 0
 
 
 @pytest.mark.real
 def test_tracks_of_run_724_pass_its_wires_at_the_drift_radii(real_data):
-    events = open_events.read(real_data / "brio/snemo_run-724_udd-10events.brio", drift_model="manchester")
+    events = open_events.read(
+        real_data / "brio/snemo_run-724_udd-10events.brio", drift_model="manchester"
+    )
     labels = inference.find_tracks(events)
-    assert count_tracks(events, labels).tolist() == [2, 1, 1, 1, 1, 2, 1, 1, 2, 1]  # as the eye sees them
+    assert count_tracks(events, labels).tolist() == [
+        2,
+        1,
+        1,
+        1,
+        1,
+        2,
+        1,
+        1,
+        2,
+        1,
+    ]  # as the eye sees them
     hits = events.hits
     known = (labels >= 0) & (
         hits["drift_radius_mm"] < geometry.CELL_RADIUS_MM
@@ -424,8 +473,18 @@ def test_tracks_of_run_724_pass_its_wires_at_the_drift_radii(real_data):
     track = np.where(known, group_of_hits(events) * 10 + labels, -1)
     x, y = geometry.wire_x_mm(hits["side"], hits["layer"]), geometry.wire_y_mm(hits["column"])
     lines = line.fit(
-        track, track.max() + 1, x, y, hits["drift_radius_mm"], hits["z_mm"], 2.0, 17.0, clip_sigma=5.0
+        track,
+        track.max() + 1,
+        x,
+        y,
+        hits["drift_radius_mm"],
+        hits["z_mm"],
+        2.0,
+        17.0,
+        clip_sigma=5.0,
     )
     assert lines.used[known].mean() > 0.9
     away = np.abs(lines.distance_mm(track, x, y)) - hits["drift_radius_mm"]
-    assert np.median(np.abs(away[lines.used])) < 2  # mm; TKEvent takes a resolution of 2 mm for real hits
+    assert (
+        np.median(np.abs(away[lines.used])) < 2
+    )  # mm; TKEvent takes a resolution of 2 mm for real hits

@@ -50,7 +50,9 @@ def test_each_hit_is_on_a_track_or_in_the_list_of_others(data_file, tmp_path):
 def test_tracks_of_ideal_events_are_the_true_lines(tmp_path):
     events = straight_lines.generate(20, tracks=(1,), seed=5)
     hit_tree.write(tmp_path / "one.root", events)
-    fit_one_iteratively.main([str(tmp_path / "one.root"), "--out", str(tmp_path / "out"), "--displays", "0"])
+    fit_one_iteratively.main(
+        [str(tmp_path / "one.root"), "--out", str(tmp_path / "out"), "--displays", "0"]
+    )
     tracks = lines_of(tmp_path / "out" / "tracks.csv")
     assert [int(line["event"]) for line in tracks] == list(range(20))
     assert {line["file"] for line in tracks} == {str(tmp_path / "one.root")}
@@ -147,7 +149,9 @@ def test_counts_of_sides_add_up_to_those_of_events():
     assert sides.shape == (60, 2)
     likely = inference.count_probabilities(events).max(1) > 0.9
     np.testing.assert_array_equal(sides.sum(1)[likely], inference.count_tracks(events)[likely])
-    n_hits = [np.bincount(events.hit_event[events.hits["side"] == side], minlength=60) for side in (0, 1)]
+    n_hits = [
+        np.bincount(events.hit_event[events.hits["side"] == side], minlength=60) for side in (0, 1)
+    ]
     np.testing.assert_array_equal(sides == 0, np.stack(n_hits, axis=1) == 0)
 
 

@@ -12,12 +12,23 @@ from fitting.lines import Lines
 from my_generator import realistic
 from scripts import fit_resolution
 
-SLOW = {"tensorflow", "keras", "onnxruntime", "matplotlib", "seaborn", "pandas", "sklearn", "scipy.stats"}
+SLOW = {
+    "tensorflow",
+    "keras",
+    "onnxruntime",
+    "matplotlib",
+    "seaborn",
+    "pandas",
+    "sklearn",
+    "scipy.stats",
+}
 
 
 def test_nothing_slow_is_imported_before_it_is_needed():
     program = "import sys, scripts.fit_resolution; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert not SLOW & set(done.stdout.split())
 
 
@@ -39,7 +50,9 @@ def test_the_same_seed_gives_the_same_figures():
 
 def test_found_tracks_of_easy_events_are_as_good_as_true_ones():
     scores = fit_resolution.main(["--events", "60", "--tracks", "1", "--found"])
-    found, true = (scores[name]["populations"]["all"]["offset_mm"]["value"] for name in ("found", "true"))
+    found, true = (
+        scores[name]["populations"]["all"]["offset_mm"]["value"] for name in ("found", "true")
+    )
     assert abs(found - true) < 0.05
 
 
@@ -66,10 +79,15 @@ def test_wrong_flags_are_refused(flags, capsys):
 
 
 def test_residuals_do_not_depend_on_which_way_normals_point():
-    truth = Lines(np.array([-0.001, -1.0]), np.array([100.0, 50]), np.array([5.0, 6]), np.array([0.5, 0.3]))
+    truth = Lines(
+        np.array([-0.001, -1.0]), np.array([100.0, 50]), np.array([5.0, 6]), np.array([0.5, 0.3])
+    )
     # the first line just beyond the foil's direction: its normal is turned round
     found = Lines(
-        np.array([-np.pi + 0.002, -1.1]), np.array([-101.0, 49]), np.array([7.0, 6]), np.array([-0.4, 0.2])
+        np.array([-np.pi + 0.002, -1.1]),
+        np.array([-101.0, 49]),
+        np.array([7.0, 6]),
+        np.array([-0.4, 0.2]),
     )
     residuals = fit_resolution.residuals_of(found, truth)
     np.testing.assert_allclose(residuals, [[0.003, 1, 2, -0.1], [-0.1, -1, 0, -0.1]], atol=1e-12)

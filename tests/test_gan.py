@@ -156,8 +156,12 @@ def test_spectral_normalisation_is_around_every_kernel_of_a_discriminator():
         plain = build(filters=(2, 3, 4), questions=True)
         model = build(filters=(2, 3, 4), questions=True, spectral_normalization=True)
         n_kernels = sum(hasattr(layer, "kernel") for layer in plain.layers)
-        wrapped = [layer for layer in model.layers if isinstance(layer, keras.layers.SpectralNormalization)]
-        assert len(wrapped) == n_kernels and not any(type(x) is keras.layers.Conv2D for x in model.layers)
+        wrapped = [
+            layer for layer in model.layers if isinstance(layer, keras.layers.SpectralNormalization)
+        ]
+        assert len(wrapped) == n_kernels and not any(
+            type(x) is keras.layers.Conv2D for x in model.layers
+        )
 
 
 def test_no_network_of_a_removal_has_batch_normalisation():
@@ -243,7 +247,9 @@ def test_a_step_trains_first_the_discriminator_then_the_generator():
     truth = (labels["cells"] > 0).astype(np.float32)
     logits = ops.convert_to_numpy(model(event)["cells"])
     seen = event * expit(logits)
-    of_real = ops.convert_to_numpy(model.discriminator({"event": event, "clustered": truth})["real"])
+    of_real = ops.convert_to_numpy(
+        model.discriminator({"event": event, "clustered": truth})["real"]
+    )
     of_fake = ops.convert_to_numpy(model.discriminator({"event": event, "clustered": seen})["real"])
     before = [weights_of(model.discriminator), weights_of(model.generator)]
     found = {name: float(value) for name, value in model.train_step((image, labels)).items()}
@@ -289,9 +295,14 @@ def test_a_generator_waits_until_the_discriminator_has_its_head_start():
     for _ in range(3):
         before = weights_of(model.discriminator)
         model.train_step((image, labels))
-        assert any((a != b).any() for a, b in zip(before, weights_of(model.discriminator), strict=True))
+        assert any(
+            (a != b).any() for a, b in zip(before, weights_of(model.discriminator), strict=True)
+        )
         weights.append(weights_of(model.generator))
-    same = [all((a == b).all() for a, b in zip(weights[i], weights[i + 1], strict=True)) for i in range(3)]
+    same = [
+        all((a == b).all() for a, b in zip(weights[i], weights[i + 1], strict=True))
+        for i in range(3)
+    ]
     assert same == [True, True, False]
 
 
@@ -319,7 +330,9 @@ def test_events_without_hits_or_full_of_them_give_finite_losses(empty):
 
 
 def test_a_whole_gan_goes_on_from_a_file_as_if_nothing_had_been(tmp_path):
-    model = tiny_gan(hit_weight=0.3, spectral_normalization=True, noise=0.0, dropout=0.0)  # nothing random
+    model = tiny_gan(
+        hit_weight=0.3, spectral_normalization=True, noise=0.0, dropout=0.0
+    )  # nothing random
     image, labels = images_and_labels()
     for _ in range(3):
         model.train_step((image, labels))
@@ -343,7 +356,9 @@ def test_the_same_seed_trains_the_same_and_another_seed_does_not():
         model = tiny_gan(0, questions=True)
         model.random = keras.random.SeedGenerator(seed)
         model.train_step((image, labels))
-        trained.append(np.concatenate([weight.ravel() for weight in weights_of(model.discriminator)]))
+        trained.append(
+            np.concatenate([weight.ravel() for weight in weights_of(model.discriminator)])
+        )
     np.testing.assert_array_equal(trained[0], trained[1])
     assert (trained[0] != trained[2]).any()
 
@@ -363,7 +378,9 @@ def test_the_model_of_a_run_is_its_generator(run, capsys):
     assert inference.answers_of_images(inference.load(folder)) == "removal"
     card = lib.load_card(folder)
     assert card["parameters"] == lib.load_model(folder).count_params()
-    assert card["metrics"]["test"]["cells"] == json.loads(json.dumps(lib._finite(scores["test"]["cells"])))
+    assert card["metrics"]["test"]["cells"] == json.loads(
+        json.dumps(lib._finite(scores["test"]["cells"]))
+    )
     whole = keras.models.load_model(folder / "gan.keras")
     events = straight_lines.generate(5, (2,), seed=1)
     image = clustering_images.task("removal").inputs(events)
@@ -372,7 +389,16 @@ def test_the_model_of_a_run_is_its_generator(run, capsys):
     (row,) = (
         name
         for name in benchmark_clustering.main(
-            ["--presets", "data", "--events", "6", "--finders", "connected", "--image-models", str(folder)]
+            [
+                "--presets",
+                "data",
+                "--events",
+                "6",
+                "--finders",
+                "connected",
+                "--image-models",
+                str(folder),
+            ]
         )["samples"]["data"]["finders"]
         if name.endswith("number given")
     )

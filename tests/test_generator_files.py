@@ -31,7 +31,10 @@ def test_generator_writes_the_files_it_was_asked_for(tmp_path, capsys):
         (["--max-kinks", "0"], "0 is less than 1"),
         (["--kinks", "nan"], "nan is outside 0..1"),
         (["--kind", "scatter", "--degrees", "nan"], "nan is less than 0"),
-        (["--kind", "toyhaystack", "--max-kinks", "1"], "--max-kinks does not go with --kind toyhaystack"),
+        (
+            ["--kind", "toyhaystack", "--max-kinks", "1"],
+            "--max-kinks does not go with --kind toyhaystack",
+        ),
         (["--kind", "bounce", "--tracks", "1"], "--tracks does not go with --kind bounce"),
     ],
 )

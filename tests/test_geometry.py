@@ -34,7 +34,11 @@ def test_first_wire_is_nearer_in_tkevent_and_in_the_toy():
 
 
 def test_positions_of_the_tables_small_integers_do_not_overflow():
-    side, layer, column = np.array([0, 1], np.int8), np.array([8, 8], np.int8), np.array([0, 112], np.int8)
+    side, layer, column = (
+        np.array([0, 1], np.int8),
+        np.array([8, 8], np.int8),
+        np.array([0, 112], np.int8),
+    )
     np.testing.assert_array_equal(geometry.wire_x_mm(side, layer), [-405, 405])
     np.testing.assert_array_equal(geometry.wire_y_mm(column), [-2464, 2464])
     assert optical_module(np.int8(0), np.int8(1), np.int8(-1), np.int8(19), np.int8(12)) == 519
@@ -61,7 +65,13 @@ def test_positions_of_the_tables_small_integers_do_not_overflow():
 )
 def test_optical_modules_are_numbered_as_in_tkevent(calo_type, side, wall, column, row, number):
     assert optical_module(calo_type, side, wall, column, row) == number
-    assert tuple(int(part) for part in optical_module_address(number)) == (calo_type, side, wall, column, row)
+    assert tuple(int(part) for part in optical_module_address(number)) == (
+        calo_type,
+        side,
+        wall,
+        column,
+        row,
+    )
 
 
 def test_all_712_optical_modules_have_an_address_and_back():
@@ -113,7 +123,9 @@ def test_heights_fall_into_bins_of_100_mm(z, expected):
 
 def test_z_bins_are_those_of_the_original_formula():
     z = (np.arange(-20000, 20001) / 10).astype(np.float32)
-    z = np.concatenate([z, np.nextafter(z, np.float32(-np.inf)), np.nextafter(z, np.float32(np.inf))])
+    z = np.concatenate(
+        [z, np.nextafter(z, np.float32(-np.inf)), np.nextafter(z, np.float32(np.inf))]
+    )
     expected = [int((min(max(value, -1500), 1490) + 1500) / 100) for value in z.tolist()]
     np.testing.assert_array_equal(geometry.z_bin(z), expected)
     assert geometry.z_bin(z).min() == 0 and geometry.z_bin(z).max() == geometry.N_Z_BINS - 1
@@ -192,7 +204,9 @@ def test_a_toy_line_through_the_middle_of_a_face_hits_that_block():
 def test_faces_of_the_toy_fill_its_wall():
     y, z = geometry.toy_block_face_mm([1, 1], [1, 20], [1, 13])[:, 1:].T
     _, width, height = geometry.TOY_FACE_SIZE_MM
-    assert y[0] - width / 2 == pytest.approx(-56.5 * 44) and y[1] + width / 2 == pytest.approx(56.5 * 44)
+    assert y[0] - width / 2 == pytest.approx(-56.5 * 44) and y[1] + width / 2 == pytest.approx(
+        56.5 * 44
+    )
     assert z[0] - height / 2 == pytest.approx(-1550) and z[1] + height / 2 == pytest.approx(1550)
 
 
@@ -210,5 +224,7 @@ def test_a_line_to_the_middle_of_a_face_hits_that_block():
 @pytest.mark.real
 def test_faces_are_where_tkevent_has_its_modules_but_for_their_depth(real_data):
     modules, _ = tkevent.read_objects(real_data / "root/tkevent_sample.root", "optical_modules")
-    address = [modules[f"calo_{name}"].astype(int) for name in ("type", "side", "wall", "column", "row")]
+    address = [
+        modules[f"calo_{name}"].astype(int) for name in ("type", "side", "wall", "column", "row")
+    ]
     np.testing.assert_allclose(geometry.block_face_mm(*address)[:, 1:], modules["xyz"][:, 1:])

@@ -86,12 +86,16 @@ def test_windows_hold_the_line_that_they_hint_at():
     low, high = hint_value.phi_window(told["angle"]).T
     assert ((low <= phi) & (phi <= high)).all()
     low, high = hint_value.foil_window("foil", told["foil"]).T
-    assert ((low - 1e-3 <= events.tracks["foil_y_mm"]) & (events.tracks["foil_y_mm"] <= high + 1e-3)).all()
+    assert (
+        (low - 1e-3 <= events.tracks["foil_y_mm"]) & (events.tracks["foil_y_mm"] <= high + 1e-3)
+    ).all()
     assert high[0] - low[0] == pytest.approx(11.3 * CELL_MM)
 
 
 def test_the_ceiling_of_the_column_is_that_of_lines_of_one_picture(tmp_path):
-    ceilings = class_ceiling.main(["--events", "60", "--lines", "400", "--json", str(tmp_path / "c.json")])
+    ceilings = class_ceiling.main(
+        ["--events", "60", "--lines", "400", "--json", str(tmp_path / "c.json")]
+    )
     assert 0.9 < ceilings["column"]["value"] <= 1
     assert ceilings["fine_foil"]["value"] < ceilings["foil"]["value"]
     events = straight_lines.generate(20, tracks=(1,), seed=8)

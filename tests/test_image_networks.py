@@ -46,7 +46,9 @@ def test_defaults_are_the_published_networks(build, n_parameters):
     assert (
         min(layer.output.shape[1] for layer in model.layers) == 29
     )  # and 3 layers, 128 channels: the latent
-    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.2] * 5
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [
+        0.2
+    ] * 5
     assert model.get_layer("cells").activation is keras.activations.linear
 
 
@@ -70,10 +72,15 @@ def test_a_code_is_all_that_the_decoder_gets():
     model = encoder_decoder((20, 12, 1), 1, SMALL, skip_connections=False, n_code=5)
     assert model.get_layer("code").output.shape == (None, 5)
     image = np.random.default_rng(0).integers(0, 2, (3, 20, 12, 1)).astype(np.uint8)
-    model.get_layer("code").set_weights([np.zeros(w.shape) for w in model.get_layer("code").get_weights()])
+    model.get_layer("code").set_weights(
+        [np.zeros(w.shape) for w in model.get_layer("code").get_weights()]
+    )
     said = ops.convert_to_numpy(model(image)["cells"])
     np.testing.assert_array_equal(said[0], said[1])
-    for options in ({"skip_connections": True}, {"skip_connections": False, "unpooling": "indices"}):
+    for options in (
+        {"skip_connections": True},
+        {"skip_connections": False, "unpooling": "indices"},
+    ):
         with pytest.raises(ValueError, match="n_code 5"):
             encoder_decoder((20, 12, 1), 1, SMALL, n_code=5, **options)
 
@@ -158,9 +165,13 @@ def test_losses_are_means_over_lit_cells(seed, n_lit):
     np.testing.assert_allclose(losses.on_lit_cells(*arrays), [expected], rtol=1e-4, atol=1e-5)
     kinds = [entropy[answer == k].mean() for k in (0, 1) if (answer == k).any()]
     expected = np.mean(kinds) if kinds else 0
-    np.testing.assert_allclose(losses.on_lit_cells_balanced(*arrays), [expected], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        losses.on_lit_cells_balanced(*arrays), [expected], rtol=1e-4, atol=1e-5
+    )
     right = ((logits > 0) == (answer > 0))[:n_lit]
-    np.testing.assert_allclose(losses.right_on_lit_cells(*arrays), [right.mean() if n_lit else 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.right_on_lit_cells(*arrays), [right.mean() if n_lit else 0], rtol=1e-6
+    )
     assert (gradient(losses.on_lit_cells, *arrays).ravel()[n_lit:] == 0).all()
 
 
@@ -224,7 +235,11 @@ def test_matched_channels_cost_the_same_in_any_order_and_dark_cells_move_nothing
     one = losses.channels_matched(right.reshape(shape), logits.reshape(shape))
     other = losses.channels_matched(right[:, order].reshape(shape), logits.reshape(shape))
     np.testing.assert_allclose(one, other, rtol=1e-6)
-    moved = gradient(losses.channels_matched, right.reshape(shape), logits.reshape(shape)).reshape(8, 4)
+    moved = gradient(losses.channels_matched, right.reshape(shape), logits.reshape(shape)).reshape(
+        8, 4
+    )
     dark = ~right.any(1)
     assert dark.any() and (moved[dark] == 0).all() and (moved[~dark] != 0).any()
-    assert np.isfinite(gradient(losses.channels_matched, np.zeros(shape), logits.reshape(shape))).all()
+    assert np.isfinite(
+        gradient(losses.channels_matched, np.zeros(shape), logits.reshape(shape))
+    ).all()

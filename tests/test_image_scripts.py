@@ -65,9 +65,13 @@ def test_what_a_network_is_follows_from_its_shapes_where_there_is_no_card(runs, 
 
 
 @pytest.mark.parametrize("answers", RUNS)
-def test_a_model_is_tested_on_files_as_it_was_after_its_training(runs, answers, file, tmp_path, capsys):
+def test_a_model_is_tested_on_files_as_it_was_after_its_training(
+    runs, answers, file, tmp_path, capsys
+):
     folder, _ = runs[answers]
-    testing_clustering.main([str(folder), str(file), "--text", "3", "--json", str(tmp_path / "scores.json")])
+    testing_clustering.main(
+        [str(folder), str(file), "--text", "3", "--json", str(tmp_path / "scores.json")]
+    )
     said = capsys.readouterr().out
     scores = json.loads((tmp_path / "scores.json").read_text())
     events = hit_tree.read(file)
@@ -75,7 +79,11 @@ def test_a_model_is_tested_on_files_as_it_was_after_its_training(runs, answers, 
         folder, None, {"files": events}, answers, **inference.settings_of_images(folder)
     )["files"]
     assert scores["answers"] == answers and scores["n_events"] == 30
-    assert scores["threshold"] == again["threshold"] == lib.load_card(folder)["metrics"]["test"]["threshold"]
+    assert (
+        scores["threshold"]
+        == again["threshold"]
+        == lib.load_card(folder)["metrics"]["test"]["threshold"]
+    )
     for part in ("cells", "clustering"):
         if part in again:
             assert scores[part] == json.loads(json.dumps(lib._finite(again[part])))
@@ -105,7 +113,16 @@ def test_the_text_of_an_event_worked_by_hand():
 
 def test_rows_of_image_models_stand_in_the_comparison(runs, capsys):
     folders = [str(runs[name][0]) for name in ("removal", "channels", "seeded")]
-    flags = ["--presets", "data", "--events", "12", "--finders", "connected", "--image-models", *folders]
+    flags = [
+        "--presets",
+        "data",
+        "--events",
+        "12",
+        "--finders",
+        "connected",
+        "--image-models",
+        *folders,
+    ]
     rows = benchmark_clustering.main(flags)["samples"]["data"]["finders"]
     wanted = [f"images: {folder}" for folder in folders] + [f"images: {folders[0]}, number given"]
     assert set(wanted) <= set(rows)
@@ -123,7 +140,9 @@ def test_networks_of_other_things_are_refused_in_a_sentence(runs, file):
 
 
 def test_files_of_both_sides_are_refused_and_named(runs, haystack_file):
-    with pytest.raises(ValueError, match="toyhaystack_0.root: event .* has hits on both tracker sides"):
+    with pytest.raises(
+        ValueError, match="toyhaystack_0.root: event .* has hits on both tracker sides"
+    ):
         testing_clustering.main([str(runs["removal"][0]), str(haystack_file)])
 
 

@@ -22,13 +22,16 @@ def certain_model(n_channels, n_classes=4):
     inputs = keras.Input((9, 113, n_channels), name="top")
     n = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=(1, 2, 3)) / 2 - 1)(inputs)
     return keras.Model(
-        inputs, keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), n_classes))(n)
+        inputs,
+        keras.layers.Lambda(lambda n: keras.ops.one_hot(keras.ops.cast(n, "int32"), n_classes))(n),
     )
 
 
 def events_with_cells(cells):
     """A table from a list of events, each a list of (side, number of cells)."""
-    rows = [(e, side, layer) for e, parts in enumerate(cells) for side, n in parts for layer in range(n)]
+    rows = [
+        (e, side, layer) for e, parts in enumerate(cells) for side, n in parts for layer in range(n)
+    ]
     event, side, layer = (np.array(values, int) for values in zip(*rows, strict=True))
     offsets = np.searchsorted(event, np.arange(len(cells) + 1))
     return make_events({"side": side, "layer": layer, "column": np.full(len(event), 7)}, offsets)
@@ -195,7 +198,9 @@ def test_hits_beyond_the_most_belong_to_no_track_and_the_others_are_looked_at(ne
     found = look(network, events)
     first = np.zeros(len(events.hits["side"]), bool)
     for event, side in np.ndindex(3, 2):
-        first[np.flatnonzero((events.hit_event == event) & (events.hits["side"] == side))[:MAX_HITS]] = True
+        first[
+            np.flatnonzero((events.hit_event == event) & (events.hits["side"] == side))[:MAX_HITS]
+        ] = True
     assert (~first).sum() >= 40
     np.testing.assert_array_equal(
         found["track"][~first], np.broadcast_to([0, 0, 0, 0, 1], ((~first).sum(), 5))
@@ -216,7 +221,9 @@ def test_both_engines_give_the_same_answers(name):
     if name == "track_finder":
         assert_same(look(onnx, events), look(keras_, events))
     else:
-        ours, theirs = (inference.count_probabilities(events, network) for network in (onnx, keras_))
+        ours, theirs = (
+            inference.count_probabilities(events, network) for network in (onnx, keras_)
+        )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -227,7 +234,9 @@ def test_counting_and_finding_take_a_file_or_a_table(toy_file):
     assert (counts == events.info["n_tracks"]).mean() > 0.9
     labels = inference.find_tracks(toy_file)
     np.testing.assert_array_equal(labels, inference.find_tracks(events))
-    assert labels.shape == events.hits["track"].shape and (labels == events.hits["track"]).mean() > 0.6
+    assert (
+        labels.shape == events.hits["track"].shape and (labels == events.hits["track"]).mean() > 0.6
+    )
 
 
 def test_a_model_of_segments_counts_to_six_or_more():
@@ -260,14 +269,18 @@ def test_a_counter_of_another_kind_of_events_says_so():
     of_toy, of_haystack = inference.load("top_my_generator"), inference.load("top")
     assert inference.kind_note(of_toy, toy) == inference.kind_note(of_haystack, haystack) == ""
     assert "top was trained on the haystack" in inference.kind_note(of_haystack, toy)
-    assert "top_my_generator was trained on the straight-line toy" in inference.kind_note(of_toy, haystack)
+    assert "top_my_generator was trained on the straight-line toy" in inference.kind_note(
+        of_toy, haystack
+    )
     real = make_events({"layer": [1], "column": [2]}, [0, 1])
     assert inference.kind_note(of_toy, real) == inference.kind_note(of_haystack, real) == ""
 
 
 def test_events_beyond_what_a_finder_sees_are_told():
     assert inference.beyond_limits(random_events(0, [5, MAX_HITS])) == ""
-    assert "1 events have more than 300 hits" in inference.beyond_limits(random_events(0, [5, MAX_HITS + 1]))
+    assert "1 events have more than 300 hits" in inference.beyond_limits(
+        random_events(0, [5, MAX_HITS + 1])
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 300, 2034])

@@ -93,7 +93,9 @@ def test_a_hit_without_radius_is_on_the_track_that_crosses_its_cell():
 
 def test_tracks_are_looked_for_in_a_window():
     events = two_tracks()
-    limits = iterative.Limits(phi_window_rad=(np.arctan(-1) - np.pi / 2, np.arctan(-0.5) - np.pi / 2))
+    limits = iterative.Limits(
+        phi_window_rad=(np.arctan(-1) - np.pi / 2, np.arctan(-0.5) - np.pi / 2)
+    )
     found = iterative.find(events, [[1, 2]], limits)
     slope, _ = found.lines.slopes()
     assert np.round(slope, 2).tolist() == [-0.9]
@@ -157,6 +159,8 @@ def test_no_events_and_hits_without_any_radius_give_nothing():
 def test_a_tracker_in_which_every_cell_fired_comes_to_an_end():
     side, layer, column = np.indices((2, 9, 113)).reshape(3, -1)
     hits = {"side": side, "layer": layer, "column": column, "drift_radius_mm": np.full(2034, 10.0)}
-    found = iterative.find(make_events(hits, [0, 2034]), [[4, 4]], iterative.Limits(min_quality_per_mm=0))
+    found = iterative.find(
+        make_events(hits, [0, 2034]), [[4, 4]], iterative.Limits(min_quality_per_mm=0)
+    )
     assert len(found.labels) == 2034
     assert len(found) <= 8

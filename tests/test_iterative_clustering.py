@@ -28,13 +28,17 @@ def of_columns(columns, tracks):
         "track": np.repeat(tracks, 9),
     }
     n_tracks = max(tracks) + 1
-    return make_events(hits, [0, 9 * n], {"side": [1] * n_tracks}, [0, n_tracks], {"n_tracks": [n_tracks]})
+    return make_events(
+        hits, [0, 9 * n], {"side": [1] * n_tracks}, [0, n_tracks], {"n_tracks": [n_tracks]}
+    )
 
 
 def network_of(say):
     shape = (*clustering_images.SHAPE, 1)
     run = lambda arrays: {"cells": say(arrays["padded"])}  # noqa: E731
-    return inference.Network("by hand", "cells", "removal", {"padded": shape}, {"cells": shape}, run)
+    return inference.Network(
+        "by hand", "cells", "removal", {"padded": shape}, {"cells": shape}, run
+    )
 
 
 def values(figures):
@@ -70,7 +74,9 @@ def test_an_error_of_the_first_step_is_handed_on_but_not_where_each_step_is_alon
         spared = (of_first_track & is_whole_row)[:, None, None, None] & last_layer[:, None]
         return np.where(goes & ~spared, -SURE, SURE)
 
-    step = by_images.removal_steps(events, takes_first_row_but_its_last_hit, n_tracks, remove_last=True)
+    step = by_images.removal_steps(
+        events, takes_first_row_but_its_last_hit, n_tracks, remove_last=True
+    )
     expected = np.repeat([0, 2, -1], 9)
     expected[8] = 1  # the spared hit is all that is leftmost in the second step
     np.testing.assert_array_equal(step, expected)
@@ -79,7 +85,9 @@ def test_an_error_of_the_first_step_is_handed_on_but_not_where_each_step_is_alon
     np.testing.assert_allclose(values(figures["right"]), [1, 0, 0])
     assert values(figures["perfect"]) == [0, 0, 0]
 
-    alone = script.steps_alone(events, takes_first_row_but_its_last_hit, owners, n_tracks, 0.5, True)
+    alone = script.steps_alone(
+        events, takes_first_row_but_its_last_hit, owners, n_tracks, 0.5, True
+    )
     rows = np.arange(27) // 9
     expected = rows[:, None] == np.arange(3)
     expected[8, 0] = False
@@ -185,5 +193,7 @@ def test_each_wrong_hit_is_of_the_first_kind_that_fits():
 
 def test_errors_of_events_without_tracks_or_hits_are_none():
     nothing = of_columns([20], [0])[:0]
-    found = testing_clustering.errors(nothing, network_of(lambda images: SURE * np.ones(images.shape)), 0.5)
+    found = testing_clustering.errors(
+        nothing, network_of(lambda images: SURE * np.ones(images.shape)), 0.5
+    )
     assert found["hits"] == 0 and all(kind["hits"] == 0 for kind in found["wrong"].values())

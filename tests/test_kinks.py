@@ -14,7 +14,14 @@ from conftest import assert_same
 from scipy import stats
 
 from datasets.events import concatenate, make_events
-from datasets.geometry import CELL_MM, HALF_HEIGHT_MM, N_COLUMNS, N_LAYERS, TOY_HALF_HEIGHT, toy_calo_block
+from datasets.geometry import (
+    CELL_MM,
+    HALF_HEIGHT_MM,
+    N_COLUMNS,
+    N_LAYERS,
+    TOY_HALF_HEIGHT,
+    toy_calo_block,
+)
 from datasets.readers import hit_tree
 from my_generator import blocks, straight_lines
 
@@ -99,7 +106,9 @@ def test_tracks_that_get_no_kink_stay_as_they_were(events):
     np.testing.assert_array_equal(events.info["n_tracks"], straight.info["n_tracks"])
     same = ~events.tracks["kinked"]
     for name in events.tracks:
-        np.testing.assert_array_equal(events.tracks[name][same], straight.tracks[name][same], err_msg=name)
+        np.testing.assert_array_equal(
+            events.tracks[name][same], straight.tracks[name][same], err_msg=name
+        )
     n_kinked = np.bincount(events.track_event, events.tracks["kinked"], len(events))
     untouched = n_kinked == 0
     assert 500 < untouched.sum() < 1500
@@ -142,7 +151,9 @@ def test_turns_and_layers_are_drawn_uniformly():
     assert stats.chisquare(n_kinks).pvalue > 0.001
 
 
-@pytest.mark.parametrize("degrees, layers", [((1, 2), (2, 2)), ((40, 60), (1, 8)), ((10, 10), (6, 7))])
+@pytest.mark.parametrize(
+    "degrees, layers", [((1, 2), (2, 2)), ((40, 60), (1, 8)), ((10, 10), (6, 7))]
+)
 def test_turns_and_layers_are_those_asked_for(degrees, layers):
     lines, *_ = draw(300, 1, degrees, layers)
     turn = np.abs(np.diff(angles(lines), axis=1))
@@ -298,19 +309,24 @@ def test_a_track_may_have_more_than_one_kink():
 def test_lines_of_neighbouring_segments_meet():
     two_kinks = partial(straight_lines._kinked, degrees=DEGREES, layers=LAYERS, n_kinks=2)
     lines, _, count = straight_lines._draw_until(500, np.random.default_rng(3), two_kinks)
-    layers = np.argmax(count > 0, 2)  # a kink lies in front of the first layer of the segment after it
+    layers = np.argmax(
+        count > 0, 2
+    )  # a kink lies in front of the first layer of the segment after it
     for k in (0, 1):
         x = layers[:, k + 1]
         for view in (0, 1):
             before, after = (
-                line[:, 2 + view] + np.tan(line[:, view]) * x for line in (lines[:, k], lines[:, k + 1])
+                line[:, 2 + view] + np.tan(line[:, view]) * x
+                for line in (lines[:, k], lines[:, k + 1])
             )
             np.testing.assert_allclose(before, after, atol=1e-6 * np.abs(before).max())
 
 
 def test_segments_of_an_event_are_counted_over_its_tracks(events):
     of_tracks = events.tracks["n_segments"]
-    expected = [of_tracks[first:end].sum() for first, end in itertools.pairwise(events.track_offsets)]
+    expected = [
+        of_tracks[first:end].sum() for first, end in itertools.pairwise(events.track_offsets)
+    ]
     assert events.n_segments.tolist() == expected
     assert events.n_segments.dtype == np.int64
     assert (events.n_segments >= events.info["n_tracks"]).all()
@@ -364,7 +380,8 @@ def test_in_a_shared_cell_the_segment_goes_with_its_track(hits, track, segment):
 
 
 @pytest.mark.parametrize(
-    "group, name, value", [("hits", "segment", -1), ("hits", "segment", 256), ("tracks", "n_segments", 0)]
+    "group, name, value",
+    [("hits", "segment", -1), ("hits", "segment", 256), ("tracks", "n_segments", 0)],
 )
 def test_segments_out_of_range_are_refused(group, name, value):
     hits = {"layer": [1], "column": [2]}

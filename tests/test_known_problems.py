@@ -84,7 +84,9 @@ def shares():
 
     def of(name):
         if name not in measured:
-            kinds = known_problems.kinds_of_events(straight_lines.generate(400, seed=[2026, 12]), 0.3, seed=1)
+            kinds = known_problems.kinds_of_events(
+                straight_lines.generate(400, seed=[2026, 12]), 0.3, seed=1
+            )
             network = inference.load(name)
             with_hit = kinds["one isolated hit added"]
             removed = with_hit.keep_hits(~filters.isolated(with_hit))
@@ -183,7 +185,13 @@ def test_a_counter_of_segments_is_not_measured_by_tracks(script, untrained, tmp_
 
 @pytest.mark.parametrize(
     "flags",
-    [["--events", "0"], ["--seed", "-1"], ["--out", "x.foo"], ["--out", "x"], ["--heights-missing", "1.5"]],
+    [
+        ["--events", "0"],
+        ["--seed", "-1"],
+        ["--out", "x.foo"],
+        ["--out", "x"],
+        ["--heights-missing", "1.5"],
+    ],
 )
 def test_wrong_flags_are_refused_at_once(flags, untrained):
     with pytest.raises(SystemExit):
@@ -195,7 +203,8 @@ def test_wrong_flags_are_refused_at_once(flags, untrained):
 
 def test_the_axis_ends_past_all_bars_but_those_of_heights_set_to_zero():
     low, high = (
-        {"right": {"share": share, "interval": [share - 0.02, share + 0.02]}} for share in (0.92, 0.4)
+        {"right": {"share": share, "interval": [share - 0.02, share + 0.02]}}
+        for share in (0.92, 0.4)
     )
     results = {"mine": {"clean | none": low, "30 % of heights set to 0 | none": high}}
     assert known_problems.axis_end(results) == pytest.approx(11)
@@ -204,7 +213,9 @@ def test_the_axis_ends_past_all_bars_but_those_of_heights_set_to_zero():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_events_without_heights_are_otherwise_those_of_the_preset(preset):
-    events = realistic.generate(50, preset=effects.responses()[f"`{preset}` without heights"], seed=6)
+    events = realistic.generate(
+        50, preset=effects.responses()[f"`{preset}` without heights"], seed=6
+    )
     same = realistic.generate(50, preset=preset, seed=6)
     assert np.isnan(events.hits["z_mm"]).all()
     events.hits["z_mm"] = same.hits["z_mm"]

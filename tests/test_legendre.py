@@ -25,7 +25,11 @@ def random_groups(seed, n_groups, n_lines=2, n_noise=5):
         for _ in range(n_lines):
             phi = rng.uniform(-np.pi + 0.3, -0.3)
             parts.append(circles_of(phi, rng.uniform(-1000, 1000)))
-        noise = rng.uniform(0, 400, n_noise), rng.uniform(-1500, 1500, n_noise), rng.uniform(0, 22, n_noise)
+        noise = (
+            rng.uniform(0, 400, n_noise),
+            rng.uniform(-1500, 1500, n_noise),
+            rng.uniform(0, 22, n_noise),
+        )
         x, y, radius = np.concatenate([*parts, noise], axis=1)
         radius = np.abs(radius + rng.normal(0, 0.7, len(radius)))
         columns.append((np.full(len(x), group), x, y, radius, rng.uniform(-1000, 1000, len(x))))
@@ -42,7 +46,9 @@ def highest(x, y, radius):
     return terms.sum(2).max()
 
 
-@pytest.mark.parametrize(("phi", "d"), [(-1.2, 300.0), (-2.2, -200.0), (-1.3, -1000.0), (-0.9, 1500.0)])
+@pytest.mark.parametrize(
+    ("phi", "d"), [(-1.2, 300.0), (-2.2, -200.0), (-1.3, -1000.0), (-0.9, 1500.0)]
+)
 def test_a_line_through_ideal_circles_is_found_with_the_ideal_quality(phi, d):
     x, y, radius = circles_of(phi, d)
     lines = legendre.search(np.zeros(9, int), 1, x, y, radius, np.full(9, np.nan))
@@ -97,7 +103,9 @@ def test_a_mirrored_group_gives_the_mirrored_line():
 def test_a_track_along_the_foil_is_found():
     y = CELL_MM * np.arange(-50, 51)
     x = np.full(len(y), 97.0)
-    lines = legendre.search(np.zeros(len(y), int), 1, x, y, np.full(len(y), 11.0), np.full(len(y), np.nan))
+    lines = legendre.search(
+        np.zeros(len(y), int), 1, x, y, np.full(len(y), 11.0), np.full(len(y), np.nan)
+    )
     assert lines.n_hits[0] == len(y)
     assert abs(np.sin(lines.phi_rad[0])) < 1e-3
     assert min(abs(abs(lines.d_mm[0]) - wanted) for wanted in (86, 108)) < 0.5
@@ -118,7 +126,9 @@ def test_heights_are_the_regression_of_the_measured_ones_near_the_line():
     z[[2, 5]] = np.nan
     sigma = rng.uniform(5, 40, 9)
     far = [200.0], [3000.0], [5.0], [-1500.0]  # not on the line
-    x, y, radius, z = (np.append(values, one) for values, one in zip((x, y, radius, z), far, strict=True))
+    x, y, radius, z = (
+        np.append(values, one) for values, one in zip((x, y, radius, z), far, strict=True)
+    )
     lines = legendre.search(np.zeros(10, int), 1, x, y, radius, z, sigma_z_mm=np.append(sigma, 1))
     path = lines.path_mm(np.zeros(10, int), x, y)
     used = np.isfinite(z) & (np.arange(10) < 9)
@@ -188,7 +198,9 @@ def test_a_window_hides_the_better_line_outside():
         *hits, phi_window_rad=[(phi - 0.05, phi + 0.05)], foil_window_mm=[(foil - 5, foil + 5)]
     )
     for lines in (by_angle, by_place, both):
-        np.testing.assert_allclose([lines.phi_rad[0], lines.d_mm[0] / 1000], [phi, d / 1000], atol=0.005)
+        np.testing.assert_allclose(
+            [lines.phi_rad[0], lines.d_mm[0] / 1000], [phi, d / 1000], atol=0.005
+        )
         assert lines.n_hits[0] >= 6
 
 
@@ -199,7 +211,9 @@ def test_a_line_stays_in_its_window():
     foil = rng.uniform(-1500, 1500, 40)
     phi_window = np.column_stack([phi, phi + rng.uniform(0.01, 0.3, 40)])
     foil_window = np.column_stack([foil, foil + rng.uniform(1, 300, 40)])
-    lines = legendre.search(group, 40, x, y, radius, z, phi_window_rad=phi_window, foil_window_mm=foil_window)
+    lines = legendre.search(
+        group, 40, x, y, radius, z, phi_window_rad=phi_window, foil_window_mm=foil_window
+    )
     where, _ = lines.foil_mm()
     assert (lines.phi_rad >= phi_window[:, 0] - 1e-6).all()
     assert (lines.phi_rad <= phi_window[:, 1] + 1e-6).all()

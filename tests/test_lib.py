@@ -26,7 +26,10 @@ def model():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6,), name="top")
     return keras.Model(
-        inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Dense(5, activation="relu")(inputs))
+        inputs,
+        keras.layers.Dense(4, activation="softmax")(
+            keras.layers.Dense(5, activation="relu")(inputs)
+        ),
     )
 
 
@@ -78,7 +81,9 @@ def test_a_model_loads_by_folder_by_file_and_as_shipped_by_name(model, tmp_path,
     monkeypatch.setattr(lib, "MODELS", tmp_path)
     x = np.ones((2, 6), "float32")
     for name in (tmp_path / "run", tmp_path / "run" / "model.keras", "run"):
-        np.testing.assert_allclose(lib.load_model(name).predict(x, verbose=0), model.predict(x, verbose=0))
+        np.testing.assert_allclose(
+            lib.load_model(name).predict(x, verbose=0), model.predict(x, verbose=0)
+        )
         assert lib.load_card(name)["name"] == "run"
     assert lib.shipped_models() == ["run"]
 
@@ -87,7 +92,9 @@ def test_a_model_trained_in_16_bits_is_saved_as_one_that_computes_in_float32(tmp
     args = run(tmp_path, "--precision", "mixed_bfloat16")
     inputs = keras.Input((6,), name="top")
     hidden = keras.layers.Dense(5, activation="relu")(inputs)
-    mixed = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(hidden))
+    mixed = keras.Model(
+        inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(hidden)
+    )
     assert hidden.dtype == "bfloat16"
     plain = lib.in_float32(mixed)
     assert lib.in_float32(plain) is plain
@@ -104,7 +111,8 @@ def test_a_saved_model_holds_no_optimizer(tmp_path, precision):
     args = run(tmp_path, "--precision", precision)
     inputs = keras.Input((6,), name="top")
     trained = keras.Model(
-        inputs, keras.layers.Dense(4, activation="softmax", dtype="float32")(keras.layers.Dense(5)(inputs))
+        inputs,
+        keras.layers.Dense(4, activation="softmax", dtype="float32")(keras.layers.Dense(5)(inputs)),
     )
     train(trained, args, epochs=1)
     lib.save_run(lib.in_float32(trained), args, {}, {}, "")
@@ -153,12 +161,18 @@ def test_a_model_of_unknown_layers_is_an_error_that_names_the_layer(tmp_path):
 )
 def test_shipped_models_load_from_any_folder_without_further_imports(program, tmp_path):
     path = lib.MODELS / "top_my_generator" / "model.keras"
-    subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=tmp_path, timeout=300)
+    subprocess.run(
+        [sys.executable, "-c", program, str(path)], check=True, cwd=tmp_path, timeout=300
+    )
 
 
 @pytest.mark.parametrize(
     "error, ends",
-    [(ValueError("no such thing"), True), (OSError("no such file"), True), (KeyError("bug"), False)],
+    [
+        (ValueError("no such thing"), True),
+        (OSError("no such file"), True),
+        (KeyError("bug"), False),
+    ],
 )
 def test_a_wrong_input_ends_a_script_with_a_sentence(error, ends):
     def main():
@@ -185,7 +199,9 @@ def test_numbers_that_allow_no_training_are_refused_before_it(tmp_path, flags, s
 
 
 def train(model, args, epochs, extra=()):
-    model.compile(optimizer.muon(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        optimizer.muon(1e-2, 40), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     model.fit(
         batches().repeat(),
         epochs=epochs,
@@ -221,10 +237,14 @@ def test_an_interrupted_training_resumes_and_ends_as_if_nothing_had_happened(mod
 
 def test_an_interrupted_run_is_resumed_with_the_same_flags_only(model, tmp_path):
     train(model, run(tmp_path, "--seed", "3"), 1)
-    with pytest.raises(ValueError, match="run: .*--seed was 3, not 4.*--batch-size was 64, not 32") as error:
+    with pytest.raises(
+        ValueError, match="run: .*--seed was 3, not 4.*--batch-size was 64, not 32"
+    ) as error:
         run(tmp_path, "--seed", "4", "--batch-size", "32")
     assert "--epochs" not in str(error.value)
-    args = run(tmp_path, "--seed", "3", "--OneDeviceStrategy", "/cpu:0")  # what it computes on may change
+    args = run(
+        tmp_path, "--seed", "3", "--OneDeviceStrategy", "/cpu:0"
+    )  # what it computes on may change
     assert args.run["resumed_at_epoch"] == 1
 
 
@@ -238,7 +258,9 @@ def test_a_finished_run_started_again_says_so_and_begins_anew(model, tmp_path, c
 
 
 @pytest.mark.parametrize("epochs, left", [(1, 0), (3, 2)])
-def test_a_half_written_backup_goes_back_to_the_state_before_or_to_the_start(model, tmp_path, epochs, left):
+def test_a_half_written_backup_goes_back_to_the_state_before_or_to_the_start(
+    model, tmp_path, epochs, left
+):
     args = run(tmp_path)
     train(model, args, epochs)
     (args.out / "backup" / "training_metadata.json").write_text('{"epo')
@@ -251,7 +273,8 @@ def test_a_half_written_backup_goes_back_to_the_state_before_or_to_the_start(mod
 def test_strategies_are_what_the_flags_ask_for(tmp_path):
     assert isinstance(lib.choose_strategy(run(tmp_path)), type(tf.distribute.get_strategy()))
     assert isinstance(
-        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "/cpu:0")), tf.distribute.OneDeviceStrategy
+        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", "/cpu:0")),
+        tf.distribute.OneDeviceStrategy,
     )
     with pytest.raises(SystemExit):
         run(tmp_path, "--OneDeviceStrategy", "/cpu:0", "--MirroredStrategy", "/cpu:0")
@@ -266,17 +289,20 @@ def test_a_device_that_is_not_there_is_an_error_that_names_those_that_are(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["/cpu:0", "cpu:0", "/CPU:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"]
+    "name",
+    ["/cpu:0", "cpu:0", "/CPU:0", "/device:CPU:0", "/job:localhost/replica:0/task:0/device:CPU:0"],
 )
 def test_a_device_is_known_by_all_of_its_names(tmp_path, name):
     assert isinstance(
-        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", name)), tf.distribute.OneDeviceStrategy
+        lib.choose_strategy(run(tmp_path, "--OneDeviceStrategy", name)),
+        tf.distribute.OneDeviceStrategy,
     )
 
 
 def test_json_has_null_for_what_is_no_number(tmp_path):
     lib.write_json(
-        tmp_path / "out.json", {"a": [float("nan"), np.float64("inf"), 0.5], "b": {"c": (1, "x", None, True)}}
+        tmp_path / "out.json",
+        {"a": [float("nan"), np.float64("inf"), 0.5], "b": {"c": (1, "x", None, True)}},
     )
     assert json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail) == {
         "a": [None, None, 0.5],
@@ -320,7 +346,9 @@ def test_muon_steps_a_convolution_as_keras_steps_its_matrix():
     rng = np.random.default_rng(0)
     start, *gradients = rng.normal(size=(4, 3, 3, 16, 32)).astype("float32")
     kernel, matrix = keras.Variable(start), keras.Variable(start.reshape(-1, 32))
-    ours, theirs = (kind(1e-2, weight_decay=1e-3) for kind in (optimizer.Muon, keras.optimizers.Muon))
+    ours, theirs = (
+        kind(1e-2, weight_decay=1e-3) for kind in (optimizer.Muon, keras.optimizers.Muon)
+    )
     for gradient in gradients:
         ours.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
         theirs.apply([keras.ops.convert_to_tensor(gradient.reshape(-1, 32))], [matrix])
@@ -333,7 +361,9 @@ def test_small_matrices_and_biases_are_stepped_by_adamw():
     for shape in ((64,), (64, 4), (1, 5, 48)):
         start, gradient = rng.normal(size=(2, *shape)).astype("float32")
         one, other = keras.Variable(start), keras.Variable(start)
-        optimizer.Muon(1e-2, adam_weight_decay=1e-4).apply([keras.ops.convert_to_tensor(gradient)], [one])
+        optimizer.Muon(1e-2, adam_weight_decay=1e-4).apply(
+            [keras.ops.convert_to_tensor(gradient)], [one]
+        )
         keras.optimizers.AdamW(1e-2, weight_decay=1e-4).apply(
             [keras.ops.convert_to_tensor(gradient)], [other]
         )
@@ -356,18 +386,23 @@ def test_keras_still_has_the_methods_that_our_muon_overrides_and_calls():
         "lr_adjust": ["self", "x"],
     }
     found = {
-        name: list(inspect.signature(getattr(keras.optimizers.Muon, name)).parameters) for name in expected
+        name: list(inspect.signature(getattr(keras.optimizers.Muon, name)).parameters)
+        for name in expected
     }
     assert found == expected
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_a_training_that_is_interrupted_says_after_which_epoch_it_goes_on(model, tmp_path, epochs, capsys):
+def test_a_training_that_is_interrupted_says_after_which_epoch_it_goes_on(
+    model, tmp_path, epochs, capsys
+):
     args = run(tmp_path, "--epochs", "5", "--batch-size", "16", "--epoch-events", "64")
     model.compile("adam", loss="sparse_categorical_crossentropy")
     interrupted = batches().repeat().map(interrupting(4 * epochs))
     data = batches_module.Data(interrupted, batches(), val_events=None, tests={}, description={})
-    with pytest.raises(KeyboardInterrupt, match=f"interrupted after epoch {epochs - 1}|in its first epoch"):
+    with pytest.raises(
+        KeyboardInterrupt, match=f"interrupted after epoch {epochs - 1}|in its first epoch"
+    ):
         lib.fit(model, data, args, 4)
     capsys.readouterr()
     run(tmp_path, "--epochs", "5", "--batch-size", "16", "--epoch-events", "64")
@@ -437,7 +472,9 @@ def test_a_model_file_with_changed_bytes_is_one_clear_error(tmp_path, position):
 
 def test_a_script_ends_with_a_sentence_when_it_is_told_to(tmp_path):
     program = "import time, lib, outputs\n"
-    program += "def main():\n    with outputs.whole('out.txt') as part:\n        part.write_text('half')\n"
+    program += (
+        "def main():\n    with outputs.whole('out.txt') as part:\n        part.write_text('half')\n"
+    )
     program += "        print('ready', flush=True)\n        time.sleep(60)\nlib.run(main)"
     started = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -474,12 +511,18 @@ def test_a_folder_that_is_missing_has_no_card_and_not_its_parents(model, tmp_pat
 
 @pytest.mark.parametrize("level, is_quiet", [(None, True), ("0", False)])
 def test_start_up_lines_of_tensorflow_reach_those_who_ask_for_them(level, is_quiet):
-    surroundings = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    surroundings = {
+        name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
+    }
     if level is not None:
         surroundings["TF_CPP_MIN_LOG_LEVEL"] = level
     program = "import sys, lib; lib.load_model('top'); print('an error', file=sys.stderr)"
     done = subprocess.run(
-        [sys.executable, "-c", program], env=surroundings, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert (done.stderr == "an error\n") == is_quiet
 

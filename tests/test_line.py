@@ -21,7 +21,9 @@ SIGMA_Z_MM = 10.0  # of the preset `simulation`
 def hit_arrays(events):
     """Arguments of `fit` from an event table, up to the errors: hits of no track get line -1."""
     hits = events.hits
-    line = np.where(hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1)
+    line = np.where(
+        hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1
+    )
     x, y = wire_x_mm(hits["side"], hits["layer"], TOY_FIRST_WIRE_MM), wire_y_mm(hits["column"])
     return [
         line,
@@ -121,7 +123,9 @@ def test_only_wires_on_a_straight_line_leave_two_solutions():
 def test_chi2_is_that_of_its_degrees_of_freedom(smeared):
     _, _, lines = smeared
     n_radius, n_z = lines.n_degrees()
-    assert abs(lines.chi2_radius.sum() / n_radius.sum() - 1) < 0.03  # 0.01 expected from 24,000 degrees
+    assert (
+        abs(lines.chi2_radius.sum() / n_radius.sum() - 1) < 0.03
+    )  # 0.01 expected from 24,000 degrees
     assert abs(lines.chi2_z.sum() / n_z.sum() - 1) < 0.03
 
 
@@ -135,7 +139,10 @@ def test_pulls_have_unit_width(smeared):
     events, _, lines = smeared
     found = np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip])
     errors = np.sqrt(
-        [*lines.covariance_phi_d[:, [0, 1], [0, 1]].T, *lines.covariance_z0_dip[:, [0, 1], [0, 1]].T]
+        [
+            *lines.covariance_phi_d[:, [0, 1], [0, 1]].T,
+            *lines.covariance_z0_dip[:, [0, 1], [0, 1]].T,
+        ]
     )
     pulls = ((found - true_lines(events)) / errors)[:, ~lines.mirrored]
     assert np.abs(pulls.std(1) - 1).max() < 4 / np.sqrt(2 * 1900)
@@ -145,8 +152,14 @@ def test_pulls_have_unit_width(smeared):
 
 def test_correlations_are_those_of_the_errors(smeared):
     events, _, lines = smeared
-    found, true = np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]), true_lines(events)
-    for which, covariance in ((slice(0, 2), lines.covariance_phi_d), (slice(2, 4), lines.covariance_z0_dip)):
+    found, true = (
+        np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]),
+        true_lines(events),
+    )
+    for which, covariance in (
+        (slice(0, 2), lines.covariance_phi_d),
+        (slice(2, 4), lines.covariance_z0_dip),
+    ):
         difference = (found - true)[which].T
         squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[
             ~lines.mirrored
@@ -162,18 +175,33 @@ def test_covariance_is_the_inverse_of_the_curvature_of_chi2():
 
     def half_chi2(phi, d):
         distance = np.cos(phi)[line] * x + np.sin(phi)[line] * y - d[line]
-        return np.bincount(line, ((np.abs(distance) - radius) / sigma_radius_mm(radius)) ** 2, n_lines) / 2
+        return (
+            np.bincount(line, ((np.abs(distance) - radius) / sigma_radius_mm(radius)) ** 2, n_lines)
+            / 2
+        )
 
     step = np.sqrt(lines.covariance_phi_d[:, [0, 1], [0, 1]]).T / 50
     curvature = np.empty((n_lines, 2, 2))
     one, two = np.eye(2)[:, :, None] * step  # a step in phi, a step in d, each (2, line)
     best = np.stack([lines.phi_rad, lines.d_mm])
-    for i, j, first, second in [(0, 0, one, one), (0, 1, one, two), (1, 0, two, one), (1, 1, two, two)]:
-        ends = [half_chi2(*(best + a * first + b * second)) for a, b in [(1, 1), (1, -1), (-1, 1), (-1, -1)]]
+    for i, j, first, second in [
+        (0, 0, one, one),
+        (0, 1, one, two),
+        (1, 0, two, one),
+        (1, 1, two, two),
+    ]:
+        ends = [
+            half_chi2(*(best + a * first + b * second))
+            for a, b in [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+        ]
         curvature[:, i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * step[i] * step[j])
-    smooth = np.bincount(line, radius < 0.3, n_lines) == 0  # chi2 has an edge where a line touches a wire
+    smooth = (
+        np.bincount(line, radius < 0.3, n_lines) == 0
+    )  # chi2 has an edge where a line touches a wire
     assert smooth.sum() > 10
-    np.testing.assert_allclose(np.linalg.inv(curvature[smooth]), lines.covariance_phi_d[smooth], rtol=0.01)
+    np.testing.assert_allclose(
+        np.linalg.inv(curvature[smooth]), lines.covariance_phi_d[smooth], rtol=0.01
+    )
 
 
 def test_heights_are_a_weighted_straight_line_fit():
@@ -207,18 +235,23 @@ def best_of_scipy(x, y, radius, sigma, n_starts=6):
         return (np.abs(np.cos(line[0]) * x + np.sin(line[0]) * y - line[1]) - radius) / sigma
 
     return min(
-        2 * optimize.least_squares(residuals, (phi[i], d[j]), x_scale=(1 / length, 1)).cost for i, j in minima
+        2 * optimize.least_squares(residuals, (phi[i], d[j]), x_scale=(1 / length, 1)).cost
+        for i, j in minima
     )
 
 
 @pytest.mark.parametrize(("preset", "scale"), [("simulation", 1.0), ("harsh", 2.0)])
 def test_scipy_finds_hardly_any_better_line(preset, scale):
-    arrays = some(hit_arrays(realistic.generate(120, tracks=1, preset=preset, seed=11, kinks=0.0)), 60)
+    arrays = some(
+        hit_arrays(realistic.generate(120, tracks=1, preset=preset, seed=11, kinks=0.0)), 60
+    )
     line, n_lines, x, y, radius, _ = arrays
     sigma = scale * sigma_radius_mm(radius)
     lines = lines_of.fit(*arrays, sigma, SIGMA_Z_MM)
     tracks = [line == k for k in range(n_lines) if (line == k).sum() > 2]
-    scipy = np.array([best_of_scipy(x[hits], y[hits], radius[hits], sigma[hits]) for hits in tracks])
+    scipy = np.array(
+        [best_of_scipy(x[hits], y[hits], radius[hits], sigma[hits]) for hits in tracks]
+    )
     ours = lines.chi2_radius[[line[hits][0] for hits in tracks]]
     assert (ours > scipy + 0.01).sum() == 0  # of 60; less than one in a hundred in the long run
     assert (ours < scipy + 0.01).all()
@@ -227,9 +260,13 @@ def test_scipy_finds_hardly_any_better_line(preset, scale):
 
 def test_the_covariance_of_all_four_is_that_of_the_errors(smeared):
     events, _, lines = smeared
-    difference = (np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]) - true_lines(events)).T
+    difference = (
+        np.stack([lines.phi_rad, lines.d_mm, lines.z0_mm, lines.tan_dip]) - true_lines(events)
+    ).T
     covariance = lines.covariance()
-    squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[~lines.mirrored]
+    squares = np.einsum("li,lij,lj->l", difference, np.linalg.inv(covariance), difference)[
+        ~lines.mirrored
+    ]
     assert abs(np.median(squares) - stats.chi2(4).median()) < 0.25  # 0.075 expected
     np.testing.assert_allclose(covariance[:, :2, :2], lines.covariance_phi_d)
     np.testing.assert_allclose(covariance[:, 2:, 2:], lines.covariance_z0_dip)
@@ -268,7 +305,9 @@ def test_quality_by_hand():
 @pytest.fixture(scope="module")
 def images(smeared):
     _, arrays, lines = smeared
-    return lines_of.fit_mirror_images(lines, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM)
+    return lines_of.fit_mirror_images(
+        lines, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM
+    )
 
 
 def test_mirror_images_fit_as_well_and_are_the_other_solution(smeared, images):
@@ -279,7 +318,9 @@ def test_mirror_images_fit_as_well_and_are_the_other_solution(smeared, images):
     np.testing.assert_allclose(
         images.chi2_radius[mirrored], lines.chi2_radius[mirrored], rtol=1e-6, atol=1e-6
     )
-    np.testing.assert_allclose(images.chi2_z[mirrored], lines.chi2_z[mirrored], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        images.chi2_z[mirrored], lines.chi2_z[mirrored], rtol=1e-6, atol=1e-6
+    )
     np.testing.assert_array_equal(images.n_hits[mirrored], lines.n_hits[mirrored])
     np.testing.assert_array_equal(images.n_z[mirrored], lines.n_z[mirrored])
     np.testing.assert_allclose(images.quality()[mirrored], lines.quality()[mirrored])
@@ -302,7 +343,9 @@ def test_one_of_both_images_is_the_true_line(smeared, images):
 
     def off(found):
         turn = found.phi_rad - phi
-        return np.abs(np.arctan(np.tan(turn)))[mirrored] / np.sqrt(lines.covariance_phi_d[mirrored, 0, 0])
+        return np.abs(np.arctan(np.tan(turn)))[mirrored] / np.sqrt(
+            lines.covariance_phi_d[mirrored, 0, 0]
+        )
 
     assert (np.minimum(off(lines), off(images)) < 4).all()
     assert 0.3 < (off(lines) > 4).mean() < 0.8  # the fit cannot know which
@@ -310,10 +353,14 @@ def test_one_of_both_images_is_the_true_line(smeared, images):
 
 def test_the_image_of_an_image_is_the_line(smeared, images):
     _, arrays, lines = smeared
-    again = lines_of.fit_mirror_images(images, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM)
+    again = lines_of.fit_mirror_images(
+        images, arrays[0], *arrays[2:], sigma_radius_mm(arrays[4]), SIGMA_Z_MM
+    )
     for name in ("phi_rad", "d_mm", "z0_mm", "tan_dip", "covariance_phi_d", "covariance_z0_dip"):
         found = getattr(again, name)[lines.mirrored]
-        np.testing.assert_allclose(found, getattr(lines, name)[lines.mirrored], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            found, getattr(lines, name)[lines.mirrored], rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_image_of_a_line_worked_by_hand():
@@ -343,7 +390,15 @@ def test_the_image_that_comes_from_the_foil_is_taken(smeared, images):
     changed = taken.phi_rad != lines.phi_rad
     assert changed.sum() > 10 and lines.mirrored[changed].all()
     assert is_wrong(lines)[changed].mean() > 0.9 and is_wrong(taken)[changed].mean() < 0.1
-    for name in ("phi_rad", "d_mm", "z0_mm", "covariance_phi_d", "covariance_z0_dip", "chi2_z", "n_hits"):
+    for name in (
+        "phi_rad",
+        "d_mm",
+        "z0_mm",
+        "covariance_phi_d",
+        "covariance_z0_dip",
+        "chi2_z",
+        "n_hits",
+    ):
         wanted = np.where(
             changed.reshape(-1, *[1] * (getattr(lines, name).ndim - 1)),
             getattr(images, name),
@@ -357,7 +412,15 @@ def test_the_image_that_comes_from_the_foil_is_taken(smeared, images):
 def test_a_track_along_the_foil_begins_at_the_foil_and_its_image_at_the_other_end():
     # through the first layer from the foil at y = -20: x = 10 at the first wire, 30 at the last
     y = 44.0 * np.arange(11)
-    hits = [np.zeros(11, int), np.full(11, 22.0), y, np.abs(2 * np.arange(11) - 12.0), 0 * y, 0.5, 10.0]
+    hits = [
+        np.zeros(11, int),
+        np.full(11, 22.0),
+        y,
+        np.abs(2 * np.arange(11) - 12.0),
+        0 * y,
+        0.5,
+        10.0,
+    ]
     lines = lines_of.fit(hits[0], 1, *hits[1:])
     images = lines_of.fit_mirror_images(lines, *hits)
     one = lines_of.from_foil(lines, images, *hits[:3])
@@ -374,8 +437,18 @@ def test_an_image_of_the_same_way_from_the_foil_is_not_taken():
     lines = lines_of.fit(hits[0], 1, *hits[1:])
     images = lines_of.fit_mirror_images(lines, *hits)
     for one, other in ((lines, images), (images, lines)):
-        np.testing.assert_array_equal(lines_of.from_foil(one, other, *hits[:3]).phi_rad, one.phi_rad)
-    along = [np.zeros(9, int), np.full(9, 22.0), x, np.full(9, 10.0), 2 * x, 0.5, 10.0]  # never at the foil
+        np.testing.assert_array_equal(
+            lines_of.from_foil(one, other, *hits[:3]).phi_rad, one.phi_rad
+        )
+    along = [
+        np.zeros(9, int),
+        np.full(9, 22.0),
+        x,
+        np.full(9, 10.0),
+        2 * x,
+        0.5,
+        10.0,
+    ]  # never at the foil
     lines = lines_of.fit(along[0], 1, *along[1:], start=([0.0], [32.0]))
     images = lines_of.fit_mirror_images(lines, *along)
     np.testing.assert_array_equal(lines_of.from_foil(lines, images, *along[:3]).d_mm, lines.d_mm)
@@ -395,7 +468,12 @@ def test_hits_left_out_are_left_out_of_the_image_too():
 def test_lines_without_images_and_no_lines_are_no_error():
     nothing = np.zeros(0)
     lines = lines_of.fit(nothing.astype(int), 0, *[nothing] * 4, 1.0, 1.0)
-    assert len(lines_of.fit_mirror_images(lines, nothing.astype(int), *[nothing] * 4, 1.0, 1.0).phi_rad) == 0
+    assert (
+        len(
+            lines_of.fit_mirror_images(lines, nothing.astype(int), *[nothing] * 4, 1.0, 1.0).phi_rad
+        )
+        == 0
+    )
     alone = [np.array([-1, 0]), *[np.ones(2)] * 4, 1.0, 1.0]
     images = lines_of.fit_mirror_images(lines_of.fit(alone[0], 1, *alone[1:]), *alone)
     assert np.isnan(images.phi_rad).all() and not images.valid.any()
@@ -437,8 +515,16 @@ def test_unsure_sides_are_the_maximum_of_a_likelihood_of_both_and_its_curvature(
     best = np.stack([unsure.phi_rad, unsure.d_mm])
     curvature = np.empty((n_lines, 2, 2))
     one, two = np.eye(2)[:, :, None] * step
-    for i, j, first, second in [(0, 0, one, one), (0, 1, one, two), (1, 0, two, one), (1, 1, two, two)]:
-        ends = [half_chi2(*(best + a * first + b * second)) for a, b in [(1, 1), (1, -1), (-1, 1), (-1, -1)]]
+    for i, j, first, second in [
+        (0, 0, one, one),
+        (0, 1, one, two),
+        (1, 0, two, one),
+        (1, 1, two, two),
+    ]:
+        ends = [
+            half_chi2(*(best + a * first + b * second))
+            for a, b in [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+        ]
         curvature[:, i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * step[i] * step[j])
     for along, away in ((one, step[0]), (two, step[1])):
         slope = (half_chi2(*(best + along)) - half_chi2(*(best - along))) / (2 * away)
@@ -469,7 +555,9 @@ def test_unsure_sides_change_no_line_whose_wires_are_far_away():
         "covariance_z0_dip",
         "chi2_radius",
     ):
-        np.testing.assert_allclose(getattr(unsure, name), getattr(lines, name), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            getattr(unsure, name), getattr(lines, name), rtol=1e-9, atol=1e-12
+        )
     for name in ("valid", "mirrored", "side", "used", "n_hits", "n_z"):
         np.testing.assert_array_equal(getattr(unsure, name), getattr(lines, name))
 
@@ -489,7 +577,9 @@ def test_unsure_sides_make_errors_larger_and_pulls_narrower():
         low, high = np.quantile(pulls[clear], [0.1587, 0.8413])
         return (high - low) / 2
 
-    assert (unsure.covariance_phi_d[:, 0, 0] >= 0.999 * lines.covariance_phi_d[:, 0, 0]).mean() > 0.9
+    assert (
+        unsure.covariance_phi_d[:, 0, 0] >= 0.999 * lines.covariance_phi_d[:, 0, 0]
+    ).mean() > 0.9
     assert abs(width(unsure) - 1) < 0.04 < width(lines) - 1
 
 
@@ -542,7 +632,9 @@ def test_moved_turned_and_mirrored_hits_give_the_moved_turned_and_mirrored_lines
     )  # phi is a line's: modulo pi
     np.testing.assert_allclose(np.abs(np.angle(np.exp(1j * turned))), 0, atol=1e-5)
     there = np.abs(moved.distance_mm(line, cos * x - sin * y_in + dx, sin * x + cos * y_in + dy))
-    np.testing.assert_allclose((there - np.abs(lines.distance_mm(line, x, y)))[one[line]], 0, atol=1e-3)
+    np.testing.assert_allclose(
+        (there - np.abs(lines.distance_mm(line, x, y)))[one[line]], 0, atol=1e-3
+    )
 
 
 def test_lines_of_one_call_do_not_know_of_each_other(smeared):
@@ -558,7 +650,9 @@ def test_chi2_is_that_of_the_sides_and_residuals(smeared):
     _, (line, n_lines, x, y, radius, z), lines = smeared
     distance = lines.distance_mm(line, x, y)
     np.testing.assert_array_equal(lines.side, np.where(distance < 0, -1, 1))
-    chi2 = np.bincount(line, ((distance - lines.side * radius) / sigma_radius_mm(radius)) ** 2, n_lines)
+    chi2 = np.bincount(
+        line, ((distance - lines.side * radius) / sigma_radius_mm(radius)) ** 2, n_lines
+    )
     np.testing.assert_allclose(chi2, lines.chi2_radius, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(
         np.bincount(line, ((lines.z_at(line, x, y) - z) / SIGMA_Z_MM) ** 2, n_lines),
@@ -587,7 +681,15 @@ def test_a_start_alone_leads_to_its_line():
     x, y, radius = np.array([0.0, 100]), np.zeros(2), np.array([10.0, 10])
     for side in (-1, 1):
         lines = lines_of.fit(
-            [0, 0], 1, x, y, radius, np.full(2, np.nan), 1.0, 10.0, start=([-np.pi / 2], [10.0 * side])
+            [0, 0],
+            1,
+            x,
+            y,
+            radius,
+            np.full(2, np.nan),
+            1.0,
+            10.0,
+            start=([-np.pi / 2], [10.0 * side]),
         )
         assert np.isclose(lines.d_mm[0], 10 * side)
 
@@ -596,7 +698,9 @@ def test_wrong_hits_are_left_out(smeared):
     _, arrays, lines = smeared
     line, n_lines, x, y, radius, z = arrays
     rng = np.random.default_rng(2)
-    where = rng.integers(0, len(line), 1000)  # cells two further along the foil than one of the track
+    where = rng.integers(
+        0, len(line), 1000
+    )  # cells two further along the foil than one of the track
     strange = [
         line[where],
         x[where],
@@ -648,7 +752,9 @@ def test_too_few_hits_give_nan_and_leave_the_other_lines_alone():
     assert lines.n_z.tolist() == [0, 1, 0, 3, 1, 0]
     assert lines.side[[0, 4, 5]].tolist() == [0, 0, 0] and not lines.used[[0, 4, 5]].any()
     assert (
-        np.isfinite(lines.phi_rad).tolist() == np.isfinite(lines.chi2_radius).tolist() == lines.valid.tolist()
+        np.isfinite(lines.phi_rad).tolist()
+        == np.isfinite(lines.chi2_radius).tolist()
+        == lines.valid.tolist()
     )
     assert np.isnan(lines.p_value()).tolist() == (~lines.valid).tolist()
 
@@ -663,7 +769,9 @@ def test_no_hits_and_no_lines_are_no_error():
 def test_two_hits_are_touched_exactly():
     lines = lines_of.fit([0, 0], 1, [22.0, 66], [0.0, 44], [7.0, 12], [3.0, 8], 0.5, 10.0)
     assert lines.valid.all() and lines.chi2_radius[0] < 1e-12 and lines.chi2_z[0] < 1e-12
-    assert np.allclose(np.abs(lines.distance_mm(0, np.array([22.0, 66]), np.array([0.0, 44]))), [7, 12])
+    assert np.allclose(
+        np.abs(lines.distance_mm(0, np.array([22.0, 66]), np.array([0.0, 44]))), [7, 12]
+    )
     assert np.isnan(lines.p_value()[0])
 
 
@@ -679,7 +787,9 @@ def test_hits_on_one_wire_have_no_direction():
 
 def test_a_line_along_the_foil_is_regular():
     y = 44.0 * np.arange(8)
-    lines = lines_of.fit(np.zeros(8, int), 1, np.full(8, 22.0), y, np.full(8, 10.0), 100 + 0.5 * y, 0.5, 10.0)
+    lines = lines_of.fit(
+        np.zeros(8, int), 1, np.full(8, 22.0), y, np.full(8, 10.0), 100 + 0.5 * y, 0.5, 10.0
+    )
     assert (
         lines.valid.all()
         and np.isfinite(lines.covariance_phi_d).all()
@@ -703,13 +813,17 @@ def test_without_heights_only_the_top_view_is_fitted():
         and np.isnan(lines.tan_dip).all()
         and np.isnan(lines.covariance_z0_dip).all()
     )
-    assert lines.chi2_z[0] == 0 and np.isfinite(lines.p_value()[0]) and np.isnan(lines.slopes()[1][0])
+    assert (
+        lines.chi2_z[0] == 0 and np.isfinite(lines.p_value()[0]) and np.isnan(lines.slopes()[1][0])
+    )
     z[2] = 70
     one = lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0)
     assert np.isnan(one.z0_mm).all() and one.n_z[0] == 1 and one.chi2_z[0] == 0
     z[4] = 90
     assert np.isclose(
-        lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0).slopes()[1][0],
+        lines_of.fit(np.zeros(5, int), 1, x, np.zeros(5), np.full(5, 5.0), z, 0.5, 10.0).slopes()[
+            1
+        ][0],
         20 / 88,
     )
 
@@ -717,7 +831,9 @@ def test_without_heights_only_the_top_view_is_fitted():
 def test_unknown_radii_count_as_hits_somewhere_in_the_cell():
     x, y = 22 + 44.0 * np.arange(6), np.array([0.0, 0, 44, 44, 88, 88])
     unknown = np.full(6, np.nan)
-    lines = lines_of.fit(np.zeros(6, int), 1, x, y, unknown, np.zeros(6), sigma_radius_mm(unknown), 10.0)
+    lines = lines_of.fit(
+        np.zeros(6, int), 1, x, y, unknown, np.zeros(6), sigma_radius_mm(unknown), 10.0
+    )
     axis = np.linalg.eigh(np.cov(x, y))[1][:, 1]  # orthogonal regression of the wires
     assert np.isclose(lines.slopes()[0][0], axis[1] / axis[0])
     distance = lines.distance_mm(0, x, y)
@@ -748,13 +864,27 @@ def test_any_hits_at_all_give_numbers_or_nan(hits, clip):
         (np.array(values) for values in zip(*hits, strict=True)) if hits else np.zeros((5, 0))
     )
     lines = lines_of.fit(
-        line.astype(int), 4, wire_x_mm(1, layer), wire_y_mm(column), radius, z, 0.5, 10.0, clip_sigma=clip
+        line.astype(int),
+        4,
+        wire_x_mm(1, layer),
+        wire_y_mm(column),
+        radius,
+        z,
+        0.5,
+        10.0,
+        clip_sigma=clip,
     )
     determined = np.isfinite(lines.phi_rad)
     assert (determined >= lines.valid).all()
-    assert np.isfinite(lines.d_mm[determined]).all() and np.isfinite(lines.covariance_phi_d[determined]).all()
+    assert (
+        np.isfinite(lines.d_mm[determined]).all()
+        and np.isfinite(lines.covariance_phi_d[determined]).all()
+    )
     assert (lines.chi2_radius[determined] >= 0).all() and (lines.chi2_z[determined] >= 0).all()
-    assert np.isfinite(lines.tan_dip).tolist() == np.isfinite(lines.covariance_z0_dip).all((1, 2)).tolist()
+    assert (
+        np.isfinite(lines.tan_dip).tolist()
+        == np.isfinite(lines.covariance_z0_dip).all((1, 2)).tolist()
+    )
     lines.slopes(), lines.foil_mm(), lines.p_value()
     quality = lines.quality()[determined]
     assert ((quality >= 0) & (quality <= 1)).all()

@@ -25,7 +25,9 @@ def test_a_line_worked_by_hand():
     np.testing.assert_allclose(
         BY_HAND.distance_mm(0, np.array([4.0, 5.0]), np.array([3.0, 0.0])), [0, 3], atol=1e-9
     )
-    np.testing.assert_allclose(BY_HAND.path_mm(0, np.array([4.0, 5.0]), np.array([3.0, 0.0])), [5, 4])
+    np.testing.assert_allclose(
+        BY_HAND.path_mm(0, np.array([4.0, 5.0]), np.array([3.0, 0.0])), [5, 4]
+    )
     np.testing.assert_allclose(BY_HAND.point_mm(0, 5.0), [4, 3])
     np.testing.assert_allclose(BY_HAND.z_along(0, 5.0), 110)
     np.testing.assert_allclose(BY_HAND.z_at(0, 4.0, 3.0), 110)
@@ -58,7 +60,9 @@ def test_lines_are_taken_put_and_joined(many):
     assert len(first) == 20 and len(both) == 50
     for name in ("phi_rad", "d_mm", "z0_mm", "tan_dip"):
         np.testing.assert_array_equal(getattr(both, name), getattr(many, name))
-        np.testing.assert_array_equal(getattr(many[many.d_mm > 0], name), getattr(many, name)[many.d_mm > 0])
+        np.testing.assert_array_equal(
+            getattr(many[many.d_mm > 0], name), getattr(many, name)[many.d_mm > 0]
+        )
     places = np.array([3, 0])
     some = lines_of.unknown(4)
     some[places] = many[:2]

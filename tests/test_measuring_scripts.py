@@ -21,13 +21,24 @@ SCRIPTS = (
     "tune_baselines",
     "view_ceiling",
 )
-SLOW = {"tensorflow", "keras", "onnxruntime", "matplotlib", "seaborn", "pandas", "sklearn", "scipy.stats"}
+SLOW = {
+    "tensorflow",
+    "keras",
+    "onnxruntime",
+    "matplotlib",
+    "seaborn",
+    "pandas",
+    "sklearn",
+    "scipy.stats",
+}
 
 
 def test_nothing_slow_is_imported_before_it_is_needed():
     names = [f"scripts.{name}" for name in SCRIPTS] + ["my_generator.__main__"]
     program = f"import sys, {', '.join(names)}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert not SLOW & set(done.stdout.split())
 
 
@@ -67,7 +78,16 @@ def test_pixels_of_their_own_are_counted_by_hand():
 
 def test_benchmark_measures_every_section(tmp_path):
     out = tmp_path / "out.json"
-    flags = ["--events", "200", "--memory-events", "300", "--command-events", "30", "--repeats", "1"]
+    flags = [
+        "--events",
+        "200",
+        "--memory-events",
+        "300",
+        "--command-events",
+        "30",
+        "--repeats",
+        "1",
+    ]
     benchmark.main([*flags, "--models", "top_my_generator", "--json", str(out)])
     results = json.loads(out.read_text())
     assert set(results) == {"device", "events", *benchmark.SECTIONS}

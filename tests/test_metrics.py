@@ -128,7 +128,9 @@ def test_calibration_error_lies_between_that_of_one_bin_and_one(events):
     accuracy = (probabilities.argmax(1) == truth).mean()
     confidence = probabilities.max(1).mean()
     one_bin = abs(accuracy - confidence)
-    assert metrics.expected_calibration_error(truth, probabilities, n_bins=1) == pytest.approx(one_bin)
+    assert metrics.expected_calibration_error(truth, probabilities, n_bins=1) == pytest.approx(
+        one_bin
+    )
     assert one_bin - 1e-9 <= metrics.expected_calibration_error(truth, probabilities) <= 1
 
 
@@ -166,5 +168,13 @@ def test_six_segments_are_six_or_more():
         "              6+        0       5",
     ]
     assert "+" not in metrics.describe(scores) + metrics.failures(scores)[0]
-    assert [metrics.number_of(n, "tracks") for n in (0, 1, 6)] == ["0 tracks", "1 track", "6 tracks"]
-    assert [metrics.number_of(n, "segments") for n in (0, 1, 6)] == ["0 segments", "1 segment", "6+ segments"]
+    assert [metrics.number_of(n, "tracks") for n in (0, 1, 6)] == [
+        "0 tracks",
+        "1 track",
+        "6 tracks",
+    ]
+    assert [metrics.number_of(n, "segments") for n in (0, 1, 6)] == [
+        "0 segments",
+        "1 segment",
+        "6+ segments",
+    ]

@@ -69,8 +69,20 @@ def test_blocks_have_the_address_of_their_geometry_id_and_energies_in_mev():
     members[f"{mievent.BLOCK}t"] = np.array([3.5, 1, 2, 3, -1e30])
     found = mievent._blocks(members)
     assert found["calo_type"].tolist() == [MAIN_WALL, X_WALL, GAMMA_VETO, -1, -1]
-    assert found["side"].tolist() == [1, 0, 1, -1, -1] and found["wall"].tolist() == [-1, 1, 0, -1, -1]
-    assert found["column"].tolist() == [11, 0, 15, -1, -1] and found["row"].tolist() == [6, 15, -1, -1, -1]
+    assert found["side"].tolist() == [1, 0, 1, -1, -1] and found["wall"].tolist() == [
+        -1,
+        1,
+        0,
+        -1,
+        -1,
+    ]
+    assert found["column"].tolist() == [11, 0, 15, -1, -1] and found["row"].tolist() == [
+        6,
+        15,
+        -1,
+        -1,
+        -1,
+    ]
     np.testing.assert_array_equal(found["energy_mev"], [1.25, 0.001, 0.002, np.nan, 0.004])
     np.testing.assert_array_equal(found["time_ns"], [3.5, 1, 2, 3, np.nan])
 

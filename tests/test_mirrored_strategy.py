@@ -52,6 +52,9 @@ print("same")
 @pytest.mark.parametrize("network", ["cnn", "transformer"])
 def test_mirrored_strategy_on_two_devices_trains_as_one_device_does(network, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), network], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", PROGRAM, str(tmp_path), network],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.stdout.strip().endswith("same"), done.stderr[-3000:]

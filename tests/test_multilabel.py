@@ -111,7 +111,11 @@ def test_sets_are_counted_by_hand():
 def test_top_k_is_never_exact_where_two_tracks_share_a_label():
     truth = np.array([[2, 0, 0], [2, 1, 0], [1, 1, 1]])
     decided = metrics.top_labels(truth / truth.sum(1, keepdims=True), truth.sum(1))
-    assert values(metrics.label_sets(truth, decided), "exact_sets") == {"2": 0, "3": 0.5, "all": 1 / 3}
+    assert values(metrics.label_sets(truth, decided), "exact_sets") == {
+        "2": 0,
+        "3": 0.5,
+        "all": 1 / 3,
+    }
 
 
 def test_no_events_have_no_figures():
@@ -126,7 +130,9 @@ def test_no_events_have_no_figures():
 @given(all_counts, all_counts)
 def test_precision_and_recall_are_those_of_scikit_learn(truth, decided):
     scores = metrics.single_labels(truth, decided)
-    expected = precision_recall_fscore_support(truth > 0, decided > 0, average=None, zero_division=np.nan)
+    expected = precision_recall_fscore_support(
+        truth > 0, decided > 0, average=None, zero_division=np.nan
+    )
     for figure, of_labels in zip(("precision", "recall"), expected, strict=False):
         np.testing.assert_allclose([score["value"] for score in scores[figure]], of_labels)
 
@@ -150,7 +156,9 @@ def test_arg_max_of_several_labels_is_counted_by_hand():
     assert found["all"]["arg_max_of_counts"]["value"] == 2 / 4
     assert found["all"]["arg_max_is_true"]["value"] == 3 / 4
     assert found["all"]["half_of_marks"]["value"] == 9 / 12
-    assert found["all"]["half_of_shares"]["value"] == 3 / 12  # only absent labels, where they have no score
+    assert (
+        found["all"]["half_of_shares"]["value"] == 3 / 12
+    )  # only absent labels, where they have no score
     assert found["all"]["perfect_arg_max_of_marks"] == 1 / 2
     assert found["all"]["perfect_half_of_shares"] == pytest.approx(1 / 3)
 
@@ -164,7 +172,9 @@ def test_a_perfect_model_of_many_labels_has_a_low_arg_max_accuracy():
         n = scores["arg_max_of_marks"]["n"]
         expected = scores["perfect_arg_max_of_marks"]
         error = (expected * (1 - expected) / n) ** 0.5
-        assert scores["arg_max_of_marks"]["value"] == pytest.approx(expected, abs=4 * error + 1e-9), name
+        assert scores["arg_max_of_marks"]["value"] == pytest.approx(
+            expected, abs=4 * error + 1e-9
+        ), name
         assert scores["arg_max_is_true"]["value"] == 1
         assert scores["half_of_marks"]["value"] == 1
 
@@ -193,7 +203,11 @@ def test_bins_without_entries_are_unknown():
 
 @pytest.mark.parametrize(
     ("truth", "scores", "said"),
-    [([[1, 0]], [[0.5, 0.5, 0]], "alike"), ([[-1, 0]], [[0.5, 0.5]], "-1"), ([[1, 0]], [[1.5, 0.5]], "1.5")],
+    [
+        ([[1, 0]], [[0.5, 0.5, 0]], "alike"),
+        ([[-1, 0]], [[0.5, 0.5]], "-1"),
+        ([[1, 0]], [[1.5, 0.5]], "1.5"),
+    ],
 )
 def test_impossible_labels_and_scores_are_refused(truth, scores, said):
     with pytest.raises(ValueError, match=said):
@@ -234,7 +248,10 @@ def test_columns_are_counted_by_event():
 def test_two_models_are_compared_on_fresh_events(made_up, tmp_path, capsys):
     flags = ["--events", "300", "--val-events", "200", "--json", str(tmp_path / "sets.json")]
     content = multilabel_analysis.main(["softmax", "sigmoid", *flags])
-    assert json.loads((tmp_path / "sets.json").read_text())["models"].keys() == {"softmax", "sigmoid"}
+    assert json.loads((tmp_path / "sets.json").read_text())["models"].keys() == {
+        "softmax",
+        "sigmoid",
+    }
     truth = multilabel_analysis.columns_of(straight_lines.generate(300, seed=4242))
     different = (truth <= 1).all(1)
     two = truth.sum(1) == 2
@@ -248,7 +265,9 @@ def test_two_models_are_compared_on_fresh_events(made_up, tmp_path, capsys):
             for name in (multilabel_analysis.THRESHOLD, *multilabel_analysis.OWN)
         ]
         assert max(exact) > 0.5
-    said = {model: result["calibration"]["scores_are"] for model, result in content["models"].items()}
+    said = {
+        model: result["calibration"]["scores_are"] for model, result in content["models"].items()
+    }
     assert said == {"softmax": "share of the tracks", "sigmoid": "probability of a track"}
     printed = capsys.readouterr().out
     assert "| nearest multiset, k predicted | softmax |" in printed
@@ -302,7 +321,9 @@ def test_a_model_of_another_shape_is_refused(monkeypatch):
         return {"column": np.zeros((len(events), 15)), "n_tracks": np.zeros((len(events), 4))}
 
     monkeypatch.setattr(inference, "label_probabilities", narrow, raising=False)
-    with pytest.raises(ValueError, match=r"rows: its column is of shape \(20, 15\); \(20, 22\) is wanted"):
+    with pytest.raises(
+        ValueError, match=r"rows: its column is of shape \(20, 15\); \(20, 22\) is wanted"
+    ):
         multilabel_analysis.main(["rows", "b", "--events", "10", "--val-events", "20"])
 
 
@@ -339,7 +360,9 @@ def test_bars_of_an_upset_plot_are_the_frequent_combinations():
     members = np.array([[1, 0], [1, 1], [1, 1], [0, 0], [1, 1], [1, 0]], bool)
     figure = plotting_sets.upset(members, ["a", "b"], "title", {"first": members[:, 1]}, n_most=2)
     heights = [
-        sorted(bar.get_height() for bar in ax.patches) for ax in figure.axes if ax.get_ylabel() == "events"
+        sorted(bar.get_height() for bar in ax.patches)
+        for ax in figure.axes
+        if ax.get_ylabel() == "events"
     ]
     assert heights == [[2, 3]]
     assert "2 of 3 combinations, 5 of 6 events" in figure.get_suptitle()

@@ -125,7 +125,9 @@ def test_validation_has_owners_and_tests_are_tables():
 
 
 def test_voxels_are_loaded_by_the_same_means():
-    data = load(number_of_tracks3D.task(), n_val=10, n_test=10, batch_size=8, block=number_of_tracks3D.BLOCK)
+    data = load(
+        number_of_tracks3D.task(), n_val=10, n_test=10, batch_size=8, block=number_of_tracks3D.BLOCK
+    )
     assert first_batches(data.train, 1)[0][0].shape == (8, 9, 113, 30, 1)
 
 
@@ -146,7 +148,9 @@ def series(tmp_path):
     """Two series of four files, for 1 and 2 tracks, 10 events each."""
     for n in (1, 2):
         for i in range(4):
-            hit_tree.write(tmp_path / f"my_generator_t{n}_{i}.root", straight_lines.generate(10, n, [n, i]))
+            hit_tree.write(
+                tmp_path / f"my_generator_t{n}_{i}.root", straight_lines.generate(10, n, [n, i])
+            )
     return tmp_path
 
 
@@ -156,7 +160,8 @@ def test_files_are_split_whole_and_every_series_is_in_each_split(series):
     assert {name: len(paths) for name, paths in names.items()} == {"train": 4, "val": 2, "test": 2}
     assert len({path for paths in names.values() for path in paths}) == 8
     assert all(
-        {path[:15] for path in paths} == {"my_generator_t1", "my_generator_t2"} for paths in names.values()
+        {path[:15] for path in paths} == {"my_generator_t1", "my_generator_t2"}
+        for paths in names.values()
     )
 
 
@@ -202,7 +207,9 @@ def test_events_on_both_sides_need_two_channels(haystack_series):
     events = make_events(hits, [0, 2, 3, 5], info={"n_tracks": [1, 1, 2]})
     with pytest.raises(ValueError, match="source: event 2 has hits on both tracker sides"):
         batches.from_events(TASK, events, source="source")
-    assert first_batches(batches.from_events(number_of_tracks.task(n_channels=2), events), 1)[0][0].shape == (
+    assert first_batches(batches.from_events(number_of_tracks.task(n_channels=2), events), 1)[0][
+        0
+    ].shape == (
         3,
         9,
         113,
@@ -228,7 +235,9 @@ def test_segments_are_counted_over_all_tracks_and_six_stands_for_more():
     tracks = {"n_segments": np.concatenate(n_segments)}
     n_tracks = [len(of_event) for of_event in n_segments]
     offsets = np.concatenate([[0], np.cumsum(n_tracks)])
-    events = make_events({}, np.zeros(len(n_segments) + 1, int), tracks, offsets, {"n_tracks": n_tracks})
+    events = make_events(
+        {}, np.zeros(len(n_segments) + 1, int), tracks, offsets, {"n_tracks": n_tracks}
+    )
     assert (number_of_tracks.classes(events, target="segments") + 1).tolist() == [1, 2, 3, 5, 6, 6]
     assert (number_of_tracks.classes(events) + 1).tolist() == [1, 1, 2, 3, 3, 4]
 
@@ -252,4 +261,6 @@ def test_a_training_on_segments_gets_their_classes_in_every_split():
     assert np.array_equal(data.tests["test"].n_segments, kinked(64, seed=[0, 2]).n_segments)
     for split, part in enumerate((data.train, data.val)):
         _, classes = first_batches(part, 1)[0]
-        np.testing.assert_array_equal(classes, np.minimum(kinked(64, seed=[0, split]).n_segments, 6) - 1)
+        np.testing.assert_array_equal(
+            classes, np.minimum(kinked(64, seed=[0, split]).n_segments, 6) - 1
+        )

@@ -36,11 +36,15 @@ def test_files_of_several_kinds_are_read_in_order_each_table_with_its_file(toy_f
 
 
 @pytest.mark.parametrize("with_geometry", [True, False])
-def test_generated_rntuples_of_both_kinds_are_told_apart(toy_file, haystack_file, tmp_path, with_geometry):
+def test_generated_rntuples_of_both_kinds_are_told_apart(
+    toy_file, haystack_file, tmp_path, with_geometry
+):
     for path, kind in ((toy_file, "my_generator"), (haystack_file, "toyhaystack")):
         with uproot.open(path) as file:
             arrays = file["hit_tree"].arrays()
-        branches = {name: arrays[name] for name in arrays.fields if with_geometry or name != "geometry"}
+        branches = {
+            name: arrays[name] for name in arrays.fields if with_geometry or name != "geometry"
+        }
         if kind == "toyhaystack" and not with_geometry:
             branches["pointx"] = branches["foil_y"]  # as in the original script
         with uproot.recreate(tmp_path / "ntuple.root") as file:
@@ -91,9 +95,9 @@ def test_wrong_trees_are_one_clear_error(tmp_path, trees):
                 if rng.random() < 0.1:
                     file[tree] = rng.choice(["no tree", np.histogram([1, 2, 3])])
                 else:
-                    file.mktree(tree, {name: values.type.content for name, values in arrays.items()}).extend(
-                        arrays
-                    )
+                    file.mktree(
+                        tree, {name: values.type.content for name, values in arrays.items()}
+                    ).extend(arrays)
         with pytest.raises(ValueError) as error:
             open_events.read(path)
         assert str(error.value).startswith(f"{path}: ")
@@ -142,7 +146,9 @@ def test_a_tkevent_file_of_timestamps_alone_opens_with_a_drift_model(real_data, 
     path = real_data / "root" / "tkevent_sample.root"
     whole = tkevent.read(path)
     monkeypatch.setattr(root_objects, "read", read)
-    with pytest.raises(ValueError, match="tkevent_sample.root: no radius in TKtrhit: choose a drift model$"):
+    with pytest.raises(
+        ValueError, match="tkevent_sample.root: no radius in TKtrhit: choose a drift model$"
+    ):
         open_events.read(path)
     assert_same(open_events.read(path, drift_model="manchester"), whole)
     betsy = open_events.read(path, drift_model="betsy").hits["drift_radius_mm"]
@@ -187,7 +193,9 @@ def test_a_damaged_zipped_file_is_one_clear_error(toy_file, tmp_path):
 
 def test_a_tree_of_a_known_name_is_named_for_what_it_holds(tmp_path):
     with uproot.recreate(tmp_path / "other.root") as file:
-        file.mktree("Event", {"Eventdata": np.float64, "x": np.int64}).extend({"Eventdata": [1.0], "x": [2]})
+        file.mktree("Event", {"Eventdata": np.float64, "x": np.int64}).extend(
+            {"Eventdata": [1.0], "x": [2]}
+        )
     said = r"no file of events: its tree Event holds Eventdata \(double\), x \(int64_t\)$"
     with pytest.raises(ValueError, match=rf"other\.root: {said}"):
         open_events.read(tmp_path / "other.root")
@@ -201,7 +209,9 @@ def test_real_files_of_every_kind_open(real_data, name):
 
 
 def uproot_classes():
-    return {name: dict(getattr(model, "known_versions", {})) for name, model in uproot.classes.items()}
+    return {
+        name: dict(getattr(model, "known_versions", {})) for name, model in uproot.classes.items()
+    }
 
 
 def test_a_damaged_file_leaves_no_classes_behind_for_the_next(toy_file, tmp_path):

@@ -23,7 +23,9 @@ def one_event(extra=(), track=(), length=9):
     Args:
         extra: (layer, column, radius, z) of more hits. track: of them, -1 by default.
     """
-    hits = np.array([(layer, 56, 8.0, 100.0) for layer in range(length)] + list(extra), float).reshape(-1, 4)
+    hits = np.array(
+        [(layer, 56, 8.0, 100.0) for layer in range(length)] + list(extra), float
+    ).reshape(-1, 4)
     track = [0] * length + list(track or [-1] * len(extra))
     names = ("layer", "column", "drift_radius_mm", "z_mm")
     table = dict(zip(names, hits.T, strict=True)) | {"track": track}
@@ -65,7 +67,11 @@ def test_both_tracker_sides_are_looked_at():
         ((8, 56, 3.0, 100.0), -1, 0),  # nearer: it covers the track's
         ((8, 56, 8.0, 160.0), -1, -1),  # its height is another
         ((8, 56, 3.0, 160.0), -1, 0),
-        ((8, 56, np.nan, 100.0), 0, 0),  # a line that crosses the cell explains a hit without a radius
+        (
+            (8, 56, np.nan, 100.0),
+            0,
+            0,
+        ),  # a line that crosses the cell explains a hit without a radius
         ((8, 57, np.nan, 100.0), -1, -1),
         ((8, 57, 20.0, 100.0), -1, -1),
         ((8, 60, 8.0, 100.0), -1, -1),

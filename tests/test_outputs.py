@@ -51,4 +51,8 @@ def test_temporary_files_of_dead_processes_go_and_those_of_living_ones_stay(tmp_
     with outputs.whole(tmp_path / "a[1].csv") as temporary:
         temporary.write_text("")
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"a[1].csv", f".a[1].{os.getppid()}.part.csv", f".other.{int(dead.stdout)}.part.csv"}
+    assert left == {
+        "a[1].csv",
+        f".a[1].{os.getppid()}.part.csv",
+        f".other.{int(dead.stdout)}.part.csv",
+    }

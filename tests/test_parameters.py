@@ -23,7 +23,9 @@ def random_lines(n=200, nearest_rad=0.05, seed=0):
 
 
 def assert_same_lines(found, wanted, rtol=1e-9):
-    np.testing.assert_allclose(parameters.as_array(found), parameters.as_array(wanted), rtol=rtol, atol=1e-9)
+    np.testing.assert_allclose(
+        parameters.as_array(found), parameters.as_array(wanted), rtol=rtol, atol=1e-9
+    )
 
 
 def test_a_line_worked_by_hand():
@@ -140,7 +142,9 @@ def test_a_covariance_is_that_of_lines_drawn_from_it():
 
 
 def test_lines_along_the_foil_have_angles_but_no_slopes():
-    along = Lines(np.array([-np.pi, 0]), np.array([-20.0, 30]), np.array([5.0, 6]), np.array([1.0, -1]))
+    along = Lines(
+        np.array([-np.pi, 0]), np.array([-20.0, 30]), np.array([5.0, 6]), np.array([1.0, -1])
+    )
     angles = parameters.angles(along)
     np.testing.assert_allclose(angles[:, 0], [-np.pi / 2, np.pi / 2])
     back = parameters.lines_of_angles(angles)
@@ -166,7 +170,9 @@ def test_slopes_of_lines_nearly_along_the_foil_come_back():
 
 def test_a_line_without_heights_keeps_the_errors_of_its_top_view():
     x = 22 + 44.0 * np.arange(6)
-    lines = lines_of.fit(np.zeros(6, int), 1, x, np.zeros(6), np.full(6, 5.0), np.full(6, np.nan), 1.0, 10.0)
+    lines = lines_of.fit(
+        np.zeros(6, int), 1, x, np.zeros(6), np.full(6, 5.0), np.full(6, np.nan), 1.0, 10.0
+    )
     of_line = lines.covariance()
     assert np.isfinite(of_line[0, :2, :2]).all() and np.isnan(of_line[0, 2:]).all()
     of_slopes = parameters.carry(of_line, parameters.slopes_by_line(lines))
@@ -180,7 +186,9 @@ def test_slopes_and_angles_of_a_file_of_tkevent_are_the_same_lines(real_data):
     of_angles = np.stack([tracks[name] for name in ("phi", "r", "theta", "h")], axis=-1)
     of_slopes = np.stack([tracks[name] for name in ("a", "b", "c", "d")], axis=-1)
     assert len(of_angles) > 500
-    assert_same_lines(parameters.lines_of_angles(of_angles), parameters.lines_of_slopes(of_slopes), 1e-6)
+    assert_same_lines(
+        parameters.lines_of_angles(of_angles), parameters.lines_of_slopes(of_slopes), 1e-6
+    )
     # its quality is that of `FittedLines.quality`: its chi_squared is one a hit
     np.testing.assert_allclose(tracks["quality"], np.exp(-tracks["chi_squared"] / 2), rtol=1e-6)
 

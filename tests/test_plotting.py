@@ -42,7 +42,9 @@ def event(
     hits |= {"track": track, "second_track": second}
     info = {"geometry": [geometry]}
     n_blocks = len(blocks["side"]) if blocks else 0
-    return make_events(hits, [0, len(column)], info=info, blocks=blocks or {}, block_offsets=[0, n_blocks])
+    return make_events(
+        hits, [0, len(column)], info=info, blocks=blocks or {}, block_offsets=[0, n_blocks]
+    )
 
 
 def lines(event=(0,), track=(0,), x=((0, 400),), y=((0, 100),), z=((50, 60),)):
@@ -146,14 +148,18 @@ def test_an_empty_event_shows_the_whole_detector(n_sides):
 
 def markers(ax):
     """(hit, 2) sorted places of the markers in a side or front view."""
-    return sorted(tuple(place) for scatter in ax.collections for place in scatter.get_offsets().tolist())
+    return sorted(
+        tuple(place) for scatter in ax.collections for place in scatter.get_offsets().tolist()
+    )
 
 
 def test_wires_are_in_their_places():
     top, side, front = plotting.event_display(event()).axes
     assert markers(front) == [(-53, 100), (53 + 8 * 44, -200)]
     assert markers(side) == [(0, 100), (44, -200)]
-    assert top.get_ylim()[0] > 435 and top.get_ylim()[1] < -435  # x points down: side 0 lies above the foil
+    assert (
+        top.get_ylim()[0] > 435 and top.get_ylim()[1] < -435
+    )  # x points down: side 0 lies above the foil
 
 
 def test_one_side_lays_both_on_top_of_each_other():
@@ -191,7 +197,11 @@ def test_hits_without_z_are_counted_and_only_in_the_top_view():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"z_mm": (np.nan, np.nan)}, {"radius": (np.nan, np.nan)}, {"track": (-1, -1), "second": (-1, -1)}],
+    [
+        {"z_mm": (np.nan, np.nan)},
+        {"radius": (np.nan, np.nan)},
+        {"track": (-1, -1), "second": (-1, -1)},
+    ],
 )
 def test_events_without_z_or_radius_or_labels_can_be_drawn(tmp_path, changes):
     plotting.event_display(event(**changes), path=tmp_path / "event.png")
@@ -224,7 +234,10 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_true_row(saved):
     texts = np.reshape([text.get_text() for text in ax.texts], (4, 4))
     assert texts[0].tolist() == ["8\n80.0 %", "2\n20.0 %", "0\n0.0 %", "0\n0.0 %"]
     assert texts[3].tolist() == ["0\n–"] * 4
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted number of tracks", "true number of tracks")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        "predicted number of tracks",
+        "true number of tracks",
+    )
     assert "accuracy 73.33 %" in ax.get_title() and "30 events" in ax.get_title()
 
 
@@ -268,7 +281,9 @@ def test_found_tracks_have_the_colours_of_the_true_ones_they_are_made_of():
 def test_the_hit_of_two_tracks_is_right_on_either():
     track, second = np.array([0, 0, 0, 1, 1]), np.array([-1, -1, 1, -1, -1])
     for owner in (0, 1):
-        shown = plotting.as_found({"track": track, "second_track": second}, np.array([0, 0, owner, 1, 1]))
+        shown = plotting.as_found(
+            {"track": track, "second_track": second}, np.array([0, 0, owner, 1, 1])
+        )
         assert shown["track"].tolist() == [0, 0, owner, 1, 1] and not shown["wrong"].any()
 
 
@@ -283,15 +298,20 @@ def test_whatever_is_found_among_noise_is_wrong(found):
 
 def test_found_and_true_tracks_are_rows_of_one_page(saved, events):
     found = np.where(np.arange(len(events.hits["track"])) % 5, events.hits["track"], -1)
-    plotting.page_of_events(events, [2, 5, 1], "events.pdf", ["a", "b", "c"], found=found, finder="mine")
+    plotting.page_of_events(
+        events, [2, 5, 1], "events.pdf", ["a", "b", "c"], found=found, finder="mine"
+    )
     pages = list(saved[0])
     titles = [[ax.get_title(loc="left") for ax in page.axes[::3]] for page in pages]
     assert titles == [["a · mine", "truth", "b · mine", "truth"], ["c · mine", "truth"]]
     assert pages[0].legends[0].get_texts()[-1].get_text() == "wrong hit"
     n_rings = [
-        [len(c.get_offsets()) for c in ax.collections if c.get_zorder() == 5] for ax in pages[0].axes[::3]
+        [len(c.get_offsets()) for c in ax.collections if c.get_zorder() == 5]
+        for ax in pages[0].axes[::3]
     ]
-    n_wrong = [int((np.arange(*events.hit_offsets[[event, event + 1]]) % 5 == 0).sum()) for event in (2, 5)]
+    n_wrong = [
+        int((np.arange(*events.hit_offsets[[event, event + 1]]) % 5 == 0).sum()) for event in (2, 5)
+    ]
     assert n_rings == [[n_wrong[0]], [], [n_wrong[1]], []]
 
 
@@ -318,7 +338,9 @@ def test_the_legend_lists_what_is_drawn():
 
 def test_a_long_legend_stays_below_the_axes():
     columns = np.arange(15)
-    many = event(columns, columns % 2, columns % 9, columns * np.nan, columns, columns, -1 + 0 * columns)
+    many = event(
+        columns, columns % 2, columns % 9, columns * np.nan, columns, columns, -1 + 0 * columns
+    )
     figure = plotting.event_display(many, lines=lines())
     figure.draw_without_rendering()
     top_of_legend = figure.legends[0].get_window_extent().y1
@@ -358,7 +380,9 @@ def test_each_event_of_a_page_has_its_own_geometry(saved, geometries):
 
 def rings(ax):
     """(hit, 2) sorted places of the rings around wrong hits in a top view."""
-    found = [c.get_offsets().tolist() for c in ax.collections if c.get_zorder() == plotting.RING_LEVEL]
+    found = [
+        c.get_offsets().tolist() for c in ax.collections if c.get_zorder() == plotting.RING_LEVEL
+    ]
     return sorted(tuple(place) for places in found for place in places)
 
 
@@ -376,7 +400,11 @@ def test_found_tracks_of_an_event_without_truth_are_neither_right_nor_wrong(save
     both = concatenate([unknown, event()])
     plotting.page_of_events(both, [0, 1], "events.png", ["a", "b"], found=np.array([3, -1, 0, 1]))
     (page,) = saved[0]
-    assert [ax.get_title(loc="left") for ax in page.axes[::3]] == ["a · found", "b · found", "truth"]
+    assert [ax.get_title(loc="left") for ax in page.axes[::3]] == [
+        "a · found",
+        "b · found",
+        "truth",
+    ]
     assert rings(page.axes[0]) == []
     assert legend(page)[:3] == ["track 0", "track 1", "no track"]
 
@@ -396,7 +424,9 @@ def pieces(ax):
 
 
 def test_a_line_is_drawn_from_end_to_end_in_all_views():
-    of_two = lines((0, 0), (0, 1), x=((0, 400), (-53, -400)), y=((0, 100), (5, 6)), z=((50, 60), (7, 8)))
+    of_two = lines(
+        (0, 0), (0, 1), x=((0, 400), (-53, -400)), y=((0, 100), (5, 6)), z=((50, 60), (7, 8))
+    )
     top, side, front = plotting.event_display(event(), lines=of_two).axes
     blue, red = plotting.PALETTE[:2]
     assert pieces(top) == [(blue, [[0, 0], [100, 400]]), (red, [[5, -53], [6, -400]])]
@@ -407,13 +437,17 @@ def test_a_line_is_drawn_from_end_to_end_in_all_views():
 def test_a_line_lies_on_top_of_the_cells_and_hides_no_circle_and_no_ring():
     order = (plotting.CELL_LEVEL, plotting.FRAME_LEVEL, plotting.LINE_LEVEL, plotting.CIRCLE_LEVEL)
     assert sorted(order) == list(order) and plotting.CIRCLE_LEVEL < plotting.RING_LEVEL
-    top = plotting.event_display(event(second=(-1, -1)), lines=lines(), found=np.array([0, -1])).axes[0]
+    top = plotting.event_display(
+        event(second=(-1, -1)), lines=lines(), found=np.array([0, -1])
+    ).axes[0]
     levels = {collection.get_zorder() for collection in top.collections}
     assert {*order, plotting.RING_LEVEL} <= levels
 
 
 def test_a_line_without_a_height_is_in_the_top_view_only():
-    of_two = lines((0, 0), (0, 1), ((0, 400), (0, 300)), ((0, 100), (5, 6)), z=((np.nan, np.nan), (1, 2)))
+    of_two = lines(
+        (0, 0), (0, 1), ((0, 400), (0, 300)), ((0, 100), (5, 6)), z=((np.nan, np.nan), (1, 2))
+    )
     figure = plotting.event_display(event(), lines=of_two)
     figure.draw_without_rendering()
     assert [sum(len(ends) == 2 for _, ends in pieces(ax)) for ax in figure.axes] == [2, 1, 1]
@@ -471,7 +505,8 @@ def fired(ax):
     drawn = [
         patch
         for patch in ax.patches
-        if isinstance(patch, Rectangle) and to_rgb(patch.get_edgecolor()) == to_rgb(plotting.FIRED_COLOUR)
+        if isinstance(patch, Rectangle)
+        and to_rgb(patch.get_edgecolor()) == to_rgb(plotting.FIRED_COLOUR)
     ]
     drawn.sort(key=lambda patch: min(patch.get_bbox().intervalx))
     boxes = [patch.get_bbox() for patch in drawn]
@@ -526,7 +561,9 @@ def test_a_block_of_unknown_place_is_not_drawn():
 
 @pytest.mark.real
 def test_events_of_the_detector_are_drawn_with_found_tracks_and_lines(real_data, tmp_path):
-    events = open_events.read(real_data / "brio/snemo_run-724_udd-10events.brio", drift_model="manchester")
+    events = open_events.read(
+        real_data / "brio/snemo_run-724_udd-10events.brio", drift_model="manchester"
+    )
     titles = [plotting.title_of(events, i) for i in range(len(events))]
     found = events.hits["side"].astype(int)
     path = tmp_path / "events.pdf"

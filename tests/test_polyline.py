@@ -14,7 +14,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 def hit_arrays(events):
     """Arguments of `fit` from an event table, up to the errors: hits of no track get line -1."""
     hits = events.hits
-    line = np.where(hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1)
+    line = np.where(
+        hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1
+    )
     x, y = wire_x_mm(hits["side"], hits["layer"], TOY_FIRST_WIRE_MM), wire_y_mm(hits["column"])
     return [
         line,
@@ -46,7 +48,9 @@ def bent_track(slope, slope_beyond):
     layer = np.repeat(np.arange(9), 3)
     x = TOY_FIRST_WIRE_MM + 44.0 * layer
     tangent, y0, dz, z0 = np.where(
-        layer >= 4, [[slope_beyond], [(slope - slope_beyond) * 176], [1.5], [-88]], [[slope], [0], [1], [0]]
+        layer >= 4,
+        [[slope_beyond], [(slope - slope_beyond) * 176], [1.5], [-88]],
+        [[slope], [0], [1], [0]],
     )
     y = 44 * (np.round((y0 + tangent * x) / 44) + np.tile([-1, 0, 1], 9))
     distance = (y - y0 - tangent * x) / np.hypot(1, tangent)
@@ -72,7 +76,9 @@ def test_kinks_are_found_at_their_layer(half_kinked):
     assert found.kinked[kinked].mean() > 0.98
     assert found.kinked[~kinked].mean() < 0.005
     hit = found.kinked & kinked
-    assert (found.layer == first)[hit].mean() > 0.94  # a segment may pass a wire of the next layer by chance
+    assert (found.layer == first)[
+        hit
+    ].mean() > 0.94  # a segment may pass a wire of the next layer by chance
     assert (np.abs(found.layer - first)[hit] <= 1).mean() > 0.99
     assert (found.segment % 2 == events.hits["segment"])[hit[line]].mean() > 0.99
 

@@ -31,7 +31,9 @@ def test_every_six_events_of_a_mix_are_three_ideal_ones_and_one_of_each_other_pr
     n_tracks = np.random.default_rng(0).integers(1, 5, 2048)
     events = make_block(n_tracks, np.random.default_rng(1))
     groups = events.info["run"][:2046].reshape(-1, 6)
-    np.testing.assert_array_equal(np.sort(groups, axis=1), np.broadcast_to([0, 0, 0, 3, 4, 5], groups.shape))
+    np.testing.assert_array_equal(
+        np.sort(groups, axis=1), np.broadcast_to([0, 0, 0, 3, 4, 5], groups.shape)
+    )
     assert len(np.unique(groups, axis=0)) > 50  # of the 120 orders
     np.testing.assert_array_equal(events.info["n_tracks"], n_tracks)
     np.testing.assert_array_equal(np.diff(events.track_offsets), n_tracks)
@@ -44,7 +46,9 @@ def test_one_event_in_seven_of_the_combined_mix_has_no_height():
 
 
 def test_noise_alone_leaves_the_hits_of_tracks_as_they_are():
-    ideal, noisy = (realistic.generate(2000, preset=preset, seed=7) for preset in ("ideal", "noise"))
+    ideal, noisy = (
+        realistic.generate(2000, preset=preset, seed=7) for preset in ("ideal", "noise")
+    )
     own = noisy.hits["track"] >= 0
     assert 1 - np.exp(-1.5) - 0.03 < (np.bincount(noisy.hit_event, ~own, 2000) > 0).mean() < 1
     assert np.isfinite(noisy.hits["z_mm"]).all()

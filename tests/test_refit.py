@@ -36,7 +36,9 @@ def score(events, labels):
 def test_each_hit_goes_to_its_most_probable_track_on_its_side():
     hits = {"layer": [0, 0, 1, 1, 2], "column": [3, 50, 3, 50, 3], "side": [0, 0, 1, 0, 1]}
     events = make_events({name: np.array(values) for name, values in hits.items()}, [0, 5])
-    track = np.array([[0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.4, 0.5, 0.1]])
+    track = np.array(
+        [[0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.4, 0.5, 0.1]]
+    )
     # tracks count in the order of their first hits; the second slot of side 1 is another track than that of
     # side 0
     assert refit.labels_of(events, track).tolist() == [0, 1, 2, -1, 2]
@@ -48,7 +50,9 @@ def test_a_network_that_is_right_is_left_right_on_ideal_events():
     assert scores["perfect"]["value"] > 0.995
 
 
-@pytest.mark.parametrize(("preset", "perfect", "accuracy"), [("ideal", 0.95, 0.995), ("data", 0.6, 0.98)])
+@pytest.mark.parametrize(
+    ("preset", "perfect", "accuracy"), [("ideal", 0.95, 0.995), ("data", 0.6, 0.98)]
+)
 def test_lines_repair_what_the_network_got_wrong(preset, perfect, accuracy):
     events = realistic.generate(600, preset=preset, seed=2)
     track, n_tracks = opinion(events, wrong=0.07)
@@ -98,12 +102,19 @@ def test_no_event_depends_on_those_beside_it_and_empty_ones_do_no_harm():
         np.concatenate([n_tracks[30:], n_tracks[:1], n_tracks[:30]]),
     )
     np.testing.assert_array_equal(swapped, np.concatenate([whole[cut:], whole[:cut]]))
-    assert len(refit.find(empty, np.zeros((0, N + 1), np.float32), np.zeros((1, 2, N + 1), np.float32))) == 0
+    assert (
+        len(
+            refit.find(empty, np.zeros((0, N + 1), np.float32), np.zeros((1, 2, N + 1), np.float32))
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize("gap_mm, taken", [(300.0, True), (700.0, False)])
 def test_a_long_line_takes_a_hit_beyond_a_gap_but_not_at_any_distance(gap_mm, taken):
-    column = np.array([*range(40, 60), 59 + round(gap_mm / CELL_MM)])  # along the foil: 19 cells long
+    column = np.array(
+        [*range(40, 60), 59 + round(gap_mm / CELL_MM)]
+    )  # along the foil: 19 cells long
     hits = {"layer": np.full(len(column), 4), "column": column, "side": np.ones(len(column), int)}
     hits |= {
         "drift_radius_mm": np.full(len(column), 10.0),

@@ -28,7 +28,10 @@ def test_classes_tell_where_there_was_nothing_to_keep_or_to_remove():
     everything = scores["all"]
     assert everything["hit_accuracy"]["value"] == 6 / 8 and everything["hit_accuracy"]["n"] == 8
     assert everything["perfect"]["value"] == 2 / 4  # the empty one too: nothing was wrong
-    assert (everything["less_than_expected"]["value"], everything["less_than_expected"]["n"]) == (0.25, 2)
+    assert (everything["less_than_expected"]["value"], everything["less_than_expected"]["n"]) == (
+        0.25,
+        2,
+    )
     assert scores["nothing_to_keep"]["more_than_expected"]["value"] == 0.5
     assert scores["nothing_to_keep"]["less_than_expected"]["n"] == 0
     assert np.isnan(scores["nothing_to_keep"]["less_than_expected"]["value"])
@@ -37,16 +40,27 @@ def test_classes_tell_where_there_was_nothing_to_keep_or_to_remove():
 
 def test_the_standard_error_is_that_of_a_mean():
     less = np.array([0.5, 0.0])
-    interval = metrics.removal(OFFSETS, KEEP, KEPT, [2, 1, 1, 0])["all"]["less_than_expected"]["interval"]
+    interval = metrics.removal(OFFSETS, KEEP, KEPT, [2, 1, 1, 0])["all"]["less_than_expected"][
+        "interval"
+    ]
     error = less.std(ddof=1) / 2**0.5
     np.testing.assert_allclose(interval, [0.25 - error, 0.25 + error])
 
 
 def test_trivial_answers_stand_beside_the_network():
     scores = metrics.removal_with_trivial(OFFSETS, KEEP, KEPT, [2, 2, 2, 2])
-    values = {name: {figure: of["2"][figure]["value"] for figure in of["2"]} for name, of in scores.items()}
-    assert values["keep all"]["less_than_expected"] == 0 and values["keep all"]["more_than_expected"] == 1
-    assert values["remove all"]["less_than_expected"] == 1 and values["remove all"]["more_than_expected"] == 0
+    values = {
+        name: {figure: of["2"][figure]["value"] for figure in of["2"]}
+        for name, of in scores.items()
+    }
+    assert (
+        values["keep all"]["less_than_expected"] == 0
+        and values["keep all"]["more_than_expected"] == 1
+    )
+    assert (
+        values["remove all"]["less_than_expected"] == 1
+        and values["remove all"]["more_than_expected"] == 0
+    )
     assert values["keep all"]["balanced"] == values["remove all"]["balanced"] == 0.5
     assert values["keep all"]["hit_accuracy"] == KEEP.mean()
     assert "keep all" in metrics.describe_removal(scores)
@@ -78,7 +92,9 @@ def test_a_threshold_that_is_not_balanced_makes_most_hits_right(seed):
     keep[[0, 12]], keep[[1, 13]] = True, False
     scores = rng.integers(0, 8, 20) / 8
     chosen = metrics.best_hit_threshold(offsets, keep, scores, balanced=False)
-    n_right = [(keep == (scores >= threshold)).sum() for threshold in (chosen, *np.linspace(-0.1, 1.1, 97))]
+    n_right = [
+        (keep == (scores >= threshold)).sum() for threshold in (chosen, *np.linspace(-0.1, 1.1, 97))
+    ]
     assert n_right[0] == max(n_right)
 
 
@@ -90,5 +106,8 @@ def test_without_hits_of_both_kinds_there_is_no_choice():
 def test_cells_that_nobody_measured_are_counted_of_those_that_are_lit():
     image = np.array([[1, 1, 0, 0], [0, 0, 0, 1]])
     lit = np.array([[1, 0, 1, 0], [0, 0, 1, 1]])
-    assert metrics.randomly_added(image, lit)["value"] == 0.5 and metrics.randomly_added(image, lit)["n"] == 4
+    assert (
+        metrics.randomly_added(image, lit)["value"] == 0.5
+        and metrics.randomly_added(image, lit)["n"] == 4
+    )
     assert np.isnan(metrics.randomly_added(image, 0 * lit)["value"])

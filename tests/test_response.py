@@ -41,14 +41,20 @@ def single_hits(n, radius=10.0, z=100.0, side=1, layer=4, column=50):
     }
     hits = {name: np.broadcast_to(value, n) for name, value in values.items()}
     return make_events(
-        hits, np.arange(n + 1), {"side": hits["side"]}, np.arange(n + 1), {"n_tracks": np.ones(n, int)}
+        hits,
+        np.arange(n + 1),
+        {"side": hits["side"]},
+        np.arange(n + 1),
+        {"n_tracks": np.ones(n, int)},
     )
 
 
 def cells(events):
     """(hit,) number of the event and cell of each hit."""
     hits = events.hits
-    return ((events.hit_event * 2 + hits["side"]) * N_LAYERS + hits["layer"]) * N_COLUMNS + hits["column"]
+    return ((events.hit_event * 2 + hits["side"]) * N_LAYERS + hits["layer"]) * N_COLUMNS + hits[
+        "column"
+    ]
 
 
 def assert_share(mask, probability):
@@ -118,7 +124,9 @@ def test_the_share_of_dead_cells_is_that_asked_for(ideal):
 
 def test_dead_cells_of_a_map_never_fire_whatever_happens(ideal):
     dead = np.random.default_rng(1).random((2, 9, 113)) < 0.3
-    events = respond(ideal, sides=(0, 1), dead_cells=dead, cross_talk=0.5, noise_hits=20.0, efficiency=0.9)
+    events = respond(
+        ideal, sides=(0, 1), dead_cells=dead, cross_talk=0.5, noise_hits=20.0, efficiency=0.9
+    )
     in_dead = dead[events.hits["side"], events.hits["layer"], events.hits["column"]]
     assert not in_dead.any()
     alive = ~dead[ideal.hits["side"], ideal.hits["layer"], ideal.hits["column"]]
@@ -135,7 +143,8 @@ def test_a_detector_of_dead_cells_sees_nothing(ideal):
 
 @pytest.mark.parametrize("radius", [8.0, 12.25, 20.0, 30.0])
 @pytest.mark.parametrize(
-    "effects, sigma", [({"radius_sigma_mm": 1.5}, lambda r: 1.5), ({"radius_sigma_scale": 1.5}, None)]
+    "effects, sigma",
+    [({"radius_sigma_mm": 1.5}, lambda r: 1.5), ({"radius_sigma_scale": 1.5}, None)],
 )
 def test_radii_scatter_as_asked_for(radius, effects, sigma):
     expected = sigma(radius) if sigma else 1.5 * sigma_radius_mm(radius)
@@ -146,9 +155,9 @@ def test_radii_scatter_as_asked_for(radius, effects, sigma):
 
 
 def test_both_errors_of_the_radius_add_in_quadrature():
-    measured = respond(single_hits(40_000, 12.25), radius_sigma_mm=0.425, radius_sigma_scale=2.0).hits[
-        "drift_radius_mm"
-    ]
+    measured = respond(
+        single_hits(40_000, 12.25), radius_sigma_mm=0.425, radius_sigma_scale=2.0
+    ).hits["drift_radius_mm"]
     assert measured.std() == pytest.approx(0.425 * np.sqrt(5), rel=0.02)
 
 
@@ -175,10 +184,12 @@ def test_unknown_radii_and_heights_stay_unknown():
 
 
 def test_heights_scatter_as_asked_for():
-    measured = respond(single_hits(40_000, z=-700.0), height_sigma_mm=15.0).hits["z_mm"].astype(float)
-    assert stats.kstest((measured + 700) / 15, "norm").pvalue > 0.001 and measured.std() == pytest.approx(
-        15, rel=0.02
+    measured = (
+        respond(single_hits(40_000, z=-700.0), height_sigma_mm=15.0).hits["z_mm"].astype(float)
     )
+    assert stats.kstest(
+        (measured + 700) / 15, "norm"
+    ).pvalue > 0.001 and measured.std() == pytest.approx(15, rel=0.02)
     assert respond(single_hits(10), height_sigma_mm=15.0).hits["z_mm"].dtype == np.float32
 
 
@@ -225,18 +236,30 @@ def test_cross_talk_goes_to_the_four_cells_next_to_the_hit_alike():
     "layer, column, inside",
     [(0, 50, {(1, 50)}), (8, 50, {(7, 50)}), (4, 0, {(4, 1)}), (0, 112, {(1, 112), (0, 111)})],
 )
-def test_at_the_edge_of_the_tracker_the_neighbour_on_the_other_side_fires_instead(layer, column, inside):
+def test_at_the_edge_of_the_tracker_the_neighbour_on_the_other_side_fires_instead(
+    layer, column, inside
+):
     events = respond(single_hits(4000, layer=layer, column=column), cross_talk=1.0)
     assert set(events.n_hits) == {2}
     other = events.hits["track"] == -1
-    found = set(zip(events.hits["layer"][other].tolist(), events.hits["column"][other].tolist(), strict=True))
+    found = set(
+        zip(
+            events.hits["layer"][other].tolist(), events.hits["column"][other].tolist(), strict=True
+        )
+    )
     around = {(layer - 1, column), (layer + 1, column), (layer, column - 1), (layer, column + 1)}
-    assert found == {(la, c) for la, c in around if 0 <= la < 9 and 0 <= c < 113} and found >= inside
+    assert (
+        found == {(la, c) for la, c in around if 0 <= la < 9 and 0 <= c < 113} and found >= inside
+    )
 
 
 def test_cross_talk_hits_are_measured_on_their_own():
     events = respond(
-        single_hits(20_000), cross_talk=1.0, radius_sigma_mm=1.0, height_sigma_mm=10.0, heights_missing=0.2
+        single_hits(20_000),
+        cross_talk=1.0,
+        radius_sigma_mm=1.0,
+        height_sigma_mm=10.0,
+        heights_missing=0.2,
     )
     radius, z = (events.hits[name].reshape(-1, 2) for name in ("drift_radius_mm", "z_mm"))
     assert np.diff(radius).std() == pytest.approx(np.sqrt(2), rel=0.03) and np.nanstd(
@@ -252,7 +275,9 @@ def test_cross_talk_of_whole_events_is_next_to_a_hit(ideal):
     other = np.flatnonzero(events.hits["track"] < 0)
     assert len(other) > 5000
     hits = {
-        name: values[other].astype(int) for name, values in events.hits.items() if name in ("layer", "column")
+        name: values[other].astype(int)
+        for name, values in events.hits.items()
+        if name in ("layer", "column")
     }
     fired = np.zeros((len(ideal), 11, 115), bool)
     fired[ideal.hit_event, ideal.hits["layer"] + 1, ideal.hits["column"] + 1] = True
@@ -309,9 +334,14 @@ def test_noise_nearer_to_the_wire_gives_its_radius_to_the_track_s_hit():
     far, near = (respond(single_hits(300, radius), noise_hits=1000.0) for radius in (22.0, 0.0))
     for events, changed in ((far, True), (near, False)):
         mine = events.hits["track"] == 0
-        assert mine.sum() == 300 and (mine == np.isin(np.arange(len(mine)), events.hit_offsets[:-1])).all()
+        assert (
+            mine.sum() == 300
+            and (mine == np.isin(np.arange(len(mine)), events.hit_offsets[:-1])).all()
+        )
         radius, z = events.hits["drift_radius_mm"][mine], events.hits["z_mm"][mine]
-        assert (radius < 22).mean() == (pytest.approx(1 - np.exp(-1000 / 1017), abs=0.1) if changed else 1)
+        assert (radius < 22).mean() == (
+            pytest.approx(1 - np.exp(-1000 / 1017), abs=0.1) if changed else 1
+        )
         assert ((z != 100) == (radius < 22) if changed else z == 100).all()
 
 
@@ -322,7 +352,10 @@ def test_noise_nearer_to_the_wire_gives_its_radius_to_the_track_s_hit():
 def test_what_comes_out_is_a_table(ideal, name):
     events = apply(ideal, PRESETS[name], np.random.default_rng(1))
     assert_same(
-        make_events(events.hits, events.hit_offsets, events.tracks, events.track_offsets, events.info), events
+        make_events(
+            events.hits, events.hit_offsets, events.tracks, events.track_offsets, events.info
+        ),
+        events,
     )
     assert_in_order(events)
 
@@ -334,7 +367,9 @@ def test_hits_of_tracks_keep_their_owners_and_segments():
     by_cell = {cell: i for i, cell in enumerate(cells(ideal).tolist())}
     before = np.array([by_cell[cell] for cell in cells(events)[mine].tolist()])
     for name in ("track", "second_track", "segment"):
-        np.testing.assert_array_equal(events.hits[name][mine], ideal.hits[name][before], err_msg=name)
+        np.testing.assert_array_equal(
+            events.hits[name][mine], ideal.hits[name][before], err_msg=name
+        )
 
 
 @pytest.mark.parametrize("name", ["data", "harsh"])
@@ -346,7 +381,8 @@ def test_presets_do_what_they_say(ideal, name):
     assert np.isnan(events.hits["z_mm"]).mean() == pytest.approx(preset.heights_missing, abs=0.01)
     unowned = (events.hits["track"] < 0).sum() / len(events)
     assert (
-        preset.noise_hits < unowned + 0.5 and unowned < preset.noise_hits + 0.03 * ideal.n_hits.mean() + 0.5
+        preset.noise_hits < unowned + 0.5
+        and unowned < preset.noise_hits + 0.03 * ideal.n_hits.mean() + 0.5
     )
 
 
@@ -354,7 +390,9 @@ def test_the_presets_are_the_documented_ones():
     assert list(PRESETS) == ["ideal", "simulation", "data", "harsh"]
     assert PRESETS["simulation"] == Response(radius_sigma_scale=1.0, height_sigma_mm=10.0)
     data, harsh = PRESETS["data"], PRESETS["harsh"]
-    different = {f.name for f in fields(Response) if getattr(data, f.name) != getattr(harsh, f.name)}
+    different = {
+        f.name for f in fields(Response) if getattr(data, f.name) != getattr(harsh, f.name)
+    }
     assert different == {
         "efficiency",
         "noise_hits",
@@ -366,7 +404,12 @@ def test_the_presets_are_the_documented_ones():
     assert (
         data.kinks
         == harsh.kinks
-        == {"kink_probability": 0.15, "kink_degrees": (5, 25), "kink_layers": (3, 6), "max_kinks": 1}
+        == {
+            "kink_probability": 0.15,
+            "kink_degrees": (5, 25),
+            "kink_layers": (3, 6),
+            "max_kinks": 1,
+        }
     )
 
 
@@ -375,9 +418,13 @@ def test_events_without_hits_and_no_events_pass(name):
     rng = np.random.default_rng(0)
     empty = apply(make_events({}, [0]), PRESETS[name], rng)
     assert len(empty) == 0
-    three = apply(make_events({}, [0] * 4, {}, [0, 1, 1, 3], {"n_tracks": [1, 0, 2]}), PRESETS[name], rng)
+    three = apply(
+        make_events({}, [0] * 4, {}, [0, 1, 1, 3], {"n_tracks": [1, 0, 2]}), PRESETS[name], rng
+    )
     assert (
-        len(three) == 3 and three.info["n_tracks"].tolist() == [1, 0, 2] and (three.hits["track"] == -1).all()
+        len(three) == 3
+        and three.info["n_tracks"].tolist() == [1, 0, 2]
+        and (three.hits["track"] == -1).all()
     )
 
 
@@ -419,7 +466,9 @@ def test_maps_of_another_shape_are_refused():
 def test_the_ideal_stream_is_that_of_the_generator():
     for kind, generator in (("my_generator", straight_lines), ("toyhaystack", toyhaystack)):
         events = generator.generate(100, seed=[3, 1], first_event=50)
-        assert_same(realistic.generate(100, preset="ideal", seed=[3, 1], first_event=50, kind=kind), events)
+        assert_same(
+            realistic.generate(100, preset="ideal", seed=[3, 1], first_event=50, kind=kind), events
+        )
 
 
 @pytest.mark.parametrize("kind", realistic.KINDS)
@@ -427,7 +476,9 @@ def test_any_realistic_event_can_be_made_again_alone(kind):
     start = blocks.BLOCK - 3
     events = realistic.generate(blocks.BLOCK + 10, seed=[4, 2], kind=kind)
     assert events.info["event"].tolist() == list(range(blocks.BLOCK + 10))
-    assert_same(realistic.generate(6, seed=[4, 2], first_event=start, kind=kind), events[start : start + 6])
+    assert_same(
+        realistic.generate(6, seed=[4, 2], first_event=start, kind=kind), events[start : start + 6]
+    )
     for i in (0, start + 3):
         assert_same(realistic.generate(1, seed=[4, 2], first_event=i, kind=kind), events[i])
 
@@ -435,27 +486,34 @@ def test_any_realistic_event_can_be_made_again_alone(kind):
 def test_a_generator_of_a_preset_makes_the_same_events():
     make = realistic.generator("harsh", tracks=(2, 3), kinks=0.5)
     assert_same(
-        make(50, seed=[1, 0], first_event=20), realistic.generate(50, (2, 3), "harsh", [1, 0], 20, kinks=0.5)
+        make(50, seed=[1, 0], first_event=20),
+        realistic.generate(50, (2, 3), "harsh", [1, 0], 20, kinks=0.5),
     )
     assert make.__module__ == "my_generator.realistic"  # for the card
 
 
 def test_the_share_of_kinks_is_the_preset_s_or_the_one_asked_for():
     assert realistic.generate(2048).tracks["kinked"].mean() == pytest.approx(0.15, abs=0.02)
-    assert realistic.generate(2048, kinks=0.5).tracks["kinked"].mean() == pytest.approx(0.5, abs=0.03)
+    assert realistic.generate(2048, kinks=0.5).tracks["kinked"].mean() == pytest.approx(
+        0.5, abs=0.03
+    )
     assert not realistic.generate(200, kinks=0).tracks["kinked"].any()
     assert not realistic.generate(200, preset="simulation").tracks["kinked"].any()
 
 
 def test_a_response_of_one_s_own_takes_the_place_of_a_preset():
     events = realistic.generate(200, preset=Response(heights_missing=1.0), seed=1)
-    np.testing.assert_array_equal(events.hits["column"], straight_lines.generate(200, seed=1).hits["column"])
+    np.testing.assert_array_equal(
+        events.hits["column"], straight_lines.generate(200, seed=1).hits["column"]
+    )
     assert np.isnan(events.hits["z_mm"]).all()
 
 
 def test_the_haystack_has_no_kinks():
     assert not realistic.generate(100, kind="toyhaystack").tracks["kinked"].any()
-    assert set(realistic.generate(100, tracks=0, preset="harsh", kind="toyhaystack").hits["side"]) == {0, 1}
+    assert set(
+        realistic.generate(100, tracks=0, preset="harsh", kind="toyhaystack").hits["side"]
+    ) == {0, 1}
     with pytest.raises(ValueError, match="toyhaystack has no kinks"):
         realistic.generate(100, kind="toyhaystack", kinks=0.1)
 
@@ -487,7 +545,8 @@ def test_the_command_writes_realistic_events(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--kinks", "1.5"], ["--kinks", "0.1", "--kind", "toyhaystack"], ["--response", "none"]]
+    "flags",
+    [["--kinks", "1.5"], ["--kinks", "0.1", "--kind", "toyhaystack"], ["--response", "none"]],
 )
 def test_the_command_refuses_what_it_can_not_do(tmp_path, flags, capsys):
     with pytest.raises(SystemExit):

@@ -82,7 +82,9 @@ class Writer:
             self.data += b"\xff\xff\xff\xffNode\0"
         else:
             self.u32(0x80000000 | self.class_place)
-        self.counted(lambda: self.members(node), struct.pack(">HHII", node["version"], 1, 0, 0x01000000))
+        self.counted(
+            lambda: self.members(node), struct.pack(">HHII", node["version"], 1, 0, 0x01000000)
+        )
 
     def members(self, node):
         self.data += struct.pack(">i2q", node["cell"], *node["time"])
@@ -136,7 +138,11 @@ def test_numbers_of_every_object_come_back():
     np.testing.assert_array_equal(numbers["cell"], range(5))
     np.testing.assert_array_equal(numbers["time"][:, 0], 2**50 + np.arange(5))
     np.testing.assert_array_equal(numbers["radius"], np.arange(5) / 2)
-    assert [numbers[name].dtype for name in ("cell", "time", "radius")] == [np.int32, np.int64, np.float32]
+    assert [numbers[name].dtype for name in ("cell", "time", "radius")] == [
+        np.int32,
+        np.int64,
+        np.float32,
+    ]
 
 
 def test_only_the_entries_asked_for_are_read():
@@ -150,7 +156,9 @@ def test_objects_inside_others_are_found_and_pointers_back_are_kept():
     first |= {"other": third, "friends": [second, first, None]}
     third["other"] = first  # while the first one is still being written
     found = read_fast(make_branch([[first, None, second, third]]), 0, 1)
-    np.testing.assert_array_equal(found.numbers["Node"]["cell"], [0, 2, 1])  # in the order of the bytes
+    np.testing.assert_array_equal(
+        found.numbers["Node"]["cell"], [0, 2, 1]
+    )  # in the order of the bytes
     np.testing.assert_array_equal(found.top, [0, 2, 1])  # null is dropped
     np.testing.assert_array_equal(found.links["Node"]["other"], [1, 0, -1])
     friends, offsets = found.links["Node"]["friends"]
@@ -166,7 +174,10 @@ def test_a_place_in_one_entry_means_nothing_in_the_next():
 
 
 def unusual_branches():
-    good, label = [[make_node(1), make_node(2)]], element(Model_TStreamerBase, "label", 65, "TString")
+    good, label = (
+        [[make_node(1), make_node(2)]],
+        element(Model_TStreamerBase, "label", 65, "TString"),
+    )
     info = SimpleNamespace(elements=NODE)
     yield "another version", make_branch([[make_node(1, version=4)]])
     yield "no streamer info", make_branch(good, {})
@@ -182,7 +193,9 @@ def unusual_branches():
         yield f"{word} bytes less", branch
 
 
-@pytest.mark.parametrize("what, branch", [pytest.param(*case, id=case[0]) for case in unusual_branches()])
+@pytest.mark.parametrize(
+    "what, branch", [pytest.param(*case, id=case[0]) for case in unusual_branches()]
+)
 def test_what_does_not_fit_the_streamer_info_is_left_to_uproot(what, branch):
     if what == "another class":
         branch.typename = "vector<Leaf*>"
@@ -240,7 +253,9 @@ def packed_basket(*blocks, key=KEY, unpacked=None, n_bytes=None):
     """A basket in a file: its key, and blocks, each (bytes when packed, bytes when unpacked)."""
     content = b""
     for packed, size in blocks:
-        content += b"ZL\x08" + packed.to_bytes(3, "little") + size.to_bytes(3, "little") + bytes(packed)
+        content += (
+            b"ZL\x08" + packed.to_bytes(3, "little") + size.to_bytes(3, "little") + bytes(packed)
+        )
     unpacked = sum(size for _, size in blocks) if unpacked is None else unpacked
     n_bytes = key + len(content) if n_bytes is None else n_bytes
     return struct.pack(">ihiih", n_bytes, 4, unpacked, 0, key).ljust(key, b"\0") + content

@@ -39,7 +39,9 @@ QUICK = [
 def files(tmp_path_factory):
     """Files of 1 and 2 tracks, three of each, 20 events a file."""
     folder = tmp_path_factory.mktemp("my_generator")
-    my_generator_cli.main(["--tracks", "1", "2", "--events", "20", "--files", "3", "--out", str(folder)])
+    my_generator_cli.main(
+        ["--tracks", "1", "2", "--events", "20", "--files", "3", "--out", str(folder)]
+    )
     return folder
 
 
@@ -116,7 +118,9 @@ def test_a_run_on_segments_is_evaluated_on_segments(tmp_path):
     number_of_tracks_classification.main(flags)
     assert "6 or more straight segments" in lib.load_card(tmp_path / "run")["outputs"]
     assert lib.load_model(tmp_path / "run").output_shape == (None, 6)
-    my_generator_cli.main(["--tracks", "1", "4", "--kinks", "1", "--events", "20", "--out", str(tmp_path)])
+    my_generator_cli.main(
+        ["--tracks", "1", "4", "--kinks", "1", "--events", "20", "--out", str(tmp_path)]
+    )
     scores = evaluate.main([str(tmp_path / "run"), f"{tmp_path}/my_generator_t*.root"])
     assert scores["target"] == "segments"
     true = dict(zip(scores["labels"], (sum(row) for row in scores["confusion"]), strict=True))
@@ -124,7 +128,9 @@ def test_a_run_on_segments_is_evaluated_on_segments(tmp_path):
 
 
 def test_combined_run_joins_trained_towers(towers, files, tmp_path):
-    names = [flag for view in ("top", "side", "front") for flag in (f"--{view}", str(towers / view))]
+    names = [
+        flag for view in ("top", "side", "front") for flag in (f"--{view}", str(towers / view))
+    ]
     combined.main(["--out", str(tmp_path / "run"), *names, *QUICK])
     assert set(lib.load_card(tmp_path / "run")["inputs"]) == {"top", "side", "front"}
     scores = evaluate.main([str(tmp_path / "run"), f"{files}/*.root"])
@@ -171,13 +177,25 @@ def test_wrong_events_are_drawn_a_page_for_each_wrong_cell(towers, files, tmp_pa
         for predicted, n in zip(scores["labels"], row, strict=True)
         if n and true != predicted
     ]
-    expected = {"confusion.png", *(f"true{true}_predicted{predicted}.png" for true, predicted in wrong)}
+    expected = {
+        "confusion.png",
+        *(f"true{true}_predicted{predicted}.png" for true, predicted in wrong),
+    }
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_counting_simulated_events_draws_and_lists_them(towers, tmp_path):
     count_tracks.main(
-        ["--model", str(towers / "top"), "--events", "30", "--displays", "4", "--out", str(tmp_path)]
+        [
+            "--model",
+            str(towers / "top"),
+            "--events",
+            "30",
+            "--displays",
+            "4",
+            "--out",
+            str(tmp_path),
+        ]
     )
     assert {path.name for path in tmp_path.iterdir()} == {
         "counts.csv",
@@ -207,13 +225,21 @@ def unlabelled_file(path):
 
 def test_only_results_of_this_run_are_left_and_listed(untrained, files, tmp_path, capsys):
     out, path = tmp_path / "out", unlabelled_file(tmp_path / "real.root")
-    count_tracks.main(["--model", untrained, "--events", "10", "--displays", "1", "--out", str(out)])
+    count_tracks.main(
+        ["--model", untrained, "--events", "10", "--displays", "1", "--out", str(out)]
+    )
     (out / "notes.txt").write_text("mine")
     capsys.readouterr()
-    assert count_tracks.main([path, "--model", untrained, "--displays", "0", "--out", str(out)]) is None
+    assert (
+        count_tracks.main([path, "--model", untrained, "--displays", "0", "--out", str(out)])
+        is None
+    )
     assert {file.name for file in out.iterdir()} == {"counts.csv", "notes.txt"}
     said = capsys.readouterr().out
-    assert f"results in {out}: counts.csv\n" in said and "no scores: 12 of 12 events carry no label" in said
+    assert (
+        f"results in {out}: counts.csv\n" in said
+        and "no scores: 12 of 12 events carry no label" in said
+    )
     plot_confusion.main([untrained, f"{files}/*_0.root", "--per-cell", "1", "--out", str(out)])
     old = out / "true9_predicted8.pdf"
     old.write_text("old")
@@ -237,22 +263,39 @@ def test_a_wrong_name_leaves_the_results_of_an_earlier_run(script, untrained, fi
 
 def test_a_counter_of_another_kind_of_events_says_so_once_a_file(files, capsys):
     evaluate.main(["top", f"{files}/my_generator_t1_*.root"])
-    assert capsys.readouterr().err.count("top was trained on the haystack, on both tracker sides") == 3
+    assert (
+        capsys.readouterr().err.count("top was trained on the haystack, on both tracker sides") == 3
+    )
 
 
 def test_a_track_finder_is_refused_as_a_counter(files, tmp_path):
     with pytest.raises(ValueError, match="track_finder is no counter: it finds tracks"):
-        count_tracks.main([f"{files}/*.root", "--model", "track_finder", "--out", str(tmp_path / "out")])
+        count_tracks.main(
+            [f"{files}/*.root", "--model", "track_finder", "--out", str(tmp_path / "out")]
+        )
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_path, capsys, monkeypatch):
+def test_counted_events_of_several_files_are_told_apart(
+    untrained, files, tmp_path, capsys, monkeypatch
+):
     drawn = []
-    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
+    monkeypatch.setattr(
+        plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry))
+    )
     haystack, real = tmp_path / "haystack.root", unlabelled_file(tmp_path / "real.root")
     hit_tree.write(haystack, toyhaystack.generate(5, seed=1))
     count_tracks.main(
-        [real, str(haystack), "--model", untrained, "--displays", "15", "--out", str(tmp_path / "out")]
+        [
+            real,
+            str(haystack),
+            "--model",
+            untrained,
+            "--displays",
+            "15",
+            "--out",
+            str(tmp_path / "out"),
+        ]
     )
     lines = list(csv.DictReader((tmp_path / "out" / "counts.csv").open()))
     assert list(lines[0]) == ["file", "run", "event", "true", "predicted", "probability"]
@@ -267,9 +310,13 @@ def test_counted_events_of_several_files_are_told_apart(untrained, files, tmp_pa
     assert any(title.startswith("haystack.root: event ") and ": true " in title for title in titles)
 
 
-def test_wrong_events_are_drawn_in_the_geometry_of_their_file(untrained, files, tmp_path, monkeypatch):
+def test_wrong_events_are_drawn_in_the_geometry_of_their_file(
+    untrained, files, tmp_path, monkeypatch
+):
     drawn = []
-    monkeypatch.setattr(plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry)))
+    monkeypatch.setattr(
+        plotting, "page_of_events", lambda *of, **geometry: drawn.append((*of, geometry))
+    )
     haystack = tmp_path / "haystack.root"
     hit_tree.write(haystack, toyhaystack.generate(20, seed=1))
     plot_confusion.main(
@@ -296,15 +343,24 @@ def test_files_of_no_events_are_named(script, untrained, tmp_path):
     flags = ["--model", untrained] if script is count_tracks else [untrained]
     with pytest.raises(ValueError, match="none.root: no events"):
         script.main(
-            [*flags, str(tmp_path / "none.root"), *([] if script is evaluate else ["--out", str(tmp_path)])]
+            [
+                *flags,
+                str(tmp_path / "none.root"),
+                *([] if script is evaluate else ["--out", str(tmp_path)]),
+            ]
         )
 
 
 @pytest.mark.parametrize("script", [evaluate, plot_confusion])
 def test_a_file_without_labels_is_named(script, untrained, files, tmp_path):
-    path, flag = unlabelled_file(tmp_path / "real.root"), "--json" if script is evaluate else "--out"
+    path, flag = (
+        unlabelled_file(tmp_path / "real.root"),
+        "--json" if script is evaluate else "--out",
+    )
     with pytest.raises(ValueError, match="real.root: event 0 has -1 tracks"):
-        script.main([untrained, f"{files}/my_generator_t1_0.root", path, flag, str(tmp_path / "out")])
+        script.main(
+            [untrained, f"{files}/my_generator_t1_0.root", path, flag, str(tmp_path / "out")]
+        )
 
 
 @pytest.mark.parametrize(
@@ -318,7 +374,12 @@ def test_a_file_without_labels_is_named(script, untrained, files, tmp_path):
         (evaluate, ["top", "x.root", "--batch-size", "0"]),
         *(
             (my_generator_cli, ["--out", "x", *flags])
-            for flags in (["--seed", "-1"], ["--first-file", "-1"], ["--files", "0"], ["--tracks", "0"])
+            for flags in (
+                ["--seed", "-1"],
+                ["--first-file", "-1"],
+                ["--files", "0"],
+                ["--tracks", "0"],
+            )
         ),
         (my_generator_cli, ["--out", "x", "--kind", "scatter", "--degrees", "-3"]),
     ],

@@ -16,7 +16,9 @@ from scripts.make_results import CLASS_MODELS
 from scripts.number_of_tracks_classification import IDEAL, KNOWS_IDEAL
 
 EXPECTED = {
-    f"{view}{family}" for view in ("top", "side", "front", "combined") for family in ("", "_my_generator")
+    f"{view}{family}"
+    for view in ("top", "side", "front", "combined")
+    for family in ("", "_my_generator")
 }
 
 
@@ -40,7 +42,8 @@ def test_card_of_a_counter_tells_its_accuracy(name):
         assert np.sum(scores["confusion"]) == scores["n_events"]
     known = KNOWS_IDEAL if card["arguments"]["generator"] in IDEAL else []
     assert (
-        card["known_failures"] == metrics.failures(card["metrics"]["test"], what=lib.task_of(name)[0]) + known
+        card["known_failures"]
+        == metrics.failures(card["metrics"]["test"], what=lib.task_of(name)[0]) + known
     )
 
 
@@ -77,7 +80,9 @@ def test_model_repeats_the_figure_of_its_card_on_the_original_files(name, real_d
     scores = accuracy_of(name, open_events.read(f"{real_data}/root/{kind}_t*_0.root"))
     said = lib.load_card(name)["metrics"]["files"]
     assert scores["n_events"] == said["n_events"]
-    assert abs(scores["accuracy"] - said["accuracy"]) <= 1 / said["n_events"]  # one event may tip by rounding
+    assert (
+        abs(scores["accuracy"] - said["accuracy"]) <= 1 / said["n_events"]
+    )  # one event may tip by rounding
 
 
 @pytest.mark.parametrize("name", sorted(CLASS_MODELS))
@@ -85,7 +90,9 @@ def test_networks_of_blocks_and_hints_are_as_good_as_their_cards_say(name):
     card = lib.load_card(name)
     network = inference.load(name)
     tracks = (1,) if network.answers == "one" else (1, 2, 3, 4)
-    events = realistic.generate(1000, tracks=tracks, preset=card["arguments"]["generator"], seed=[2026, 11])
+    events = realistic.generate(
+        1000, tracks=tracks, preset=card["arguments"]["generator"], seed=[2026, 11]
+    )
     said = inference.label_probabilities(events, network)
     threshold = card["metrics"]["test"].get("threshold", 0.5)
     scores = inference.judge(events, said, network.answers, threshold)

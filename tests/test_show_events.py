@@ -14,7 +14,11 @@ from scripts import show_events
 def test_events_of_a_file_are_summed_up_and_drawn(toy_file, tmp_path, capsys):
     flags = ["--out", str(tmp_path / "drawn"), "--displays", "2", "--format", "png"]
     summary = show_events.main([str(toy_file), *flags])[toy_file.name]
-    assert (summary["kind"], summary["events"], summary["tracks an event"]) == ("my_generator", 40, "1 to 4")
+    assert (summary["kind"], summary["events"], summary["tracks an event"]) == (
+        "my_generator",
+        40,
+        "1 to 4",
+    )
     picture = tmp_path / "drawn" / "my_generator_0.png"
     assert [path.name for path in picture.parent.iterdir()] == [picture.name]
     said = capsys.readouterr().out.splitlines()
@@ -73,7 +77,11 @@ def test_files_of_one_name_are_told_apart():
     names = show_events.names_of(paths)
     assert names == ["a_run.root", "b_run.root", "run.brio", "other.root"]
     assert show_events.pictures_of(names) == ["a_run", "b_run", "run", "other"]
-    assert show_events.pictures_of(["run.root", "run.brio", "x.root"]) == ["run.root", "run.brio", "x"]
+    assert show_events.pictures_of(["run.root", "run.brio", "x.root"]) == [
+        "run.root",
+        "run.brio",
+        "x",
+    ]
 
 
 def test_a_wrong_file_is_said_before_anything_is_drawn(toy_file, tmp_path):

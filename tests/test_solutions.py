@@ -46,7 +46,9 @@ def test_derivatives_are_those_of_small_steps():
         some.value -= 2 * step
         distance_before, height_before, _, _ = solutions.residuals(table, some)
         some.value += step
-        np.testing.assert_allclose((distance - distance_before) / 2e-5, by_distance[..., i], atol=1e-3)
+        np.testing.assert_allclose(
+            (distance - distance_before) / 2e-5, by_distance[..., i], atol=1e-3
+        )
         np.testing.assert_allclose((height - height_before) / 2e-5, by_height[..., i], atol=1e-3)
 
 
@@ -126,10 +128,14 @@ def test_a_line_is_punished_for_each_crossed_cell_that_is_silent(slope):
     all_fired = silent_cells.log_likelihood(some, events, fitted)[0]
     assert -2.0 < all_fired <= 0  # cells that are crossed at their edge may not be
     silent = 4
-    without = events.with_hits({"column": np.where(events.hits["layer"] == silent, 0, events.hits["column"])})
+    without = events.with_hits(
+        {"column": np.where(events.hits["layer"] == silent, 0, events.hits["column"])}
+    )
     n_silent = np.count_nonzero(events.hits["layer"] == silent)
     less = all_fired - silent_cells.log_likelihood(some, without, fitted)[0]
-    assert 1.5 * n_silent < less < 3.0 * n_silent  # -log(1 - 0.9) each, more or less near the edge of a cell
+    assert (
+        1.5 * n_silent < less < 3.0 * n_silent
+    )  # -log(1 - 0.9) each, more or less near the edge of a cell
 
 
 def test_a_shift_moves_the_crossed_cells():

@@ -34,7 +34,10 @@ def test_adding_a_track_raises_the_count(tmp_path):
     events = straight_lines.generate(3, tracks=(1,), seed=3)
     hit_tree.write(tmp_path / "one.root", events)
     far = 100 if np.median(events.hits["column"][events.hit_event == 1]) < 56 else 10
-    words = [f"1,{far},{layer},{radius},100" for layer, radius in enumerate([3, 4, 5, 6, 7, 8, 9, 10, 11])]
+    words = [
+        f"1,{far},{layer},{radius},100"
+        for layer, radius in enumerate([3, 4, 5, 6, 7, 8, 9, 10, 11])
+    ]
     flags = ["--event", "1", "--add", *words, "--out", str(tmp_path / "special.pdf")]
     said = special_events.main([str(tmp_path / "one.root"), *flags])
     assert said == {"combined_my_generator": [1, 2], "fitted": [1, 2]}
@@ -53,7 +56,9 @@ def test_a_changed_event_holds_the_hits_it_should():
     after = {word_of(changed, hit) for hit in range(len(changed.hits["side"]))}
     assert after == before - {sorted(before)[0]} | {"0,112,8", "0,111,8", "0,110,8"}
     assert changed.n_hits.tolist() == [events.n_hits[0] + 2]
-    np.testing.assert_array_equal(changed.hits["drift_radius_mm"][-3:], np.float32([np.nan, 4.5, 4.5]))
+    np.testing.assert_array_equal(
+        changed.hits["drift_radius_mm"][-3:], np.float32([np.nan, 4.5, 4.5])
+    )
     np.testing.assert_array_equal(changed.hits["z_mm"][-3:], np.float32([np.nan, np.nan, -20]))
     assert changed.hits["track"][-3:].tolist() == [-1, -1, -1]
     for name, values in changed.hits.items():
@@ -120,6 +125,15 @@ def test_wrong_hits_are_refused(word, said, toy_file, capsys):
 def test_masked_cells_are_gone_before(toy_file, tmp_path):
     events = straight_lines.generate(40, seed=1)
     word = word_of(events, 0)
-    flags = ["--event", "0", "--remove", word, "--mask", word, "--out", str(tmp_path / "special.pdf")]
+    flags = [
+        "--event",
+        "0",
+        "--remove",
+        word,
+        "--mask",
+        word,
+        "--out",
+        str(tmp_path / "special.pdf"),
+    ]
     with pytest.raises(ValueError, match=f"no hit to remove in side,column,layer {word}"):
         special_events.main([str(toy_file), *flags])

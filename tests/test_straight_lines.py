@@ -37,7 +37,9 @@ def closest(events):
     Returns:
         (x, y, z): (hit,) each; x and y from the wire, z from the middle.
     """
-    tracks = {name: values[owner_of(events)].astype(float) for name, values in events.tracks.items()}
+    tracks = {
+        name: values[owner_of(events)].astype(float) for name, values in events.tracks.items()
+    }
     y0 = tracks["foil_y_mm"]
     slope_y = tracks["slope_y"]
     wire_x = wire_x_mm(1, events.hits["layer"], TOY_FIRST_WIRE_MM)
@@ -183,7 +185,9 @@ def test_any_event_can_be_made_again_alone():
     start = blocks.BLOCK - 3
     events = straight_lines.generate(blocks.BLOCK + 10, seed=[4, 2])
     assert events.info["event"].tolist() == list(range(blocks.BLOCK + 10))
-    assert_same(straight_lines.generate(6, seed=[4, 2], first_event=start), events[start : start + 6])
+    assert_same(
+        straight_lines.generate(6, seed=[4, 2], first_event=start), events[start : start + 6]
+    )
     for i in (0, start + 2, start + 3):
         assert_same(straight_lines.generate(1, seed=[4, 2], first_event=i), events[i])
 
@@ -246,7 +250,9 @@ def test_hits_are_distributed_as_in_the_original(original_and_generated, n_track
 @pytest.mark.real
 @each
 @pytest.mark.parametrize("name", ["calo_column", "calo_row"])
-def test_calorimeter_blocks_are_distributed_as_in_the_original(original_and_generated, n_tracks, name):
+def test_calorimeter_blocks_are_distributed_as_in_the_original(
+    original_and_generated, n_tracks, name
+):
     original, ours = original_and_generated[n_tracks]
     assert p_value(original.tracks[name], ours.tracks[name]) > 0.001
 

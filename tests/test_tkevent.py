@@ -35,7 +35,9 @@ def branches(monkeypatch):
         for name, members in vectors.items():
             members = {member: np.asarray(values) for member, values in members.items()}
             n = len(next(iter(members.values())))
-            made[name] = root_objects.Pointers(np.array([0, n]), np.arange(n), {classes[name]: members}, {})
+            made[name] = root_objects.Pointers(
+                np.array([0, n]), np.arange(n), {classes[name]: members}, {}
+            )
         return made
 
     return make
@@ -90,7 +92,11 @@ def test_a_file_without_cell_numbers_has_side_row_and_layer(branches):
     members = hits(2, SRL=[[0, 3, 8], [1, 112, 0]])
     del members["cell_num"]
     events = table(branches(tr_hits=members))
-    assert [events.hits[k].tolist() for k in ("side", "column", "layer")] == [[0, 1], [3, 112], [8, 0]]
+    assert [events.hits[k].tolist() for k in ("side", "column", "layer")] == [
+        [0, 1],
+        [3, 112],
+        [8, 0],
+    ]
     members["SRL"] = [[0, 3, 8], [1, 113, 0]]
     with pytest.raises(ValueError, match=r"entry 0: cell -1 outside 0..2033"):
         table(branches(tr_hits=members))
@@ -114,9 +120,14 @@ def test_radii_need_an_anode_time_where_the_file_has_any(branches, times):
     assert tkevent._has_times(mixed, 1, "file") and not tkevent._has_times(none, 1, "file")
     raw, _ = tkevent._events(tkevent.Entries(mixed, 0, 1, "file", has_times=True), None)
     assert np.isnan(raw.hits["drift_radius_mm"]).tolist() == [False, True, False]
-    converted, known_times = tkevent._events(tkevent.Entries(none, 0, 1, "file", has_times=False), None)
+    converted, known_times = tkevent._events(
+        tkevent.Entries(none, 0, 1, "file", has_times=False), None
+    )
     assert converted.hits["drift_radius_mm"].tolist() == [5.0] * 3
-    assert converted.hits["z_mm"].tolist() == [100.0] * 3 and np.isnan(known_times["anode_time_ns"]).all()
+    assert (
+        converted.hits["z_mm"].tolist() == [100.0] * 3
+        and np.isnan(known_times["anode_time_ns"]).all()
+    )
     computed, _ = tkevent._events(
         tkevent.Entries(none | modules_of(branches), 0, 1, "file", False), "manchester"
     )
@@ -125,7 +136,11 @@ def test_radii_need_an_anode_time_where_the_file_has_any(branches, times):
 
 def modules_of(branches):
     """A branch of one optical module, beside those of hits."""
-    return {"OM_hits": branches(OM_hits={"OM_num": [1], "OM_TDC": [10], "xyz": [[0.0, 0, 0]]})["OM_hits"]}
+    return {
+        "OM_hits": branches(OM_hits={"OM_num": [1], "OM_TDC": [10], "xyz": [[0.0, 0, 0]]})[
+            "OM_hits"
+        ]
+    }
 
 
 @pytest.mark.real
@@ -194,7 +209,9 @@ def test_anode_times_are_those_of_the_hits_in_the_table(branches):
 def test_hits_without_an_anode_time_have_none(branches):
     members = hits(2)
     members["tsp"][0, 0] = -1
-    np.testing.assert_array_equal(details(branches(tr_hits=members))[1]["anode_time_ns"], [np.nan, 12500])
+    np.testing.assert_array_equal(
+        details(branches(tr_hits=members))[1]["anode_time_ns"], [np.nan, 12500]
+    )
     del members["tsp"]
     assert np.isnan(details(branches(tr_hits=members))[1]["anode_time_ns"]).all()
 
@@ -204,12 +221,15 @@ def test_late_hits_keep_their_radius_and_are_out_of_the_time_window(branches):
     members["tsp"][:, 0] = [1000, 1080, 1000 + 66_000 / 12.5, 900]
     del members["r"]
     events, known = details(
-        branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2464, 0]], "OM_TDC": [1700]}), "manchester"
+        branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2464, 0]], "OM_TDC": [1700]}),
+        "manchester",
     )
     np.testing.assert_allclose(
         events.hits["drift_radius_mm"], drift_radius_mm([3150, 68_150, 900]), rtol=1e-6
     )
-    assert events.keep_hits(filters.in_time(known["anode_time_ns"], events)).hits["layer"].tolist() == [1, 0]
+    assert events.keep_hits(filters.in_time(known["anode_time_ns"], events)).hits[
+        "layer"
+    ].tolist() == [1, 0]
 
 
 def test_timestamps_alone_give_radius_and_height(branches):
@@ -252,7 +272,9 @@ def test_optical_modules_are_blocks_with_a_time_and_without_an_energy(branches):
     modules = {"OM_num": [174, 521, 711], "OM_TDC": [1900, 0, 2000], "charge": [1, 2, 3]}
     events = table(branches(tr_hits=hits(1), OM_hits=modules))
     assert events.block_offsets.tolist() == [0, 3]
-    found = {name: values.tolist() for name, values in events.blocks.items() if name != "energy_mev"}
+    found = {
+        name: values.tolist() for name, values in events.blocks.items() if name != "energy_mev"
+    }
     assert found == {
         "calo_type": [MAIN_WALL, X_WALL, GAMMA_VETO],
         "side": [0, 0, 1],
@@ -281,7 +303,9 @@ def test_an_event_of_too_many_hits_is_refused_by_its_number(monkeypatch):
 
     monkeypatch.setattr(root_objects, "read", read)
     entries = tkevent.Entries({"tr_hits": None}, 7, 10, "file")
-    with pytest.raises(ValueError, match="^file: entry 8: 2000000 hits, but the tracker has 2034 cells$"):
+    with pytest.raises(
+        ValueError, match="^file: entry 8: 2000000 hits, but the tracker has 2034 cells$"
+    ):
         tkevent._events(entries, None)
 
 
@@ -289,7 +313,8 @@ def test_missing_times_are_not_used(branches):
     members = hits(3)
     members["tsp"][0, 0] = members["tsp"][1, 5] = members["tsp"][2, 6] = -1
     events = table(
-        branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900]}), "manchester"
+        branches(tr_hits=members, OM_hits={"xyz": [[-435.0, -2000, 0]], "OM_TDC": [1900]}),
+        "manchester",
     )
     np.testing.assert_array_equal(np.isnan(events.hits["drift_radius_mm"]), [True, False, False])
     assert np.isnan(events.hits["z_mm"]).all()
@@ -380,7 +405,9 @@ def test_the_fast_way_gives_what_uproot_gives(sample, monkeypatch):
 
 @pytest.mark.real
 def test_the_fast_way_knows_the_sample(monkeypatch):
-    monkeypatch.setattr(root_objects, "read_with_uproot", lambda *_: pytest.fail("not the fast way"))
+    monkeypatch.setattr(
+        root_objects, "read_with_uproot", lambda *_: pytest.fail("not the fast way")
+    )
     tkevent.read(SAMPLE, drift_model="betsy")
     for what in tkevent.OBJECTS:
         tkevent.read_objects(SAMPLE, what)
@@ -454,7 +481,9 @@ def test_hits_of_a_cluster_are_hits_of_its_event_and_side():
     np.testing.assert_array_equal(
         inside["side"], clusters["side"][cluster_offsets[event] + inside["cluster"]]
     )
-    all_hits = zip(np.repeat(np.arange(500), np.diff(offsets)), found["cell_num"], found["r"], strict=True)
+    all_hits = zip(
+        np.repeat(np.arange(500), np.diff(offsets)), found["cell_num"], found["r"], strict=True
+    )
     assert set(zip(event, inside["cell_num"], inside["r"], strict=True)) <= set(all_hits)
 
 
@@ -516,7 +545,9 @@ def test_a_basket_that_claims_gigabytes_is_refused(damaged):
         data[key + 6 : key + 10] = b"\x7c\x00\x80\x4c"  # its length when unpacked
         return data
 
-    with pytest.raises(ValueError, match="basket 0 of branch tr_hits has another length than its parts"):
+    with pytest.raises(
+        ValueError, match="basket 0 of branch tr_hits has another length than its parts"
+    ):
         tkevent.read(damaged(claim))
 
 
@@ -529,7 +560,9 @@ def test_a_basket_that_claims_to_be_long_is_refused_at_once(damaged):
 
     path = damaged(claim)
     start = time.perf_counter()
-    with pytest.raises(ValueError, match="basket 0 of branch tr_hits has another length than its parts"):
+    with pytest.raises(
+        ValueError, match="basket 0 of branch tr_hits has another length than its parts"
+    ):
         tkevent.read(path)
     assert time.perf_counter() - start < 2
 
@@ -537,7 +570,9 @@ def test_a_basket_that_claims_to_be_long_is_refused_at_once(damaged):
 @pytest.mark.real
 def test_an_error_that_is_kept_does_not_keep_its_file(damaged):
     def break_hits(data):
-        data[data.rindex(b"\x07TBasket\x07tr_hits") + 2000] ^= 255  # in the last basket: all others are read
+        data[data.rindex(b"\x07TBasket\x07tr_hits") + 2000] ^= (
+            255  # in the last basket: all others are read
+        )
         return data
 
     path = damaged(break_hits)
@@ -561,5 +596,7 @@ def test_an_error_that_is_kept_does_not_keep_its_file(damaged):
 @pytest.mark.real
 def test_foreign_root_files_are_an_error():
     path = SAMPLE.with_name("my_generator_t1_0.root")
-    with pytest.raises(ValueError, match="my_generator_t1_0.root: no tree Event with a branch Eventdata"):
+    with pytest.raises(
+        ValueError, match="my_generator_t1_0.root: no tree Event with a branch Eventdata"
+    ):
         tkevent.read(path)

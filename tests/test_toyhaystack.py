@@ -30,7 +30,9 @@ BLOCK_FIELDS = ("calo_type", "calo_side", "calo_wall", "calo_column", "calo_row"
 def make_lines(foil_y_mm=0.0, foil_z_mm=0.0, slope_y=0.0, slope_z=0.0, side=1):
     """Lines as the generator takes them, from numbers or lists."""
     names = ("foil_y_mm", "foil_z_mm", "slope_y", "slope_z", "side")
-    values = np.broadcast_arrays(*map(np.atleast_1d, (foil_y_mm, foil_z_mm, slope_y, slope_z, side)))
+    values = np.broadcast_arrays(
+        *map(np.atleast_1d, (foil_y_mm, foil_z_mm, slope_y, slope_z, side))
+    )
     return dict(zip(names, values, strict=True))
 
 
@@ -99,7 +101,9 @@ def test_the_cells_that_fire_are_exactly_those_near_the_line():
     found[np.repeat(np.arange(200), n_hits), hits["layer"], hits["column"]] = True
 
     line, layer, column = np.indices(found.shape)
-    distance, z = closest_approach(lines["side"][line], layer, column, {k: v[line] for k, v in lines.items()})
+    distance, z = closest_approach(
+        lines["side"][line], layer, column, {k: v[line] for k, v in lines.items()}
+    )
     behind_veto = (calo_type == GAMMA_VETO)[line] & (np.abs(z) > 1550)
     np.testing.assert_array_equal(found, (distance <= 0.51 * CELL_MM) & ~behind_veto)
 
@@ -133,9 +137,23 @@ def test_a_line_midway_between_two_wires_fires_both():
         (1900, 0, 5, 0, 1, (-1,) * 5),  # between X-wall rows 7 and 8
         (-3, 1200, 0, 2, 1, (-1,) * 5),  # between the two halves of the veto, 14 mm apart
         (3, 1200, 0, 2, 1, (-1,) * 5),
-        (100, 1205, 0, 1.1, 1, (-1,) * 5),  # at |x| = 314 beside the veto, at z = 1683.5 above the main wall
+        (
+            100,
+            1205,
+            0,
+            1.1,
+            1,
+            (-1,) * 5,
+        ),  # at |x| = 314 beside the veto, at z = 1683.5 above the main wall
         # a line that would hit two: the main wall comes before the X-wall, the X-wall before the veto
-        (1700, 10, 1.9, 0, 1, (MAIN_WALL, 1, -1, 19, 6)),  # y = 2505.5 at |x| = 424, 2526.5 at the main wall
+        (
+            1700,
+            10,
+            1.9,
+            0,
+            1,
+            (MAIN_WALL, 1, -1, 19, 6),
+        ),  # y = 2505.5 at |x| = 424, 2526.5 at the main wall
         (
             1985,
             1290,
@@ -174,7 +192,10 @@ def test_every_track_has_a_calorimeter_block(events):
     ):
         of_type = tracks["calo_type"] == calo_type
         assert set(tracks["calo_wall"][of_type].tolist()) == walls
-        assert tracks["calo_column"][of_type].min() >= 0 and tracks["calo_column"][of_type].max() < n_columns
+        assert (
+            tracks["calo_column"][of_type].min() >= 0
+            and tracks["calo_column"][of_type].max() < n_columns
+        )
         assert np.isin(tracks["calo_row"][of_type], rows).all()
 
 
@@ -200,7 +221,9 @@ def test_mirrored_lines_give_mirrored_hits_and_blocks():
     np.testing.assert_array_equal(a.tracks["calo_row"], b.tracks["calo_row"])
     columns = np.array([20, 2, 16])[a.tracks["calo_type"]]
     flipped = np.where(
-        a.tracks["calo_type"] == X_WALL, a.tracks["calo_column"], columns - 1 - a.tracks["calo_column"]
+        a.tracks["calo_type"] == X_WALL,
+        a.tracks["calo_column"],
+        columns - 1 - a.tracks["calo_column"],
     )
     np.testing.assert_array_equal(flipped, b.tracks["calo_column"])
 
@@ -274,7 +297,9 @@ def tracks_as_the_original_writes_them(lines, n_tracks):
     ...], ...].
     """
     calo_type = toyhaystack.calo_blocks(lines)["calo_type"]
-    hits, n_hits = toyhaystack.find_hits(lines, np.full_like(calo_type, MAIN_WALL))  # nothing dropped yet
+    hits, n_hits = toyhaystack.find_hits(
+        lines, np.full_like(calo_type, MAIN_WALL)
+    )  # nothing dropped yet
     starts = np.cumsum(n_hits) - n_hits
     events = []
     for first in range(0, len(n_hits), n_tracks):
@@ -285,7 +310,10 @@ def tracks_as_the_original_writes_them(lines, n_tracks):
             h = {name: values[start : start + count].tolist() for name, values in hits.items()}
             cells = zip(h["side"], h["column"], h["layer"], strict=True)
             tracks.append(
-                {cell: [r, z] for cell, r, z in zip(cells, h["drift_radius_mm"], h["z_mm"], strict=True)}
+                {
+                    cell: [r, z]
+                    for cell, r, z in zip(cells, h["drift_radius_mm"], h["z_mm"], strict=True)
+                }
             )
         for track, following in zip(tracks, tracks[1:], strict=False):
             for cell in track.keys() & following.keys():
@@ -314,11 +342,14 @@ def test_lines_of_the_original_hit_the_same_calorimeter_blocks(n_tracks):
 @pytest.mark.parametrize("n_tracks", [1, 2, 3, 4])
 def test_lines_of_the_original_give_its_hits_one_by_one(n_tracks):
     original, lines = read_original(n_tracks)
-    for event, tracks in zip(original, tracks_as_the_original_writes_them(lines, n_tracks), strict=True):
+    for event, tracks in zip(
+        original, tracks_as_the_original_writes_them(lines, n_tracks), strict=True
+    ):
         ours = [(*cell, *hit) for track in tracks for cell, hit in track.items()]
         assert np.cumsum([len(track) for track in tracks]).tolist() == event["track_split"].tolist()
         theirs = np.stack(
-            [event[name] for name in ("grid_side", "grid_column", "grid_layer", "radius", "wirez")], -1
+            [event[name] for name in ("grid_side", "grid_column", "grid_layer", "radius", "wirez")],
+            -1,
         )
         ours = np.array(ours).reshape(-1, 5)
         np.testing.assert_array_equal(ours[:, :3], theirs[:, :3])
@@ -335,7 +366,8 @@ def test_events_of_the_lines_of_the_original_differ_from_its_file_only_in_shared
     ours = toyhaystack.events_of_lines(lines, np.full(100, n_tracks))
     original = hit_tree.read(DATA / f"toyhaystack_t{n_tracks}_0.root")
     cells = [
-        ((e.hit_event * 2 + e.hits["side"]) * N_LAYERS + e.hits["layer"]) * N_COLUMNS + e.hits["column"]
+        ((e.hit_event * 2 + e.hits["side"]) * N_LAYERS + e.hits["layer"]) * N_COLUMNS
+        + e.hits["column"]
         for e in (ours, original)
     ]
     _, a, b = np.intersect1d(*cells, return_indices=True)
@@ -354,7 +386,9 @@ def test_events_of_the_lines_of_the_original_differ_from_its_file_only_in_shared
 def original_and_generated():
     """The 400 events of the files and 20 000 of ours, the same share of 1 to 4 tracks."""
     original = concatenate([hit_tree.read(DATA / f"toyhaystack_t{n}_0.root") for n in (1, 2, 3, 4)])
-    return original, concatenate([toyhaystack.generate(5000, tracks=n, seed=11) for n in (1, 2, 3, 4)])
+    return original, concatenate(
+        [toyhaystack.generate(5000, tracks=n, seed=11) for n in (1, 2, 3, 4)]
+    )
 
 
 @pytest.mark.real

@@ -138,7 +138,8 @@ def test_a_sure_expectation_is_in_the_segment_that_the_labels_give(name):
     events = straight_lines.generate(300, tracks=(1,), seed=5)
     tracks = events.tracks
     straight = {
-        "column": 0.5 + (tracks["foil_y_mm"] + tracks["slope_y"] * 9 * CELL_MM) / (N_COLUMNS * CELL_MM),
+        "column": 0.5
+        + (tracks["foil_y_mm"] + tracks["slope_y"] * 9 * CELL_MM) / (N_COLUMNS * CELL_MM),
         "row": 0.5 + (tracks["foil_z_mm"] + tracks["slope_z"] * 9 * CELL_MM) / 3100,
         "angle": 0.5 + np.arctan(tracks["slope_y"].astype(float)) / np.pi,
         "foil": 0.5 + tracks["foil_y_mm"] / (N_COLUMNS * CELL_MM),
@@ -213,7 +214,10 @@ def test_a_network_that_says_the_truth_is_always_right():
         said = multilabel.labels(events, ("column", "row"), answers)
         said["n_tracks"] = n_tracks
         if answers == "each":
-            said |= {name: np.eye(n)[np.maximum(said[name], 0)] for name, n in singlelabel.N_CLASSES.items()}
+            said |= {
+                name: np.eye(n)[np.maximum(said[name], 0)]
+                for name, n in singlelabel.N_CLASSES.items()
+            }
         scores = inference.judge(events, said, answers)
         assert scores["accuracy"] == 1, answers
         assert set(scores["by_tracks"]) == {"1", "2", "3", "4"}
@@ -222,7 +226,8 @@ def test_a_network_that_says_the_truth_is_always_right():
 def test_hints_are_right_where_the_coarse_ones_are():
     events = straight_lines.generate(100, tracks=(1,), seed=9)
     said = {
-        name: np.eye(n)[fitting_hints.of_tracks(events)[name]] for name, n in fitting_hints.N_CLASSES.items()
+        name: np.eye(n)[fitting_hints.of_tracks(events)[name]]
+        for name, n in fitting_hints.N_CLASSES.items()
     }
     said["fine_angle"] = np.roll(said["fine_angle"], 1, axis=1)
     scores = inference.judge(events, said, "one")
@@ -256,7 +261,11 @@ def test_events_that_a_network_would_take_for_others_are_refused():
         (train_blocks, ["--answers", "several"], {"column", "n_tracks"}),
         (train_blocks, ["--answers", "each", "--view", "hits"], {"column", "n_tracks"}),
         (train_hints, [], set(fitting_hints.N_CLASSES)),
-        (train_hints, ["--answers", "shares", "--view", "hits"], {*fitting_hints.N_CLASSES, "n_tracks"}),
+        (
+            train_hints,
+            ["--answers", "shares", "--view", "hits"],
+            {*fitting_hints.N_CLASSES, "n_tracks"},
+        ),
     ],
 )
 def test_a_training_leaves_a_model_that_evaluate_measures(script, flags, outputs, tmp_path, capsys):
@@ -266,8 +275,12 @@ def test_a_training_leaves_a_model_that_evaluate_measures(script, flags, outputs
     assert set(inference.load(run).outputs) == outputs
     tracks = (1,) if "n_tracks" not in outputs else (1, 2, 3, 4)
     for i in range(2):
-        hit_tree.write(tmp_path / f"toy_{i}.root", straight_lines.generate(20, tracks=tracks, seed=i))
-    measured = evaluate.main([str(run), str(tmp_path / "toy_*.root"), "--json", str(tmp_path / "out.json")])
+        hit_tree.write(
+            tmp_path / f"toy_{i}.root", straight_lines.generate(20, tracks=tracks, seed=i)
+        )
+    measured = evaluate.main(
+        [str(run), str(tmp_path / "toy_*.root"), "--json", str(tmp_path / "out.json")]
+    )
     assert measured["n_events"] == 40
     assert 0 <= measured["accuracy"] <= 1
     assert (tmp_path / "out.json").is_file()
@@ -284,7 +297,9 @@ def test_a_threshold_is_chosen_on_validation_events_and_kept_in_the_card(tmp_pat
 
 def test_a_network_of_blocks_is_not_trained_on_events_of_two_sides(tmp_path):
     for i in range(3):
-        hit_tree.write(tmp_path / f"haystack_{i}.root", toyhaystack.generate(10, tracks=(1,), seed=i))
+        hit_tree.write(
+            tmp_path / f"haystack_{i}.root", toyhaystack.generate(10, tracks=(1,), seed=i)
+        )
     with pytest.raises(ValueError, match="haystack_.*straight-line toy"):
         train_blocks.main(["--out", str(tmp_path / "run"), "--data", f"{tmp_path}/*.root", *QUICK])
 

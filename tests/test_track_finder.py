@@ -82,10 +82,14 @@ def test_the_numbers_of_tracks_and_segments_are_arguments(batch):
 def test_outputs_depend_on_every_feature_and_on_the_cells(model, batch):
     before = predict(model, batch)["track"][batch["mask"]]
     changed = [
-        dict(batch, hits=batch["hits"] + 0.5 * (np.arange(6) == k).astype("float32")) for k in range(6)
+        dict(batch, hits=batch["hits"] + 0.5 * (np.arange(6) == k).astype("float32"))
+        for k in range(6)
     ]
     changed.append(
-        dict(batch, cell=np.where(batch["mask"], (batch["cell"] + 300) % (9 * 113), 0).astype("int32"))
+        dict(
+            batch,
+            cell=np.where(batch["mask"], (batch["cell"] + 300) % (9 * 113), 0).astype("int32"),
+        )
     )
     for other in changed:
         assert np.abs(predict(model, other)["track"][batch["mask"]] - before).max() > 1e-3
@@ -93,10 +97,15 @@ def test_outputs_depend_on_every_feature_and_on_the_cells(model, batch):
 
 def test_padding_does_not_change_what_is_found(model):
     events = realistic.generate(12, preset="harsh", seed=3)
-    shortest, longer = clustering.inputs(events), clustering.inputs(events, events.n_hits.max() + 37)
+    shortest, longer = (
+        clustering.inputs(events),
+        clustering.inputs(events, events.n_hits.max() + 37),
+    )
     found, padded = predict(model, shortest), predict(model, longer)
     padded["track"] = padded["track"][:, : shortest["mask"].shape[1]]
-    found["track"], padded["track"] = (values["track"][shortest["mask"]] for values in (found, padded))
+    found["track"], padded["track"] = (
+        values["track"][shortest["mask"]] for values in (found, padded)
+    )
     assert_close(found, padded)
 
 
@@ -137,10 +146,14 @@ def test_an_event_without_hits_gives_finite_outputs(model):
         assert np.isfinite(values).all()
 
 
-def test_saved_and_loaded_network_gives_the_same_output_without_custom_objects(model, batch, tmp_path):
+def test_saved_and_loaded_network_gives_the_same_output_without_custom_objects(
+    model, batch, tmp_path
+):
     model.save(tmp_path / "model.keras")
     assert_close(
-        predict(keras.saving.load_model(tmp_path / "model.keras"), batch), predict(model, batch), atol=1e-6
+        predict(keras.saving.load_model(tmp_path / "model.keras"), batch),
+        predict(model, batch),
+        atol=1e-6,
     )
 
 
@@ -171,7 +184,9 @@ def test_a_batch_can_be_learned_by_heart():
         metrics={"track": [hit_accuracy], "n_tracks": ["accuracy"], "n_segments": ["accuracy"]},
     )
     for _ in range(150):
-        scores = model.train_on_batch(clustering.inputs(events), clustering.labels(events), return_dict=True)
+        scores = model.train_on_batch(
+            clustering.inputs(events), clustering.labels(events), return_dict=True
+        )
         learned = (
             scores["track_hit_accuracy"] > 0.99
             and scores["n_tracks_accuracy"] == scores["n_segments_accuracy"] == 1
@@ -202,7 +217,9 @@ def test_heights_that_were_not_measured_make_no_waves():
 @settings(max_examples=20, deadline=None)
 def test_what_is_put_into_cells_is_found_there_again(seed):
     rng = np.random.default_rng(seed)
-    cell = np.stack([rng.permutation(3 * 5)[:6] for _ in range(4)]).astype("int32")  # 3 layers, 5 columns
+    cell = np.stack([rng.permutation(3 * 5)[:6] for _ in range(4)]).astype(
+        "int32"
+    )  # 3 layers, 5 columns
     mask = rng.random((4, 6)) < 0.7
     features = rng.normal(size=(4, 6, 2)).astype("float32")
     cells = np.asarray(ToCells(3, 5)([features, cell, mask]))
@@ -213,7 +230,9 @@ def test_what_is_put_into_cells_is_found_there_again(seed):
         np.testing.assert_array_equal(
             cells[event, 0, column, 2 * layer : 2 * layer + 2], features[event, hit]
         )
-    np.testing.assert_array_equal(np.asarray(FromCells(3)([cells, cell])), features * mask[..., None])
+    np.testing.assert_array_equal(
+        np.asarray(FromCells(3)([cells, cell])), features * mask[..., None]
+    )
 
 
 # Its loss ---------------------------------------------------------------------------------------------------
@@ -227,15 +246,17 @@ def random_case(seed, n_events=3, n_hits=9, n_tracks=4, shared=0.3):
     rng = np.random.default_rng(seed)
     first = rng.integers(-1, rng.integers(1, n_tracks + 1), (n_events, n_hits))
     second = np.stack([rng.permutation(row) for row in first])
-    second = np.where((rng.random(first.shape) < shared) & (first >= 0) & (second != first), second, -1)
+    second = np.where(
+        (rng.random(first.shape) < shared) & (first >= 0) & (second != first), second, -1
+    )
     owners = np.stack([first, second], -1)
     owners[np.arange(n_hits) >= rng.integers(0, n_hits + 1, (n_events, 1))] = NO_HIT
     for row in owners:  # cutting the sequence may have cut the other hit
         row[:, 1][~np.isin(row[:, 1], row[:, 0])] = -1
         row[row[:, 0] == NO_HIT] = NO_HIT
-    return owners.astype("int8"), rng.dirichlet(np.full(n_tracks + 1, 0.7), (n_events, n_hits)).astype(
-        "float32"
-    )
+    return owners.astype("int8"), rng.dirichlet(
+        np.full(n_tracks + 1, 0.7), (n_events, n_hits)
+    ).astype("float32")
 
 
 def loss(owners, probability):
@@ -261,7 +282,9 @@ def loss_of_matching(owners, probability, column):
 
 def test_loss_of_a_case_worked_by_hand():
     owners = np.array([[[0, -1], [1, -1], [-1, -1], [NO_HIT, NO_HIT]]], "int8")
-    probability = np.array([[[0.1, 0.7, 0.2], [0.6, 0.2, 0.2], [0.3, 0.2, 0.5], [0.9, 0.1, 0.0]]], "float32")
+    probability = np.array(
+        [[[0.1, 0.7, 0.2], [0.6, 0.2, 0.2], [0.3, 0.2, 0.5], [0.9, 0.1, 0.0]]], "float32"
+    )
     # track 0 is column 1, track 1 is column 0; the third hit is noise; the fourth is no hit
     np.testing.assert_allclose(loss(owners, probability), [-np.log(0.7 * 0.6 * 0.5) / 3], rtol=1e-4)
     assert np.asarray(hit_accuracy(owners, probability)) == [1] and np.asarray(
@@ -308,7 +331,8 @@ def test_where_tracks_share_hits_the_first_owners_choose_the_matching(seed):
     expected = []
     for of_event, p in zip(owners, probability, strict=True):
         best = min(
-            itertools.permutations(range(4)), key=lambda column: loss_of_matching(of_event, p, column)[1]
+            itertools.permutations(range(4)),
+            key=lambda column: loss_of_matching(of_event, p, column)[1],
         )
         expected.append(loss_of_matching(of_event, p, best)[0])
     np.testing.assert_allclose(loss(owners, probability), expected, rtol=1e-4, atol=1e-5)
@@ -333,7 +357,10 @@ def test_how_true_tracks_are_numbered_does_not_matter(seed, number):
 def test_how_the_columns_are_numbered_does_not_matter(seed, number):
     owners, probability = random_case(seed)
     np.testing.assert_allclose(
-        loss(owners, probability[..., [*number, 4]]), loss(owners, probability), rtol=1e-4, atol=1e-5
+        loss(owners, probability[..., [*number, 4]]),
+        loss(owners, probability),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
@@ -341,7 +368,9 @@ def test_the_ordered_wants_the_first_track_in_the_first_column():
     owners = np.array([[[0, -1], [1, -1], [-1, -1], [0, 1]]])
     right = np.full((1, 4, 5), 0.025, np.float32)
     right[0, [0, 1, 2, 3], [0, 1, 4, 1]] = 0.9
-    np.testing.assert_allclose(ordered(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4)
+    np.testing.assert_allclose(
+        ordered(owners, right), [-np.log([0.9, 0.9, 0.9, 0.925]).mean()], rtol=1e-4
+    )
     swapped = right[..., [1, 0, 2, 3, 4]]
     np.testing.assert_allclose(
         ordered(owners, swapped), [-np.log([0.025, 0.025, 0.9, 0.925]).mean()], rtol=1e-4

@@ -22,7 +22,9 @@ QUICK = [
 ]
 
 
-def test_a_training_on_files_of_both_sides_makes_a_model_of_two_and_says_what_it_reached(tmp_path, capsys):
+def test_a_training_on_files_of_both_sides_makes_a_model_of_two_and_says_what_it_reached(
+    tmp_path, capsys
+):
     for i in range(3):
         hit_tree.write(tmp_path / f"toyhaystack_{i}.root", toyhaystack.generate(10, seed=i))
     flags = [
@@ -54,7 +56,15 @@ def test_the_training_of_a_track_finder_says_what_it_reached(tmp_path, capsys):
 def test_a_training_does_not_start_from_another_kind_of_network(script, name, tmp_path):
     with pytest.raises(ValueError, match=f"--start-from {name}: another network"):
         script.main(
-            ["--out", str(tmp_path / "run"), "--generator", "my_generator", "--start-from", name, *QUICK]
+            [
+                "--out",
+                str(tmp_path / "run"),
+                "--generator",
+                "my_generator",
+                "--start-from",
+                name,
+                *QUICK,
+            ]
         )
 
 
@@ -66,7 +76,16 @@ def test_a_training_does_not_start_from_a_network_of_other_shapes(view, kind, na
     with pytest.raises(
         ValueError, match=f"--start-from {name}: another network than this one, which has no such "
     ):
-        flags = ["--out", str(tmp_path / "run"), "--view", view, "--generator", kind, "--start-from", name]
+        flags = [
+            "--out",
+            str(tmp_path / "run"),
+            "--view",
+            view,
+            "--generator",
+            kind,
+            "--start-from",
+            name,
+        ]
         number_of_tracks_classification.main([*flags, *QUICK])
 
 

@@ -7,7 +7,20 @@ import pytest
 
 from scripts import tune_attention as script
 
-TINY = ["--latents", "wide", "--trials", "4", "--seeds", "2", "--events", "64", "--filters", "2", "2", "2"]
+TINY = [
+    "--latents",
+    "wide",
+    "--trials",
+    "4",
+    "--seeds",
+    "2",
+    "--events",
+    "64",
+    "--filters",
+    "2",
+    "2",
+    "2",
+]
 
 
 @pytest.fixture
@@ -101,7 +114,9 @@ def test_the_table_gives_mean_deviation_and_difference_worked_by_hand(tmp_path):
 
 
 def test_a_training_of_a_moment_gives_a_share(tmp_path):
-    args = script.parse_args(["--out", str(tmp_path), *TINY, "--val-events", "32", "--batch-size", "16"])
+    args = script.parse_args(
+        ["--out", str(tmp_path), *TINY, "--val-events", "32", "--batch-size", "16"]
+    )
     options = {"attention": "self_positions", "ratios": [0, 0, 2, 0, 0], "beside": False}
     balanced, n_parameters = script.train("wide", options, 3, args)
     assert 0.3 < balanced <= 1 and n_parameters == script.n_parameters("wide", options, args)

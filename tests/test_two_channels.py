@@ -70,7 +70,11 @@ def test_a_seed_alone_is_its_track_and_without_a_seed_nothing_grows():
 
 
 def test_straight_tracks_far_apart_are_found_by_lines_through_outermost_hits():
-    hits = {"layer": [*range(9), *range(9)], "column": [20] * 9 + [80] * 9, "track": [0] * 9 + [1] * 9}
+    hits = {
+        "layer": [*range(9), *range(9)],
+        "column": [20] * 9 + [80] * 9,
+        "track": [0] * 9 + [1] * 9,
+    }
     events = make_events(hits, [0, 18], {"side": [1, 1]}, [0, 2], {"n_tracks": [2]})
     np.testing.assert_array_equal(by_images.by_seeds(events, from_seed.say), hits["track"])
 
@@ -121,5 +125,7 @@ def test_a_run_has_a_row_of_the_line_and_says_the_same_when_loaded(run):
     images = clustering_images.seeded(realistic.generate(4, seed=1))
     model = architectures.load(folder / "model.keras")
     expected = ops.convert_to_numpy(model(images)["cells"])
-    np.testing.assert_allclose(network.run({"padded": images})["cells"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        network.run({"padded": images})["cells"], expected, rtol=1e-5, atol=1e-6
+    )
     assert lib.load_card(folder)["arguments"]["network"] == "one_layer"

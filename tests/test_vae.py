@@ -94,7 +94,9 @@ def weights_of(model):
     "mean, log_variance, expected", [(0, 0, 0), (1, 0, 0.5), (0, 1, (np.e - 2) / 2), (-2, 0, 2)]
 )
 def test_divergence_of_single_dimensions_by_hand(mean, log_variance, expected):
-    assert float(models.divergence(float(mean), float(log_variance))) == pytest.approx(expected, abs=1e-6)
+    assert float(models.divergence(float(mean), float(log_variance))) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_divergence_is_the_mean_log_ratio_of_the_two_densities():
@@ -130,13 +132,20 @@ def test_gradients_pass_through_samples_to_mean_and_width():
 
 def test_costs_of_a_copy_are_summed_over_cells_and_lit_ones_may_count_more():
     rng = np.random.default_rng(1)
-    image, logits = rng.integers(0, 2, (5, *SHAPE)), rng.normal(size=(5, *SHAPE)).astype(np.float32) * 3
+    image, logits = (
+        rng.integers(0, 2, (5, *SHAPE)),
+        rng.normal(size=(5, *SHAPE)).astype(np.float32) * 3,
+    )
     entropy = -np.where(image, np.log(expit(logits)), np.log(expit(-logits)))
-    np.testing.assert_allclose(models.cross_entropy(image, logits), entropy.sum((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(
+        models.cross_entropy(image, logits), entropy.sum((1, 2, 3)), rtol=1e-5
+    )
     weighted = (entropy * np.where(image, 7, 1)).sum((1, 2, 3))
     np.testing.assert_allclose(models.cross_entropy(image, logits, 7.0), weighted, rtol=1e-5)
     dark = np.zeros((1, *SHAPE), np.uint8)  # an event without hits
-    np.testing.assert_allclose(models.cross_entropy(dark, np.zeros((1, *SHAPE))), [96 * np.log(2)], rtol=1e-5)
+    np.testing.assert_allclose(
+        models.cross_entropy(dark, np.zeros((1, *SHAPE))), [96 * np.log(2)], rtol=1e-5
+    )
 
 
 def test_free_bits_leave_a_dimension_alone_that_holds_less():
@@ -156,7 +165,9 @@ def test_cells_that_a_discriminator_sees_are_lit_or_dark_with_the_gradients_of_p
     with tf.GradientTape() as tape:
         lit = models.lit_cells(logits)
     np.testing.assert_allclose(lit, [0, 0, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(tape.gradient(lit, logits), expit(logits) * expit(-logits.numpy()), rtol=1e-4)
+    np.testing.assert_allclose(
+        tape.gradient(lit, logits), expit(logits) * expit(-logits.numpy()), rtol=1e-4
+    )
 
 
 # Networks ---------------------------------------------------------------------------------------------------
@@ -210,28 +221,43 @@ def test_one_step_of_a_vae_gan_moves_each_network_by_its_own_loss_alone():
     with tf.GradientTape(persistent=True) as tape:  # the paper's equations, with the same noise
         seen = twin.encoder({"padded": image})
         z = twin.sampling([seen["mean"], seen["log_variance"]])
-        lit = [models.lit_cells(twin.decoder({"latent": code})["cells"]) for code in (z, twin._prior(z))]
+        lit = [
+            models.lit_cells(twin.decoder({"latent": code})["cells"])
+            for code in (z, twin._prior(z))
+        ]
         said = [twin.discriminator(x) for x in (image, *lit)]
-        prior = tf.reduce_mean(tf.reduce_sum(models.divergence(seen["mean"], seen["log_variance"]), 1))
+        prior = tf.reduce_mean(
+            tf.reduce_sum(models.divergence(seen["mean"], seen["log_variance"]), 1)
+        )
         squares = tf.square(said[0]["features"] - said[1]["features"])
         features = tf.reduce_mean(tf.reduce_sum(squares, 1)) / 2
         knows = tf.reduce_mean(
             sum(
-                tf.math.softplus(sign * answer["real"]) for sign, answer in zip((-1, 1, 1), said, strict=True)
+                tf.math.softplus(sign * answer["real"])
+                for sign, answer in zip((-1, 1, 1), said, strict=True)
             )
         )
         fooling = tf.reduce_mean(sum(tf.math.softplus(-answer["real"]) for answer in said[1:]))
-        losses = {"encoder": prior + features, "decoder": 0.3 * features + fooling, "discriminator": knows}
+        losses = {
+            "encoder": prior + features,
+            "decoder": 0.3 * features + fooling,
+            "discriminator": knows,
+        }
     model.train_step((image, {"cells": image}))
     for name, loss in losses.items():
         before = getattr(twin, name).trainable_variables
         after = getattr(model, name).trainable_variables
         for gradient, old, new in zip(tape.gradient(loss, before), before, after, strict=True):
-            np.testing.assert_allclose(as_numpy(old) - as_numpy(new), gradient, rtol=1e-3, atol=2e-6)
+            np.testing.assert_allclose(
+                as_numpy(old) - as_numpy(new), gradient, rtol=1e-3, atol=2e-6
+            )
     # which says something only where the losses that must not reach a network would move it
-    assert any(np.abs(g).max() > 2e-5 for g in tape.gradient(fooling, twin.encoder.trainable_variables))
     assert any(
-        np.abs(g).max() > 1e-3 for g in tape.gradient(features, twin.discriminator.trainable_variables)
+        np.abs(g).max() > 2e-5 for g in tape.gradient(fooling, twin.encoder.trainable_variables)
+    )
+    assert any(
+        np.abs(g).max() > 1e-3
+        for g in tape.gradient(features, twin.discriminator.trainable_variables)
     )
 
 
@@ -269,7 +295,8 @@ def test_removal_in_latent_space_moves_neither_encoder_nor_decoder():
     model.fit(batches_of(bars(16)), verbose=0)
     for name in model.NETWORKS:
         same = [
-            np.array_equal(a, b) for a, b in zip(before[name], weights_of(getattr(model, name)), strict=True)
+            np.array_equal(a, b)
+            for a, b in zip(before[name], weights_of(getattr(model, name)), strict=True)
         ]
         assert all(same) == (name != "mover")
 
@@ -289,7 +316,9 @@ def test_latent_removal_learns_by_heart_what_to_take_away():
     history = model.fit(image, {"cells": answer}, epochs=150, verbose=0, batch_size=8).history
     assert history["code"][-1] < 0.05 * history["code"][0]
     wanted = to_code.predict((answer > 0).astype(np.uint8), verbose=0)
-    np.testing.assert_allclose(model.mover.predict(codes, verbose=0), wanted, atol=0.5 * width.max())
+    np.testing.assert_allclose(
+        model.mover.predict(codes, verbose=0), wanted, atol=0.5 * width.max()
+    )
 
 
 def test_a_mean_over_cells_lets_the_posteriors_collapse_and_a_sum_does_not():
@@ -347,7 +376,9 @@ def test_an_interrupted_training_resumes_with_the_states_of_all_optimizers(kind,
     resumed.fit(batches_of(image), epochs=2, verbose=0, callbacks=[backup()])
     for own, expected in zip(weights_of(resumed), weights_of(straight), strict=True):
         np.testing.assert_allclose(own, expected, atol=2e-6)
-    names = [name for name in vars(straight) if name.endswith("optimizer") and not name.startswith("_")]
+    names = [
+        name for name in vars(straight) if name.endswith("optimizer") and not name.startswith("_")
+    ]
     assert len(names) == {"gan": 4, "adversarial": 3}.get(kind, 1)
     for name in names:
         for own, expected in zip(
@@ -366,8 +397,12 @@ def test_a_saved_copy_network_gives_its_parts_back(tmp_path):
     to_code, from_code = models.parts_of(loaded)
     code = as_numpy(encoder({"padded": image})["mean"])
     np.testing.assert_allclose(as_numpy(to_code(image)), code, atol=1e-6)
-    np.testing.assert_allclose(as_numpy(from_code(code)), as_numpy(network(image)["cells"]), atol=1e-5)
-    np.testing.assert_allclose(as_numpy(loaded(image)["cells"]), as_numpy(network(image)["cells"]), atol=1e-6)
+    np.testing.assert_allclose(
+        as_numpy(from_code(code)), as_numpy(network(image)["cells"]), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        as_numpy(loaded(image)["cells"]), as_numpy(network(image)["cells"]), atol=1e-6
+    )
 
 
 def test_a_plain_autoencoder_is_taken_apart_at_its_code():
@@ -378,7 +413,9 @@ def test_a_plain_autoencoder_is_taken_apart_at_its_code():
     image = bars(3).astype(np.float32)
     code = to_code(image)
     assert code.shape == (3, 5)
-    np.testing.assert_allclose(as_numpy(from_code(code)), as_numpy(model(image)["cells"]), atol=1e-5)
+    np.testing.assert_allclose(
+        as_numpy(from_code(code)), as_numpy(model(image)["cells"]), atol=1e-5
+    )
     with pytest.raises(ValueError, match="has no short code"):
         models.parts_of(encoder_decoder((12, 8, 1), 1, (4, 6)))
     with pytest.raises(ValueError, match="takes a hint"):

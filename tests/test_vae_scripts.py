@@ -75,7 +75,9 @@ def test_a_run_leaves_a_copy_network_with_card_and_figures(runs, kind, file, tmp
 
 def test_a_run_begins_with_the_weights_of_another(runs, tmp_path):
     folder, _ = runs["vae"]
-    args = vae.parse_args(["--kind", "vae_gan", "--latent", "4", "--out", str(tmp_path / "run"), *TINY])
+    args = vae.parse_args(
+        ["--kind", "vae_gan", "--latent", "4", "--out", str(tmp_path / "run"), *TINY]
+    )
     model = vae.build(args, 2)
     network = models.copy_network(model.encoder, model.decoder)
     lib.start_from(network, folder)
@@ -92,7 +94,17 @@ def test_removal_in_latent_space_is_judged_as_other_removal_is(runs, source, tmp
     trained = runs["vae"][0]
     if source == "plain":
         trained = tmp_path / "code"
-        small = ["--filters", "2", "2", "2", "--no-skip-connections", "--code", "5", "--dilations", "1"]
+        small = [
+            "--filters",
+            "2",
+            "2",
+            "2",
+            "--no-skip-connections",
+            "--code",
+            "5",
+            "--dilations",
+            "1",
+        ]
         autoencoder.main(["--out", str(trained), *small, *TINY])
     out = tmp_path / "removal"
     scores = latent_removal.main([str(trained), "--hidden", "8", "--out", str(out), *TINY])
@@ -104,7 +116,9 @@ def test_removal_in_latent_space_is_judged_as_other_removal_is(runs, source, tmp
     frozen = models.parts_of(lib.load_model(trained))
     saved = lib.load_model(out)
     for name, part in zip(("encoder", "decoder"), frozen, strict=True):
-        for own, expected in zip(saved.get_layer(name).get_weights(), part.get_weights(), strict=True):
+        for own, expected in zip(
+            saved.get_layer(name).get_weights(), part.get_weights(), strict=True
+        ):
             np.testing.assert_array_equal(own, expected)
     assert saved.get_layer("mover").input.shape == (None, 5 if source == "plain" else 4)
     testing_clustering.main([str(out), str(file)])

@@ -22,7 +22,9 @@ SIGMA_Z_MM = 10.0  # of the preset `simulation`
 def hit_arrays(events):
     """Arguments of `line.fit` from an event table, by |x|: every hit of a track."""
     hits = events.hits
-    line = np.where(hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1)
+    line = np.where(
+        hits["track"] >= 0, events.track_offsets[:-1][events.hit_event] + hits["track"], -1
+    )
     x = events.first_wire_mm[events.hit_event] + CELL_MM * hits["layer"]
     y = wire_y_mm(hits["column"].astype(float))
     radius = hits["drift_radius_mm"].astype(float)
@@ -67,7 +69,9 @@ def assert_flat(p_values):
 
 def gentle(lines):
     """Lines that a fit tells well: no mirror image, neither along the foil nor along the wires."""
-    return lines.valid & ~lines.mirrored & (np.sin(lines.phi_rad) < -0.3) & (np.abs(lines.tan_dip) < 3)
+    return (
+        lines.valid & ~lines.mirrored & (np.sin(lines.phi_rad) < -0.3) & (np.abs(lines.tan_dip) < 3)
+    )
 
 
 # a given point
@@ -129,7 +133,9 @@ def test_held_lines_are_nearer_to_the_truth_and_their_errors_say_so(singles):
 def test_a_point_tells_a_line_from_its_mirror_image(singles):
     events, arrays, lines = singles
     images = lines_of.fit_mirror_images(lines, arrays[0], *arrays[2:])
-    held, held_image = (vertex.hold(fitted, *true_foil(events), 1.0, 10.0) for fitted in (lines, images))
+    held, held_image = (
+        vertex.hold(fitted, *true_foil(events), 1.0, 10.0) for fitted in (lines, images)
+    )
     better = np.where(held_image.chi2 < held.chi2, images.phi_rad, lines.phi_rad)
     true_phi = np.arctan2(-1, events.tracks["slope_y"].astype(float))
     errors = np.sqrt(lines.covariance_phi_d[:, 0, 0])
@@ -152,7 +158,9 @@ def test_a_point_on_the_line_changes_nothing_but_the_errors(singles):
     _, _, lines = singles
     chosen = np.flatnonzero(gentle(lines))
     held = vertex.hold(lines, *lines.foil_mm(), 1.0, 10.0)
-    np.testing.assert_allclose(as_array(held.lines)[chosen], as_array(lines)[chosen], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        as_array(held.lines)[chosen], as_array(lines)[chosen], rtol=1e-6, atol=1e-6
+    )
     assert held.chi2[chosen].max() < 1e-9
     before = np.diagonal(lines.covariance(), axis1=1, axis2=2)
     after = np.diagonal(held.covariance, axis1=1, axis2=2)
@@ -191,7 +199,15 @@ def test_a_line_along_the_foil_is_moved_towards_a_point_of_it():
     y = CELL_MM * np.arange(8)
     z = 0.5 * y
     lines = lines_of.fit(
-        np.zeros(8, int), 1, np.full(8, 22.0), y, np.full(8, 20.0), z, 0.5, 10.0, start=([0.0], [2.0])
+        np.zeros(8, int),
+        1,
+        np.full(8, 22.0),
+        y,
+        np.full(8, 20.0),
+        z,
+        0.5,
+        10.0,
+        start=([0.0], [2.0]),
     )
     foil_distance = np.abs(lines.distance_mm(0, 0.0, 100.0))
     held = vertex.hold(lines, 100.0, 50.0, 0.1, 10.0)
@@ -268,7 +284,14 @@ def test_the_order_of_lines_is_irrelevant_and_so_is_the_side_of_the_foil(pairs):
         lines,
         **{
             name: getattr(lines, name)[order]
-            for name in ("phi_rad", "d_mm", "z0_mm", "tan_dip", "covariance_phi_d", "covariance_z0_dip")
+            for name in (
+                "phi_rad",
+                "d_mm",
+                "z0_mm",
+                "tan_dip",
+                "covariance_phi_d",
+                "covariance_z0_dip",
+            )
         },
     )
     mixed = vertex.common(mixed_lines, numbers[order], 500)
@@ -303,7 +326,11 @@ def test_lines_without_heights_meet_in_the_top_view(pairs):
 def test_nothing_has_no_vertex(singles):
     _, _, lines = singles
     none = vertex.common(lines, np.full(len(lines), -1), 2)
-    assert np.isnan(none.y_mm).all() and np.isnan(none.p_value()).all() and none.n_degrees.tolist() == [0, 0]
+    assert (
+        np.isnan(none.y_mm).all()
+        and np.isnan(none.p_value()).all()
+        and none.n_degrees.tolist() == [0, 0]
+    )
     empty = lines_of.fit(np.zeros(0, int), 0, *np.zeros((4, 0)), 1.0, 1.0)
     assert len(vertex.common(empty, np.zeros(0, int), 0).y_mm) == 0
     assert len(vertex.hold(empty, 0.0, 0.0, 1.0, 1.0).chi2) == 0

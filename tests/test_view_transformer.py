@@ -16,7 +16,11 @@ from datasets import views
 from my_generator import realistic
 
 SEEDS = st.integers(0, 2**32 - 1)
-BUILDERS = {"top": top_view_transformer, "side": side_view_transformer, "front": front_view_transformer}
+BUILDERS = {
+    "top": top_view_transformer,
+    "side": side_view_transformer,
+    "front": front_view_transformer,
+}
 
 
 def tiny(view, seed=0, **kwargs):
@@ -41,7 +45,9 @@ def test_tokens_are_the_lit_pieces_in_their_order(length, seed):
     piece, mask = (np.asarray(x) for x in LitPieces(length)(images))
     n_pieces = -(-11 // length)
     expected = [
-        sorted({row * n_pieces + column // length for row, column, _ in np.argwhere(image).tolist()})
+        sorted(
+            {row * n_pieces + column // length for row, column, _ in np.argwhere(image).tolist()}
+        )
         for image in images
     ]
     assert piece.shape[1] == max(1, *map(len, expected))
@@ -76,10 +82,15 @@ def test_attention_sees_differences_of_places_alone_and_no_hidden_token():
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     layer = RotaryAttention(2)
-    x, position = rng.normal(size=(2, 6, 16)).astype("float32"), rng.random((2, 6, 2)).astype("float32")
+    x, position = (
+        rng.normal(size=(2, 6, 16)).astype("float32"),
+        rng.random((2, 6, 2)).astype("float32"),
+    )
     mask = np.arange(6) < np.array([[6], [4]])
     seen = attention(x, position, mask, layer)
-    np.testing.assert_allclose(attention(x, position + np.float32([0.3, -0.2]), mask, layer), seen, atol=1e-4)
+    np.testing.assert_allclose(
+        attention(x, position + np.float32([0.3, -0.2]), mask, layer), seen, atol=1e-4
+    )
     assert np.abs(attention(x, position * 0.5, mask, layer) - seen).max() > 1e-2
     other = x.copy()
     other[1, 4:] += 1
@@ -100,7 +111,9 @@ def test_attention_is_that_of_turned_queries_and_keys():
     )
     seen = attention(x, position, np.ones((1, 5), bool), layer)
     kernel, out, bias = (np.asarray(w) for w in layer.weights)
-    queries, keys, values = np.split((x[0] @ kernel).reshape(5, 6, 8), 3, axis=1)  # (token, head, 8)
+    queries, keys, values = np.split(
+        (x[0] @ kernel).reshape(5, 6, 8), 3, axis=1
+    )  # (token, head, 8)
     turn = np.exp(1j * np.asarray(Phases(2, 4)(position))[0].transpose(1, 0, 2))
     queries, keys = ((v[..., :4] + 1j * v[..., 4:]) * turn for v in (queries, keys))
     match = np.einsum("qhd,khd->hqk", queries, keys.conj()).real / np.sqrt(8)
@@ -134,12 +147,18 @@ def test_owners_are_told_where_a_piece_is_lit(view):
     length = model.get_layer("lit_pieces").length
     lit = np.logical_or.reduceat(images[..., 0], np.arange(0, images.shape[2], length), axis=2)
     np.testing.assert_array_equal((owners != 0).any(-1), lit)
-    assert owners.shape == views.owners(realistic.generate(12, preset="harsh", seed=3), view, length).shape
+    assert (
+        owners.shape
+        == views.owners(realistic.generate(12, preset="harsh", seed=3), view, length).shape
+    )
 
 
 @pytest.mark.parametrize("view", BUILDERS)
 def test_the_shipped_part_counts_as_the_whole_and_is_loaded_again(view, tmp_path):
-    model, images = tiny(view, input_shape=(*views.SHAPES[view], 2)), np.repeat(images_of(view), 2, axis=-1)
+    model, images = (
+        tiny(view, input_shape=(*views.SHAPES[view], 2)),
+        np.repeat(images_of(view), 2, axis=-1),
+    )
     counter = counter_of(model)
     counter.save(tmp_path / "model.keras")
     assert counter.count_params() < model.count_params()

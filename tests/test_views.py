@@ -23,9 +23,12 @@ NAN = np.nan
 def table(events):
     """Events from lists of (side, layer, column, z)."""
     hits = [hit for event in events for hit in event]
-    columns = zip(("side", "layer", "column", "z_mm"), np.array(hits, float).reshape(-1, 4).T, strict=True)
+    columns = zip(
+        ("side", "layer", "column", "z_mm"), np.array(hits, float).reshape(-1, 4).T, strict=True
+    )
     return make_events(
-        dict(columns), np.concatenate([[0], np.cumsum([len(event) for event in events])]).astype(int)
+        dict(columns),
+        np.concatenate([[0], np.cumsum([len(event) for event in events])]).astype(int),
     )
 
 
@@ -44,13 +47,15 @@ def place(name, side, layer, column, z, n_channels):
     if z != z:
         return None
     height = int((min(max(z, -1500), 1490) + 1500) / 100)
-    return {"side": (height, column), "front": (height, layer), "voxels": (layer, column, height)}[name] + (
-        channel,
-    )
+    return {"side": (height, column), "front": (height, layer), "voxels": (layer, column, height)}[
+        name
+    ] + (channel,)
 
 
 heights = st.just(NAN) | st.integers(-1600, 1600).map(float)
-hits = st.tuples(st.integers(0, 1), st.integers(0, N_LAYERS - 1), st.integers(0, N_COLUMNS - 1), heights)
+hits = st.tuples(
+    st.integers(0, 1), st.integers(0, N_LAYERS - 1), st.integers(0, N_COLUMNS - 1), heights
+)
 events = st.lists(st.lists(hits, max_size=12, unique_by=lambda hit: hit[:3]), max_size=4)
 both = pytest.mark.parametrize("n_channels", [1, 2])
 every = pytest.mark.parametrize("name", VIEWS)
@@ -90,7 +95,9 @@ def test_thousands_of_events_are_lit_as_one_by_one(name, n_channels):
     columns = [events.hits[k].tolist() for k in ("side", "layer", "column", "z_mm")]
     places = [place(name, *hit, n_channels) for hit in zip(*columns, strict=True)]
     expected = {
-        (event, *p) for event, p in zip(events.hit_event.tolist(), places, strict=True) if p is not None
+        (event, *p)
+        for event, p in zip(events.hit_event.tolist(), places, strict=True)
+        if p is not None
     }
     assert lit(VIEWS[name](events, n_channels)) == expected
 
@@ -114,7 +121,8 @@ COLUMN_AXIS = {"top": 2, "side": 2, "padded": 1, "voxels": 2}
 @given(events)
 def test_mirrored_event_gives_mirrored_image(name, events):
     mirrored = [
-        [(side, layer, N_COLUMNS - 1 - column, z) for side, layer, column, z in event] for event in events
+        [(side, layer, N_COLUMNS - 1 - column, z) for side, layer, column, z in event]
+        for event in events
     ]
     image, other = VIEWS[name](table(events)), VIEWS[name](table(mirrored))
     if name == "padded":  # two empty columns before and one behind
@@ -165,7 +173,11 @@ def test_heights_beyond_the_ends_are_in_the_last_bins():
 @every
 @both
 def test_an_empty_table_and_events_without_hits_give_dark_images(name, n_channels):
-    assert VIEWS[name](make_events({}, [0]), n_channels).shape == (0, *views.SHAPES[name], n_channels)
+    assert VIEWS[name](make_events({}, [0]), n_channels).shape == (
+        0,
+        *views.SHAPES[name],
+        n_channels,
+    )
     dark = VIEWS[name](make_events({}, [0, 0, 0]), n_channels)
     assert dark.shape == (2, *views.SHAPES[name], n_channels) and not dark.any()
 
@@ -235,7 +247,11 @@ def test_features_of_a_hit_are_those_worked_out_by_hand():
     )
 )
 def test_sequences_are_the_hits_in_order_and_padding(max_hits, events):
-    flat = np.array([(*hit, radius) for event in events for hit, radius in event], float).reshape(-1, 5).T
+    flat = (
+        np.array([(*hit, radius) for event in events for hit, radius in event], float)
+        .reshape(-1, 5)
+        .T
+    )
     columns = dict(zip(("side", "layer", "column", "z_mm", "drift_radius_mm"), flat, strict=True))
     offsets = np.concatenate([[0], np.cumsum([len(event) for event in events])]).astype(int)
     features, mask = views.sequences(make_events(columns, offsets), max_hits)
@@ -251,7 +267,9 @@ def test_sequences_are_the_hits_in_order_and_padding(max_hits, events):
 def test_values_of_sequences_are_about_minus_one_to_one():
     features, mask = views.sequences(toyhaystack.generate(500, tracks=4, seed=2), max_hits=256)
     assert mask.any(1).all() and np.abs(features).max() < 1.2
-    assert features[mask].min(0)[:3].tolist() == [-1, -1, -1] and features[mask].max(0)[:3].tolist() == [
+    assert features[mask].min(0)[:3].tolist() == [-1, -1, -1] and features[mask].max(0)[
+        :3
+    ].tolist() == [
         1,
         1,
         1,
@@ -259,7 +277,9 @@ def test_values_of_sequences_are_about_minus_one_to_one():
 
 
 def test_an_event_with_too_many_hits_loses_its_last_ones_and_the_next_none():
-    events = concatenate([table([[(1, 0, column, 0.0) for column in range(5)]]), table([[(1, 8, 112, 0.0)]])])
+    events = concatenate(
+        [table([[(1, 0, column, 0.0) for column in range(5)]]), table([[(1, 8, 112, 0.0)]])]
+    )
     features, mask = views.sequences(events, max_hits=3)
     assert mask.tolist() == [[True] * 3, [True, False, False]]
     np.testing.assert_allclose(features[0, :, 2] * 56 + 56, [0, 1, 2], atol=1e-5)
@@ -286,7 +306,9 @@ def test_owners_are_the_tracks_with_a_hit_in_the_piece():
     side = views.owners(events, "side", 4)  # along the foil: track 1, then 2, then 0
     assert lit(side[0]) == {(0, 0, 2), (0, 0, 0), (0, 1, 0), (29, 1, 2), (15, 1, 1), (15, 12, 4)}
     assert side.shape == (1, 30, 29, 5)
-    front = views.owners(events, "front", n_tracks=2)  # by height: track 0, then 2, then 1, which is too many
+    front = views.owners(
+        events, "front", n_tracks=2
+    )  # by height: track 0, then 2, then 1, which is too many
     assert lit(front[0]) == {(0, 0, 0), (29, 2, 0), (15, 2, 1), (15, 3, 2)}
     assert lit(views.owners(events, "top", 113)[0]) == {
         (0, 0, 2),
@@ -300,23 +322,52 @@ def test_owners_are_the_tracks_with_a_hit_in_the_piece():
 
 
 def test_owners_are_segments_where_they_are_told_apart():
-    hits = {"side": [1] * 5, "layer": [0, 3, 5, 7, 8], "column": [3, 3, 4, 5, 90], "z_mm": [0.0] * 5}
-    hits |= {"track": [0, 0, 1, 1, -1], "second_track": [-1, 1, 0, -1, -1], "segment": [0, 1, 0, 2, 0]}
+    hits = {
+        "side": [1] * 5,
+        "layer": [0, 3, 5, 7, 8],
+        "column": [3, 3, 4, 5, 90],
+        "z_mm": [0.0] * 5,
+    }
+    hits |= {
+        "track": [0, 0, 1, 1, -1],
+        "second_track": [-1, 1, 0, -1, -1],
+        "segment": [0, 1, 0, 2, 0],
+    }
     events = make_events(hits, [0, 5], {"foil_y_mm": [5.0, -5.0], "n_segments": [2, 3]}, [0, 2])
     top = views.owners(
         events, "top", 113, n_segments=2
     )  # track 1 comes first; its third segment is told as its second
-    assert lit(top[0]) == {(0, 0, 2), (3, 0, 3), (3, 0, 0), (5, 0, 0), (5, 0, 2), (7, 0, 1), (8, 0, 8)}
+    assert lit(top[0]) == {
+        (0, 0, 2),
+        (3, 0, 3),
+        (3, 0, 0),
+        (5, 0, 0),
+        (5, 0, 2),
+        (7, 0, 1),
+        (8, 0, 8),
+    }
 
 
 def test_owners_that_are_not_in_the_table_count_for_none():
-    hits = {"side": [1] * 3, "layer": [0, 1, 2], "column": [3, 4, 5], "z_mm": [0.0] * 3, "track": [1, 0, -1]}
+    hits = {
+        "side": [1] * 3,
+        "layer": [0, 1, 2],
+        "column": [3, 4, 5],
+        "z_mm": [0.0] * 3,
+        "track": [1, 0, -1],
+    }
     events = make_events(hits, [0, 1, 3], {"foil_y_mm": [5.0]}, [0, 0, 1])
     assert [lit(top) for top in views.owners(events, "top", 113)] == [set(), {(1, 0, 0), (2, 0, 4)}]
 
 
 def test_a_hit_without_owner_is_noise_only_where_others_have_one():
-    hits = {"side": [1, 1], "layer": [0, 0], "column": [3, 9], "z_mm": [0.0, 0.0], "track": [-1, -1]}
+    hits = {
+        "side": [1, 1],
+        "layer": [0, 0],
+        "column": [3, 9],
+        "z_mm": [0.0, 0.0],
+        "track": [-1, -1],
+    }
     assert not views.owners(make_events(hits, [0, 1, 2]), "side").any()
 
 

@@ -28,7 +28,9 @@ def copies(image, lit, titles, heading=""):
     colours = ListedColormap(list(KINDS))
     for ax, cells, title in zip(axes, kind, titles, strict=False):
         _draw(ax, cells, title, cmap=colours, vmin=0, vmax=len(KINDS) - 1)
-    meanings = [Patch(facecolor=colour, edgecolor="0.5", label=label) for colour, label in KINDS.items()]
+    meanings = [
+        Patch(facecolor=colour, edgecolor="0.5", label=label) for colour, label in KINDS.items()
+    ]
     figure.legend(handles=meanings[1:], loc="outside lower center", ncols=3, frameon=False)
     return figure
 

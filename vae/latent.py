@@ -41,7 +41,9 @@ def against_prior(codes, seed=0):
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    rng = np.random.default_rng([seed, 1])  # not the noise of samples that were drawn with the same seed
+    rng = np.random.default_rng(
+        [seed, 1]
+    )  # not the noise of samples that were drawn with the same seed
     n_events, n_latent = codes.shape
     tests = [stats.kstest(codes[:, i], "norm") for i in range(n_latent)]
     furthest = max(tests, key=_distance)
@@ -49,7 +51,9 @@ def against_prior(codes, seed=0):
     is_code = np.repeat([True, False], n_events)
     order = rng.permutation(2 * n_events)
     learned, asked = order[:n_events], order[n_events:]
-    classifier = HistGradientBoostingClassifier(random_state=seed).fit(both[learned], is_code[learned])
+    classifier = HistGradientBoostingClassifier(random_state=seed).fit(
+        both[learned], is_code[learned]
+    )
     right = classifier.predict(both[asked]) == is_code[asked]
     return {
         "dimensions": {

@@ -76,7 +76,9 @@ class Sampling(keras.layers.Layer):
 
     def call(self, inputs):
         mean, log_variance = inputs
-        return mean + ops.exp(0.5 * log_variance) * keras.random.normal(ops.shape(mean), seed=self.noise)
+        return mean + ops.exp(0.5 * log_variance) * keras.random.normal(
+            ops.shape(mean), seed=self.noise
+        )
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
@@ -128,7 +130,9 @@ def parts_of(model):
         )
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
     if "hint" in {tensor.name for tensor in (*encoder.inputs, *decoder.inputs)}:
-        raise ValueError(f"{model.name}: takes a hint, which the event without its left track does not have")
+        raise ValueError(
+            f"{model.name}: takes a hint, which the event without its left track does not have"
+        )
     image = keras.Input(encoder.inputs[0].shape[1:], name="padded")
     latent = keras.Input(decoder.inputs[0].shape[1:], name="latent")
     to_code = keras.Model(image, encoder({"padded": image})["mean"], name="encoder")
@@ -184,12 +188,16 @@ class _OwnSteps(keras.Model):
         return self.trackers
 
     def get_config(self):
-        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.NETWORKS}
+        networks = {
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.NETWORKS
+        }
         return {**super().get_config(), **networks}
 
     @classmethod
     def from_config(cls, config):
-        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in cls.NETWORKS}
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in cls.NETWORKS
+        }
         return cls(**{**config, **networks})
 
     def _watch(self, **values):
@@ -231,7 +239,9 @@ class _Autoencoder(_OwnSteps):
         return self.encoder(_wanted(self.encoder, arrays), training=training)
 
     def _decode(self, latent, arrays, training):
-        return self.decoder(_wanted(self.decoder, {**arrays, "latent": latent}), training=training)["cells"]
+        return self.decoder(_wanted(self.decoder, {**arrays, "latent": latent}), training=training)[
+            "cells"
+        ]
 
     def _prior(self, like):
         """Samples of the prior, as many as there are codes `like`."""
@@ -260,7 +270,14 @@ class VariationalAutoencoder(_Autoencoder):
     PIECES = ("loss", "reconstruction", "divergence")
 
     def __init__(
-        self, encoder, decoder, over_cells="sum", hit_weight=1.0, warm_up_steps=0, free_bits=0.0, **kwargs
+        self,
+        encoder,
+        decoder,
+        over_cells="sum",
+        hit_weight=1.0,
+        warm_up_steps=0,
+        free_bits=0.0,
+        **kwargs,
     ):
         super().__init__(encoder, decoder, **kwargs)
         if over_cells not in ("sum", "mean"):
@@ -299,12 +316,16 @@ class VariationalAutoencoder(_Autoencoder):
         logits, divergences = self._copy(arrays, training=False)
         reconstruction = ops.mean(cross_entropy(image, logits))
         of_event = ops.mean(ops.sum(divergences, -1))
-        return self._watch(loss=reconstruction + of_event, reconstruction=reconstruction, divergence=of_event)
+        return self._watch(
+            loss=reconstruction + of_event, reconstruction=reconstruction, divergence=of_event
+        )
 
     def _copy(self, arrays, training):
         seen = self._encode(arrays, training)
         latent = self.sampling([seen["mean"], seen["log_variance"]])
-        return self._decode(latent, arrays, training), divergence(seen["mean"], seen["log_variance"])
+        return self._decode(latent, arrays, training), divergence(
+            seen["mean"], seen["log_variance"]
+        )
 
     def _weight(self):
         """Of the divergence, at this step."""
@@ -338,7 +359,9 @@ class VaeGan(_Autoencoder):
         *("knows_real", "knows_copies", "knows_made_up"),
     )
 
-    def __init__(self, encoder, decoder, discriminator, gamma=1.0, pixel_weight=0.0, free_bits=0.0, **kwargs):
+    def __init__(
+        self, encoder, decoder, discriminator, gamma=1.0, pixel_weight=0.0, free_bits=0.0, **kwargs
+    ):
         super().__init__(encoder, decoder, **kwargs)
         self.discriminator = discriminator
         self.gamma = gamma
@@ -352,7 +375,9 @@ class VaeGan(_Autoencoder):
     def compile(self, encoder_optimizer, decoder_optimizer, discriminator_optimizer, **kwargs):
         super().compile(optimizer=encoder_optimizer, **kwargs)
         self._own_optimizers(
-            encoder=encoder_optimizer, decoder=decoder_optimizer, discriminator=discriminator_optimizer
+            encoder=encoder_optimizer,
+            decoder=decoder_optimizer,
+            discriminator=discriminator_optimizer,
         )
 
     def train_step(self, data):
@@ -463,7 +488,9 @@ class AdversarialAutoencoder(_Autoencoder):
             fooling = self._fooling(arrays, training=True)
             share = fooling / _n_devices()
         variables = self.encoder.trainable_variables
-        gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(
+            share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         _apply(self.encoder_optimizer, gradients, variables)
         return self._watch_all(copying, fooling, telling, of_prior, of_codes)
 
@@ -479,7 +506,9 @@ class AdversarialAutoencoder(_Autoencoder):
 
     def _telling(self, codes, training):
         """The discriminator's loss, and its logits of samples of the prior and of codes."""
-        said = self.discriminator(ops.concatenate([self._prior(codes), codes]), training=training)["real"]
+        said = self.discriminator(ops.concatenate([self._prior(codes), codes]), training=training)[
+            "real"
+        ]
         of_prior, of_codes = ops.split(said, 2)
         return real_loss(of_prior) + fake_loss(of_codes), of_prior, of_codes
 
@@ -554,7 +583,11 @@ class LatentRemoval(_OwnSteps):
         distance = (moved - wanted) / ops.convert_to_tensor(self.width, "float32")
         code = ops.mean(ops.square(distance))
         cells = ops.mean(self.on_cells(answer, self.decoder(moved, training=False)))
-        return {"loss": self.code_weight * code + self.cell_weight * cells, "code": code, "cells": cells}
+        return {
+            "loss": self.code_weight * code + self.cell_weight * cells,
+            "code": code,
+            "cells": cells,
+        }
 
 
 def lit_cells(logits):

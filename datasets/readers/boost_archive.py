@@ -267,7 +267,9 @@ class Class:
         if tracked not in (0, 1) or not 0 <= version <= self.version:
             is_newer = tracked in (0, 1) and version > self.version
             kind = Unknown if is_newer else Unreadable
-            error = archive.error(f"tracking {tracked}, only versions 0..{self.version} are known", kind)
+            error = archive.error(
+                f"tracking {tracked}, only versions 0..{self.version} are known", kind
+            )
             error.where = f"class {self.name} version {version}"
             raise error
         archive.versions[self] = tracked, version
@@ -458,7 +460,9 @@ def waveform(archive):
         other = (triples[:, 0] != 2) | (triples[:, 2] > 127)
         run = int(other.argmax()) if other.any() else whole
         if archive.waveforms:
-            pieces.append(np.ascontiguousarray(triples[:run, 1:]).view("<u2")[:, 0].astype(np.int16))
+            pieces.append(
+                np.ascontiguousarray(triples[:run, 1:]).view("<u2")[:, 0].astype(np.int16)
+            )
         archive.position += 3 * run
         n -= run
         if n and (run < whole or not whole):

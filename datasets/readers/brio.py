@@ -58,7 +58,13 @@ from math import hypot, inf, isnan, nan
 import numpy as np
 import uproot
 
-from datasets.drift import CALO_DELAY_NS, LONGEST_DRIFT_NS, drift_radius_mm, height_mm, time_since_calorimeter
+from datasets.drift import (
+    CALO_DELAY_NS,
+    LONGEST_DRIFT_NS,
+    drift_radius_mm,
+    height_mm,
+    time_since_calorimeter,
+)
 from datasets.events import (
     BLOCK_FIELDS,
     HIT_FIELDS,
@@ -83,7 +89,15 @@ from datasets.geometry import (
     wire_y_mm,
 )
 from datasets.readers import files
-from datasets.readers.boost_archive import Archive, Class, Unknown, Unreadable, pointer, record, string
+from datasets.readers.boost_archive import (
+    Archive,
+    Class,
+    Unknown,
+    Unreadable,
+    pointer,
+    record,
+    string,
+)
 from datasets.readers.brio_classes import BANKS, BASE, COMMON, PROPERTIES, check_n_hits
 
 TRACKER_TICK_NS = 12.5
@@ -133,7 +147,9 @@ def _wide(dtype):
 
 
 HIT_COLUMNS = (
-    {name: (_wide(dtype), default) for name, (dtype, default, *_) in HIT_FIELDS.items()} | DETAILS | PLACE
+    {name: (_wide(dtype), default) for name, (dtype, default, *_) in HIT_FIELDS.items()}
+    | DETAILS
+    | PLACE
 )
 WORDS = {"hits": {"column": "row", "drift_radius_mm": "r", "z_mm": "z"}}  # of the file, for errors
 RAW = uproot.AsJagged(uproot.AsDtype("u1"))
@@ -186,7 +202,9 @@ def _each_entry(file, name, function, within_file=None):
     if name not in file:
         raise ValueError(f"no tree {name}, only {file.keys()}")
     tree = file[name]
-    branch = tree.branches[-1]  # called after what it holds; in files of uproot a counter comes first
+    branch = tree.branches[
+        -1
+    ]  # called after what it holds; in files of uproot a counter comes first
     offsets = branch.entry_offsets
     n_entries = tree.num_entries
     if offsets[-1] != n_entries or any(start > stop for start, stop in pairwise(offsets)):
@@ -242,7 +260,9 @@ def decode(raw, banks=None, waveforms=False):
     for name, error in archive.errors.items():
         if names is None or name in names or (archive.n_lost and names - archive.banks.keys()):
             raise error
-    return {name: content for name, content in archive.banks.items() if names is None or name in names}
+    return {
+        name: content for name, content in archive.banks.items() if names is None or name in names
+    }
 
 
 class _Event(Archive):
@@ -334,7 +354,9 @@ def _bank_behind(archive, bank):
     BANK.read(archive)
     name, n_types, _ = archive.bank_at(archive.position)
     if name in BANKS and n_types not in (-1, len(archive.types)):
-        raise archive.error(f"{len(archive.types)} types before bank {name}, which counts {n_types}")
+        raise archive.error(
+            f"{len(archive.types)} types before bank {name}, which counts {n_types}"
+        )
 
 
 def _banks(archive, version):
@@ -352,10 +374,14 @@ def _banks(archive, version):
 
 # name, description, flags, class id, class name
 BANK_WORDS = (string, string, Archive.integer, Archive.integer, string)
-BANK_START = re.compile(b"|".join(re.escape(bytes([1, len(name)]) + name.encode()) for name in BANKS))
+BANK_START = re.compile(
+    b"|".join(re.escape(bytes([1, len(name)]) + name.encode()) for name in BANKS)
+)
 CONTENTS = {name: pointer(kind, abstract=True) for name, kind in BANKS.items()}
 ANY_CONTENT = pointer(*BANKS.values(), abstract=True)
-ENTRY = record("entry", 0, ("description", string), ("flags", Archive.integer), ("content", _content))
+ENTRY = record(
+    "entry", 0, ("description", string), ("flags", Archive.integer), ("content", _content)
+)
 BANK = Class("pair<string,entry>", 0, _bank)
 THINGS = record(
     "things",
@@ -370,7 +396,9 @@ THINGS = record(
 # ---- banks to event tables ---------------------------------------------------------------------------------
 
 
-def stream(paths, chunk=1000, progress=False, truth=True, drift_model=None, visible_cells=VISIBLE_CELLS):
+def stream(
+    paths, chunk=1000, progress=False, truth=True, drift_model=None, visible_cells=VISIBLE_CELLS
+):
     """Event tables of files, some events at a time, in bounded memory.
 
     Args:
@@ -831,7 +859,9 @@ def _is_best(trajectory, solution):
     """Whether Falaise prefers a trajectory to others of its cluster; it has said so in three ways."""
     numbers = solution.get("best", ())
     properties = trajectory.get("properties", {})
-    says_so = trajectory.get("fit", {}).get("best") or properties.get("default") or properties.get("best")
+    says_so = (
+        trajectory.get("fit", {}).get("best") or properties.get("default") or properties.get("best")
+    )
     return bool(says_so) or trajectory.get("hit_id") in numbers
 
 
@@ -913,7 +943,9 @@ def _true_calo(banks):
     for kind in CALO_STEPS:
         for step in _hits(banks, "SD", kind):
             address = _block(step)
-            block = blocks.setdefault(tuple(address.items()), {**address, "energy_mev": 0.0, "time_ns": inf})
+            block = blocks.setdefault(
+                tuple(address.items()), {**address, "energy_mev": 0.0, "time_ns": inf}
+            )
             block["energy_mev"] += step.get("energy_deposit", 0.0)
             block["time_ns"] = min(block["time_ns"], step.get("time_start", inf))
     for block in blocks.values():

@@ -98,7 +98,10 @@ TIME_OF_DAY = record(
     ],
 )
 PTIME = record(
-    "ptime", 0, ("date", DATE), ("time", TIME_OF_DAY, lambda values, version: values["date"] not in NO_DATES)
+    "ptime",
+    0,
+    ("date", DATE),
+    ("time", TIME_OF_DAY, lambda values, version: values["date"] not in NO_DATES),
 )
 EVENT_HEADER = record(
     "snemo::datamodel::event_header",
@@ -127,7 +130,11 @@ CALO_DIGITIZED = record(
         for i, name in enumerate(("baseline", "peak_amplitude", "peak_cell", "charge"))
     ],
     *[(name, any_integer, bit(8 + i)) for i, name in enumerate(("rising_cell", "falling_cell"))],
-    ("origin", record("calorimeter origin", 0, ("hit", any_integer), ("trigger", any_integer)), bit(10)),
+    (
+        "origin",
+        record("calorimeter origin", 0, ("hit", any_integer), ("trigger", any_integer)),
+        bit(10),
+    ),
 )
 TRACKER_ORIGIN = record("tracker origin", 0, ("hit", any_integer), ("trigger", any_integer))
 GG_TIMES = record(  # ticks of 12.5 ns
@@ -230,7 +237,10 @@ SIMULATED_DATA = record(
 
 # CD
 CALO_CALIBRATED = record(
-    "calibrated_calorimeter_hit", 0, HIT, *[(name, double) for name in ("E", "sigma_E", "t", "sigma_t")]
+    "calibrated_calorimeter_hit",
+    0,
+    HIT,
+    *[(name, double) for name in ("E", "sigma_E", "t", "sigma_t")],
 )
 
 
@@ -249,7 +259,10 @@ TRACKER_CALIBRATED = record(
     *[(name, double, _old) for name in ("r", "sigma_r", "z", "sigma_z", "x", "y")],
     ("traits", any_integer),
     *[(name, double, since(1)) for name in ("r", "sigma_r", "z", "sigma_z")],
-    *[(name, double, lambda values, version: version >= 1 and values["traits"] & 32) for name in ("x", "y")],
+    *[
+        (name, double, lambda values, version: version >= 1 and values["traits"] & 32)
+        for name in ("x", "y")
+    ],
     *[(name, double, _trait(1)) for name in ("delayed_time", "sigma_delayed_time")],
 )
 CALIBRATED_HITS = vector(handle(TRACKER_CALIBRATED), check=check_n_hits)
@@ -263,7 +276,9 @@ CALIBRATED_DATA = record(
 )
 
 # TCD
-CLUSTER = record("tracker_cluster", 1, HIT, ("hits", CALIBRATED_HITS), ("delayed", boolean, since(1)))
+CLUSTER = record(
+    "tracker_cluster", 1, HIT, ("hits", CALIBRATED_HITS), ("delayed", boolean, since(1))
+)
 CLUSTERING_SOLUTION = record(
     "tracker_clustering_solution",
     0,
@@ -304,8 +319,12 @@ POLYLINE = record(
     "polyline_3d", 2, ("", SHAPE_1D), ("closed", boolean), ("points", vector(VECTOR_3D, "list"))
 )
 PATTERN = record("base_trajectory_pattern", 0, ("pattern_id", string))
-LINE_PATTERN = record("snemo::datamodel::line_trajectory_pattern", 0, ("", PATTERN), ("segment", LINE))
-HELIX_PATTERN = record("snemo::datamodel::helix_trajectory_pattern", 0, ("", PATTERN), ("helix", HELIX))
+LINE_PATTERN = record(
+    "snemo::datamodel::line_trajectory_pattern", 0, ("", PATTERN), ("segment", LINE)
+)
+HELIX_PATTERN = record(
+    "snemo::datamodel::helix_trajectory_pattern", 0, ("", PATTERN), ("helix", HELIX)
+)
 POLYLINE_PATTERN = record(
     "snemo::datamodel::polyline_trajectory_pattern", 0, ("", PATTERN), ("path", POLYLINE)
 )

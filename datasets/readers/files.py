@@ -35,7 +35,9 @@ def _named(name):
         raise ValueError(f"{name}: no such file")
     for match in found:
         if Path(match).is_dir():
-            raise ValueError(f"{match}: a folder, not a file: name the files in it, such as {match}/*.root")
+            raise ValueError(
+                f"{match}: a folder, not a file: name the files in it, such as {match}/*.root"
+            )
     return [Path(match) for match in found]
 
 

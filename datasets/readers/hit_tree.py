@@ -180,7 +180,9 @@ def geometry_of(tree):
     """TOY or DETECTOR: in which geometry the events of a tree are that does not say it event by event."""
     if getattr(tree, "title", None) == "toyhaystack" or "pointx" in tree:
         return DETECTOR
-    if tree.classname == NTUPLE and "geometry" in tree:  # it has no title, but may be of either generator
+    if (
+        tree.classname == NTUPLE and "geometry" in tree
+    ):  # it has no title, but may be of either generator
         first = np.asarray(tree["geometry"].array(entry_stop=1))
         return TOY if (first == TOY).all() else DETECTOR
     return TOY
@@ -192,7 +194,9 @@ def geometry_of(tree):
 def _flat(array, branch):
     """(values, offsets) of a jagged branch."""
     if not isinstance(array.layout, ak.contents.ListOffsetArray) or array.ndim != 2:
-        raise ValueError(f"branch {branch} holds {array.type.content}, not a list of numbers an entry")
+        raise ValueError(
+            f"branch {branch} holds {array.type.content}, not a list of numbers an entry"
+        )
     array = ak.to_packed(array)
     return ak.to_numpy(ak.flatten(array)), np.asarray(array.layout.offsets)
 
@@ -281,7 +285,9 @@ def _tracks_from_split(split, track_offsets, hit_offsets, start):
     wrong = np.flatnonzero((split < before) | (split > n_hits))
     if len(wrong):
         bad = wrong[0]
-        said = f"{SPLIT} {split[bad]} outside {before[bad]}..{n_hits[bad]}, the hits left in the event"
+        said = (
+            f"{SPLIT} {split[bad]} outside {before[bad]}..{n_hits[bad]}, the hits left in the event"
+        )
         raise ValueError(f"entry {start + event[bad]}: {said}")
     first_hit = hit_offsets[event] + before
     track, step = rows_and_places(split - before)
@@ -335,7 +341,10 @@ def write_tree(path, name, title, parts, texts=None):
     tree = None
     # ZLIB has a checksum: a flipped bit is an error, and not another event as with ZSTD and LZ4
     compression = uproot.ZLIB(1)
-    with outputs.whole(path) as temporary, uproot.recreate(temporary, compression=compression) as file:
+    with (
+        outputs.whole(path) as temporary,
+        uproot.recreate(temporary, compression=compression) as file,
+    ):
         for arrays in parts:
             if tree is None:
                 types = {branch: array.type.content for branch, array in arrays.items()}

@@ -12,7 +12,14 @@ from functools import partial
 import awkward as ak
 import numpy as np
 
-from datasets.events import BLOCK_FIELDS, HIT_FIELDS, check_sizes, concatenate, make_events, offsets_of
+from datasets.events import (
+    BLOCK_FIELDS,
+    HIT_FIELDS,
+    check_sizes,
+    concatenate,
+    make_events,
+    offsets_of,
+)
 from datasets.geometry import CELL_MM, N_COLUMNS, N_LAYERS, wire_x_mm, wire_y_mm
 from datasets.readers import brio, files
 
@@ -148,7 +155,9 @@ def _blocks(members):
             numbers.append(int(text))
         geom_id = {"type": int(kind) if str(kind).isdecimal() else None, "address": tuple(numbers)}
         rows.append(brio.block_at(geom_id))
-    blocks = {name: np.array([row.get(name, -1) for row in rows], np.int64) for name in brio.ADDRESS}
+    blocks = {
+        name: np.array([row.get(name, -1) for row in rows], np.int64) for name in brio.ADDRESS
+    }
     blocks["energy_mev"] = _possible(members[f"{BLOCK}E"] / 1000, BLOCK_FIELDS["energy_mev"])
     blocks["time_ns"] = _possible(members[f"{BLOCK}t"], BLOCK_FIELDS["time_ns"])
     return blocks

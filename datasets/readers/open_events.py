@@ -49,7 +49,9 @@ def kind_of(path):
                 return "mievent"
             if tkevent.is_one(tree):
                 return "tkevent"
-            raise ValueError(f"no file of events: its tree {tkevent.TREE} holds {_branches_of(tree)}")
+            raise ValueError(
+                f"no file of events: its tree {tkevent.TREE} holds {_branches_of(tree)}"
+            )
         if {"ER", "GI"} <= trees:
             return "brio"
         held = ", ".join(f"{key} ({name})" for key, name in sorted(content.items()))
@@ -112,7 +114,9 @@ def truth_note(events, visible_cells=VISIBLE_CELLS):
     n_particles = events.info["n_particles"][is_known]
     if (n_particles == events.info["n_tracks"][is_known]).all():
         return ""
-    return f"the true number counts tracks of {visible_cells} cells or more on a side, not particles"
+    return (
+        f"the true number counts tracks of {visible_cells} cells or more on a side, not particles"
+    )
 
 
 def add_visible_cells(parser):

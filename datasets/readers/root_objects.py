@@ -93,7 +93,9 @@ def read(branch, start, stop, check=None):
             raise anything.
     """
     if pointee(branch.typename) is None:
-        raise ValueError(f"branch {branch.name} is {branch.typename}, not a vector of pointers to objects")
+        raise ValueError(
+            f"branch {branch.name} is {branch.typename}, not a vector of pointers to objects"
+        )
     check_baskets(branch, start, stop)
     loaded = list(baskets(branch, start, stop))
     if check is not None:
@@ -146,7 +148,9 @@ def check_baskets(branch, start, stop):
         chunk, cursor = branch.basket_chunk_cursor(i)
         data = bytes(chunk.get(cursor.index, cursor.index + n_bytes, cursor, {}))
         if not _has_its_length(data):
-            raise ValueError(f"basket {i} of branch {branch.name} has another length than its parts")
+            raise ValueError(
+                f"basket {i} of branch {branch.name} has another length than its parts"
+            )
 
 
 def _has_its_length(data):
@@ -179,7 +183,11 @@ def baskets(branch, start, stop):
             raise ValueError(f"basket {i} of branch {branch.name} doesn't hold its entries")
         from_entry = max(start - first[i], 0)
         to_entry = min(stop - first[i], n_entries)
-        yield bytes(basket.data), offsets[from_entry : to_entry + 1].tolist(), int(basket.member("fKeylen"))
+        yield (
+            bytes(basket.data),
+            offsets[from_entry : to_entry + 1].tolist(),
+            int(basket.member("fKeylen")),
+        )
 
 
 def n_pointers(data, offsets):
@@ -386,7 +394,11 @@ class Walker:
         data = self.data
         (count,) = WORD.unpack_from(data, position)
         end = position + 4 + (count ^ HAS_BYTE_COUNT)
-        if not count & HAS_BYTE_COUNT or end > len(data) or not data.startswith(plan.start, position + 4):
+        if (
+            not count & HAS_BYTE_COUNT
+            or end > len(data)
+            or not data.startswith(plan.start, position + 4)
+        ):
             raise Unusual("length or version of an object")
         position += 6
         for kind, argument in plan.steps:
