@@ -13,7 +13,7 @@ from vae.encoders import SHAPE
 
 
 def small_decoder(
-    output_shape=SHAPE, n_latent=16, filters=(32, 16, 8), n_hidden=256, n_hints=0, name="decoder"
+    output_shape=SHAPE, n_latent=16, filters=(32, 16, 8), n_hidden=64, n_hints=0, name="decoder"
 ):
     """Two dense layers, then convolutions, after each level but the last of which the image is doubled.
 

@@ -19,7 +19,7 @@ def small_encoder(
     input_shape=SHAPE,
     n_latent=16,
     filters=(8, 16, 32),
-    n_hidden=256,
+    n_hidden=64,
     variational=True,
     n_hints=0,
     name="encoder",
