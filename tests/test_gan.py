@@ -306,6 +306,7 @@ def test_a_generator_waits_until_the_discriminator_has_its_head_start():
     assert same == [True, True, False]
 
 
+@pytest.mark.slow
 def test_a_generator_learns_from_the_discriminator_alone():
     image = np.zeros((64, *SHAPE), np.uint8)
     image[:, 2] = image[:, 9] = 1
