@@ -313,8 +313,13 @@ def test_latent_removal_learns_by_heart_what_to_take_away():
         to_code, models.code_mover(codes.mean(0), width, (32,)), from_code, width, cell_weight=0.0
     )
     model.compile(adam(1e-2), on_cells=costs_of_cells)
-    history = model.fit(image, {"cells": answer}, epochs=150, verbose=0, batch_size=8).history
-    assert history["code"][-1] < 0.05 * history["code"][0]
+    before = model.evaluate(image, {"cells": answer}, batch_size=8, verbose=0, return_dict=True)
+    again = (150, 1, 1, 1)
+    model.fit(
+        np.tile(image, again), {"cells": np.tile(answer, again)}, batch_size=8, shuffle=False, verbose=0
+    )
+    after = model.evaluate(image, {"cells": answer}, batch_size=8, verbose=0, return_dict=True)
+    assert after["code"] < 0.05 * before["code"]
     wanted = to_code.predict((answer > 0).astype(np.uint8), verbose=0)
     np.testing.assert_allclose(
         model.mover.predict(codes, verbose=0), wanted, atol=0.5 * width.max()
@@ -433,29 +438,32 @@ from vae import lib as models
 
 # without noise, of which two devices draw other samples than one
 models.Sampling.call = lambda self, inputs: inputs[0]
+models._Autoencoder._prior = lambda self, like: keras.ops.ones_like(like)
+kind = sys.argv[2]
 image = test_vae.bars(32)
-for kind in test_vae.KINDS:
-    found = []
-    for devices in (["/cpu:0"], ["/cpu:0", "/cpu:1"]):
-        strategy = tf.distribute.MirroredStrategy(devices)
-        assert strategy.num_replicas_in_sync == len(devices)
-        with strategy.scope():
-            model = test_vae.build(kind, run_eagerly=False)
-        history = model.fit(test_vae.batches_of(image, 16), epochs=2, verbose=0).history
-        found.append((test_vae.weights_of(model), history))
-    (one, first), (two, second) = found
-    for a, b in zip(one, two):
-        np.testing.assert_allclose(a, b, atol=5e-5)
-    for name in first:
-        np.testing.assert_allclose(first[name], second[name], rtol=1e-3, atol=1e-4)
-    print(kind)
+found = []
+for devices in (["/cpu:0"], ["/cpu:0", "/cpu:1"]):
+    strategy = tf.distribute.MirroredStrategy(devices)
+    assert strategy.num_replicas_in_sync == len(devices)
+    with strategy.scope():
+        model = test_vae.build(kind, run_eagerly=False)
+    history = model.fit(test_vae.batches_of(image, 16), epochs=2, verbose=0).history
+    found.append((test_vae.weights_of(model), history))
+(one, first), (two, second) = found
+for a, b in zip(one, two):
+    np.testing.assert_allclose(a, b, atol=5e-5)
+for name in first:
+    np.testing.assert_allclose(first[name], second[name], rtol=1e-3, atol=1e-4)
+print("same")
 """
 
 
-def test_two_devices_train_as_one_does():
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_devices_train_as_one_does(kind):
+    """A process each: strategies of several devices, one after another, get into each other's way."""
+    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), kind]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.stdout.split() == list(KINDS), done.stderr[-3000:]
+    assert done.stdout.strip().endswith("same"), done.stderr[-3000:]
 
 
 # Hints and figures of merit ---------------------------------------------------------------------------------
