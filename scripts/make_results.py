@@ -535,6 +535,21 @@ def copies():
     return table([*head, "parameters", "trained in"], rows)
 
 
+def latent_spaces():
+    """What codes of events cost and hold: the networks of `vae.py`, a row a card."""
+    head = ["network", "copying, nats", "divergence, nats", "dimensions in use"]
+    rows = []
+    for name in ("vae", "vae_gan", "adversarial_autoencoder"):
+        scores = card_of(name)["metrics"]["test"]
+        pieces, codes = scores["pieces"], scores["codes"]
+        copying = pieces.get("reconstruction", pieces["loss"])
+        divergence = f"{pieces['divergence']:.1f}" if "divergence" in pieces else "–"
+        in_use = f"{codes['active_units']} of {len(codes['variance_of_means'])}"
+        apart = accuracy(codes["against_prior"]["told_apart"])
+        rows.append([link_to(name), f"{copying:.1f}", divergence, in_use, apart])
+    return table([*head, "codes and prior told apart"], rows)
+
+
 def clustering_networks():
     """All networks of images beside the finders, on ideal events and on those like data."""
     found = samples(COMPARISON)
@@ -578,6 +593,7 @@ RESULTS = {
     "image_commands": image_commands,
     "known_problems": known_problems,
     "known_problems_of_ideal": known_problems_of_ideal,
+    "latent_spaces": latent_spaces,
     "removals": removals,
     "resolution": resolution,
     "several_columns": several_columns,
