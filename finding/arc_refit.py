@@ -1,10 +1,11 @@
 """The refit for tracks that may be bent: lines or arcs, whichever explains the hits of a half event better.
 
 The magnetic field and the gas bend electrons, and lines through pieces of them make more tracks than there
-are. So the hits of a half event are explained in three ways: by the lines of `refit`; by one arc for each
-track that the network sees; and by one arc for each track of `refit`. Arcs are fitted to their hits without
+are. So the hits of a half event are explained in four ways: by the lines of `refit`; by one arc for each
+track that the network sees; by one arc for each track of `refit`; and by the tracks of the network as they
+are, paths of any form, such as that of an electron that turns round. Arcs are fitted to their hits without
 those that are far off; then every hit is asked again which arc it belongs to, as `refit` asks it. The way
-that makes network, radii and heights most probable together is taken. Each line and each arc costs something,
+that makes network, radii and heights most probable together is taken. Each line, arc and path costs something,
 since with more of them anything can be explained.
 
 The curvature has a prior: that of electrons. What the gas scatters beyond an arc makes radii less exact.
@@ -38,7 +39,9 @@ class Constants:
     Attributes:
         scatter_mm: error of radii more for an arc, by what the gas scatters.
         sigma_curvature_per_mm: of the prior.
-        per_line, per_arc: what each costs in log likelihood.
+        per_line, per_arc, per_path: what each costs in log likelihood.
+        hit_of_path: how much more probable a hit is on a path than as noise, as a logarithm. It stands for
+            heights and neighbours, which go on along any path; a line or arc that fits gives a hit about 6.
         count: weight of the network's log probability of the number of tracks.
         rounds: of asking hits and fitting arcs.
     """
@@ -47,7 +50,9 @@ class Constants:
     sigma_curvature_per_mm: float = 1e-3
     per_line: float = 8.0
     per_arc: float = 10.0
-    count: float = 4.0
+    per_path: float = 10.0
+    hit_of_path: float = 3.5
+    count: float = 12.0
     rounds: int = 2
 
 
@@ -79,7 +84,9 @@ def explanations(hits, track, n_tracks, seed, constants, of_lines):
     by_arcs = [
         _by_arcs(hits, track, cluster, constants, of_lines) for cluster in (network, lines_tracks)
     ]
-    return [_with_count(way, hits, n_tracks, constants) for way in (by_lines, *by_arcs)]
+    by_paths = _by_paths(hits, track, network, constants)
+    ways = (by_lines, *by_arcs, by_paths)
+    return [_with_count(way, hits, n_tracks, constants) for way in ways]
 
 
 def _with_count(way, hits, n_tracks, constants):
@@ -123,10 +130,7 @@ def _by_lines(hits, track, n_tracks, seed, constants, of_lines):
 
 def _by_arcs(hits, track, cluster, constants, of_lines):
     """A way with one arc for each cluster of hits, numbered in any way, -1 for none."""
-    used = np.flatnonzero(cluster >= 0)
-    number = np.full(len(hits), -1)
-    names, number[used] = np.unique(cluster[used], return_inverse=True)
-    n_arcs = len(names)
+    number, n_arcs = _numbered(cluster)
     owner = number
     for number_of_round in range(constants.rounds):
         limits = OFF_MM if number_of_round == 0 else OFF_MM[-1:]
@@ -139,6 +143,26 @@ def _by_arcs(hits, track, cluster, constants, of_lines):
     kept = (owner < 0) & np.append(is_lost, False)[number]  # the last is for hits of no cluster
     owner = np.where(kept, number, owner)
     return owner, np.arange(n_arcs), log_likelihood
+
+
+def _by_paths(hits, track, network, constants):
+    """The way of the network's own tracks, `network` (hit,), whatever form they have."""
+    number, n_paths = _numbered(network)
+    owner = peeling.without_few(number, n_paths, MIN_HITS)
+    of_hit = np.log(np.maximum(track[:, -1], 1e-6))
+    on_path = np.flatnonzero(owner >= 0)
+    probability = track[on_path, :-1].max(1)
+    of_hit[on_path] = np.log(np.maximum(probability, 1e-6)) + constants.hit_of_path
+    total = _less_cost(of_hit, hits, owner, n_paths, constants.per_path)
+    return owner, np.arange(n_paths), total
+
+
+def _numbered(cluster):
+    """(hit,) clusters numbered from 0, -1 stays, and how many there are."""
+    used = np.flatnonzero(cluster >= 0)
+    number = np.full(len(cluster), -1)
+    names, number[used] = np.unique(cluster[used], return_inverse=True)
+    return number, len(names)
 
 
 def fit_arcs(hits, owner, n_arcs, constants, of_lines, limits_mm):
@@ -182,6 +206,11 @@ def _log_likelihood(hits, track, pairs, owner, n_lines, cost):
     of_hit = np.log(np.maximum(track[:, -1], 1e-6))
     own = owner[pairs.hit] == pairs.line
     of_hit[pairs.hit[own]] = np.log(np.maximum(pairs.score[own], 1e-12))
+    return _less_cost(of_hit, hits, owner, n_lines, cost)
+
+
+def _less_cost(of_hit, hits, owner, n_lines, cost):
+    """(half event,) sum of the log likelihoods of hits, less the cost of the lines that own some."""
     total = np.bincount(hits.group, of_hit, hits.n_groups)
     group = peeling.group_of_lines(hits, owner, n_lines)
     n_used = np.bincount(group[group >= 0], minlength=hits.n_groups)

@@ -80,6 +80,13 @@ OTHER_IMAGE_MODELS = (
     "clustering_seeded",
     "two_channels",
 )
+FINDING = ("track_finder", "track_finder_arcs")
+BENT = {
+    "electrons": "electrons",
+    "electrons_of_one_vertex": "of one vertex",
+    "electrons_without_field": "without field",
+    "my_generator": "lines",
+}
 COMPARISON = "clustering_removal/comparison.json"
 MULTISET = "nearest multiset, k predicted"
 SAYS = {
@@ -215,7 +222,7 @@ def counters():
 
 def commands():
     """What trained the shipped models, a line each."""
-    cards = [*counter_cards().values(), card_of("track_finder"), *map(card_of, CLASS_MODELS)]
+    cards = [*counter_cards().values(), *map(card_of, (*FINDING, *CLASS_MODELS))]
     return commands_of(cards)
 
 
@@ -230,10 +237,12 @@ def commands_of(cards):
 
 
 def finder():
-    """The track finder, from its card."""
-    card = card_of("track_finder")
-    row = [link_to("track_finder"), f"{card['parameters']:,}", minutes(card), card["device"]]
-    return table(["model", "parameters", "trained in", "device"], [row])
+    """The track finders, from their cards."""
+    rows = []
+    for name in FINDING:
+        card = card_of(name)
+        rows.append([link_to(name), f"{card['parameters']:,}", minutes(card), card["device"]])
+    return table(["model", "parameters", "trained in", "device"], rows)
 
 
 def effects():
@@ -492,6 +501,20 @@ def fits_with_hints():
     return table(["events", "fit", "fits a CPU second", "failures, %", "wrong, %"], rows)
 
 
+def bent_tracks():
+    """Track finders on electrons in field and gas, and on lines, all like data."""
+    rows = []
+    for kind, title in BENT.items():
+        found = samples(f"track_finder_arcs/{kind}.json")["data"]
+        for row, result in found.items():
+            if row.endswith(WITH_FOIL):
+                continue
+            shares = [by_tracks(result["scores"], figure) for figure in FIGURES.values()]
+            speeds = "/".join(f"{speed:.0f}" for speed in result["events_per_cpu_second"].values())
+            rows.append([title, row, *shares, speeds])
+    return table(["events", "1/2/3/4 tracks, in %", *FIGURES, "events per CPU second"], rows)
+
+
 def removals():
     """Networks that take the leftmost of two tracks away, and the answers that need none."""
     head = [
@@ -572,6 +595,7 @@ def clustering_networks():
 RESPONSES_OF_FITS = {"simulation": "`simulation`", "millimetre": "1 mm, 10 mm"}
 RESULTS = {
     "ablation": ablation,
+    "bent_tracks": bent_tracks,
     "block_probabilities": block_probabilities,
     "blocks": blocks,
     "blocks_by_effect": blocks_by_effect,

@@ -316,7 +316,11 @@ def test_latent_removal_learns_by_heart_what_to_take_away():
     before = model.evaluate(image, {"cells": answer}, batch_size=8, verbose=0, return_dict=True)
     again = (150, 1, 1, 1)
     model.fit(
-        np.tile(image, again), {"cells": np.tile(answer, again)}, batch_size=8, shuffle=False, verbose=0
+        np.tile(image, again),
+        {"cells": np.tile(answer, again)},
+        batch_size=8,
+        shuffle=False,
+        verbose=0,
     )
     after = model.evaluate(image, {"cells": answer}, batch_size=8, verbose=0, return_dict=True)
     assert after["code"] < 0.05 * before["code"]
