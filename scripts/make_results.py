@@ -74,12 +74,7 @@ COPIES = (
     "vae_gan",
     "adversarial_autoencoder",
 )
-OTHER_IMAGE_MODELS = (
-    "clustering_removal",
-    "clustering_channels",
-    "clustering_seeded",
-    "two_channels",
-)
+OTHER_IMAGE_MODELS = ("clustering_removal", "clustering_channels", "two_channels")
 FINDING = ("track_finder", "track_finder_arcs")
 BENT = {
     "electrons": "electrons",
