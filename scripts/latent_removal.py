@@ -24,6 +24,7 @@ from my_generator import realistic
 
 OUTPUTS = "logit that a lit cell stays when the leftmost track goes; dark cells mean nothing"
 N_CODES = 8192  # events whose codes say how wide they are
+CHUNK = 512  # events that a decoder makes images of together
 NARROWEST = (
     0.1  # of the widest dimension: narrower ones, which say little, are not blown up further
 )
