@@ -11,6 +11,7 @@ change.
 import argparse
 import json
 import re
+import statistics
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +76,7 @@ COPIES = (
     "adversarial_autoencoder",
 )
 OTHER_IMAGE_MODELS = ("clustering_removal", "clustering_channels", "two_channels")
+FIRST_SEED = 1000  # of tune_attention.py after its search
 FINDING = ("track_finder", "track_finder_arcs")
 BENT = {
     "electrons": "electrons",
@@ -553,6 +555,29 @@ def copies():
     return table([*head, "parameters", "trained in"], rows)
 
 
+def attention_search():
+    """Attention of all kinds and places beside none, a row a network: seeds where there are several."""
+    measured = {}
+    for result in read("attention/search.json")["results"]:
+        options = result["options"]
+        ratios = " ".join(map(str, options["ratios"]))
+        title = f"{options['attention']}, {ratios}" if options["attention"] else "none"
+        of_network = measured.setdefault((title, result["parameters"]), {"search": [], "seeds": []})
+        is_of_search = result["seed"] < FIRST_SEED and title != "none"
+        of_network["search" if is_of_search else "seeds"].append(100 * result["balanced"])
+    rows = []
+    for (title, parameters), values in measured.items():
+        searched = "".join(f"{value:.1f} %" for value in values["search"]) or "–"
+        again = "–"
+        if values["seeds"]:
+            mean = statistics.mean(values["seeds"])
+            deviation = statistics.stdev(values["seeds"])
+            again = f"{mean:.1f} ± {deviation:.1f} %"
+        rows.append([title, f"{parameters:,}", searched, again])
+    head = ["attention, ratios at P1 to P5", "parameters", "search", "three other seeds"]
+    return table(head, rows)
+
+
 def latent_spaces():
     """What codes of events cost and hold: the networks of `vae.py`, a row a card."""
     head = ["network", "copying, nats", "divergence, nats", "dimensions in use"]
@@ -590,6 +615,7 @@ def clustering_networks():
 RESPONSES_OF_FITS = {"simulation": "`simulation`", "millimetre": "1 mm, 10 mm"}
 RESULTS = {
     "ablation": ablation,
+    "attention_search": attention_search,
     "bent_tracks": bent_tracks,
     "block_probabilities": block_probabilities,
     "blocks": blocks,
