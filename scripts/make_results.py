@@ -512,6 +512,28 @@ def bent_tracks():
     return table(["events", "1/2/3/4 tracks, in %", *FIGURES, "events per CPU second"], rows)
 
 
+def falaise():
+    """Track finders on Falaise's own simulation, beside what its files hold."""
+    figures = {"count right": "count_right", "perfect events": "perfect"}
+    rows = []
+    for row, result in samples("track_finder_arcs/falaise.json")["brio files"].items():
+        if row.endswith(WITH_FOIL):
+            continue
+        cells = [row]
+        for figure in figures.values():
+            of_all = interval(result["scores"]["all"][figure], 1)
+            of_classes = "/".join(
+                f"{100 * result['scores'][n][figure]['value']:.0f}" for n in ("1", "2", "3")
+            )
+            cells += [of_all, of_classes]
+        efficient = result["scores"]["all"]["efficiency"]
+        rows.append([*cells, interval(efficient, 1)])
+    head = []
+    for title in figures:
+        head += [title, "1/2/3 tracks, in %"]
+    return table(["Falaise", *head, "efficiency"], rows)
+
+
 def removals():
     """Networks that take the leftmost of two tracks away, and the answers that need none."""
     head = [
@@ -628,6 +650,7 @@ RESULTS = {
     "counters": counters,
     "counters_in_short": counters_in_short,
     "effects": effects,
+    "falaise": falaise,
     "finder": finder,
     "finders": finders,
     "finders_by_response": finders_by_response,
