@@ -33,6 +33,7 @@ CLASSICAL = (
     "RANSAC on drift radii",
 )
 FOUND = "track finder + refit"
+FOUND_WITH_ARCS = FOUND + " with arcs"
 ORACLES = ("oracle: lines known", "oracle: lines known, covered hits kept")
 FINDERS_IN_SHORT = (CLASSICAL[-1] + WITH_FOIL, "track finder alone", FOUND, ORACLES[-1])
 FINDERS = (
@@ -98,7 +99,9 @@ HEADLINE = """\
 - **{right}** of {n_events:,} simulated events of 1 to 4 tracks, ideal and realistic ones, are counted right.
 - **{perfect:.0f} %** of simulated events of four tracks, with the noise, cross-talk and kinks of a real
   detector, are found right to the last hit. The best classical finder here gets {perfect_classical:.0f} %.
-- **{blocks:.1f} %** of the tracks found in such events are followed to the right calorimeter block."""
+- **{blocks:.1f} %** of the tracks found in such events are followed to the right calorimeter block.
+- **{falaise:.0f} %** of {n_falaise} events by Falaise, whose electrons are bent and scattered, have the right number of
+  found tracks; the clusters in its files have it in {clusters:.0f} %."""
 FIGURES = {
     "count right": "count_right",
     "efficiency": "efficiency",
@@ -183,7 +186,13 @@ def headline():
         of_data, [row + rule for row in CLASSICAL for rule in ("", WITH_FOIL)]
     )
     blocks_of_data = read("track_finder/blocks.json")["samples"]["data"]["fit"]
+    of_falaise = samples("track_finder_arcs/falaise.json")["brio files"]
+    by_arcs = of_falaise[FOUND_WITH_ARCS]["scores"]["all"]["count_right"]
+    by_clusters = of_falaise["clusters in the files"]["scores"]["all"]["count_right"]
     return HEADLINE.format(
+        falaise=100 * by_arcs["value"],
+        n_falaise=by_arcs["n"],
+        clusters=100 * by_clusters["value"],
         right=share(counted["accuracy"]),
         n_events=counted["n_events"],
         perfect=100 * found,
