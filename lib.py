@@ -35,6 +35,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
 
 
 # ---- running a script --------------------------------------------------------------------------------------
+IDEAL = ("my_generator", "toyhaystack")  # generators of ideal events
+KNOWS_IDEAL = [
+    "Knows ideal events alone: an isolated hit, a missing height or cross-talk may count as a track."
+]
 
 
 class Terminated(KeyboardInterrupt):

@@ -74,7 +74,10 @@ def main(argv=None):
     model = lib.in_float32(model)
     counter = capsnet.counter_of(model, power_of(model, data.val_events, n_channels))
     scores = inference.test_counter(counter, data.tests)
-    lib.finish(counter, args, scores, data.description, OUTPUTS, metrics.failures(scores["test"]))
+    failures = metrics.failures(scores["test"])
+    if args.generator in lib.IDEAL and not args.data:
+        failures += lib.KNOWS_IDEAL
+    lib.finish(counter, args, scores, data.description, OUTPUTS, failures)
     found = scores["test"]
     plotting.confusion(
         found["confusion"], args.out / "confusion.pdf", found["labels"], args.out.name

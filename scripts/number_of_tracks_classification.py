@@ -27,11 +27,6 @@ OUTPUTS = {
     "segments": "probability of 1, 2, 3, 4, 5 and of 6 or more straight segments; a track with a kink has two",
 }
 
-IDEAL = ("my_generator", "toyhaystack")  # generators of ideal events
-KNOWS_IDEAL = [
-    "Knows ideal events alone: an isolated hit, a missing height or cross-talk may count as a track."
-]
-
 
 def parse_args(argv=None):
     parents = [lib.run_arguments(epochs=20)]
@@ -94,8 +89,8 @@ def main(argv=None):
         model = view_transformer.counter_of(model)
     scores = inference.test_counter(model, data.tests, args.target)
     failures = metrics.failures(scores["test"], what=args.target)
-    if args.generator in IDEAL and not args.data:
-        failures += KNOWS_IDEAL
+    if args.generator in lib.IDEAL and not args.data:
+        failures += lib.KNOWS_IDEAL
     lib.finish(model, args, scores, data.description, OUTPUTS[args.target], failures)
     found = scores["test"]
     picture = args.out / "confusion.pdf"

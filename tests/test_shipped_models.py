@@ -13,7 +13,6 @@ from datasets.readers import open_events
 from my_generator import GENERATORS, realistic
 from scripts import track_finder
 from scripts.make_results import CLASS_MODELS
-from scripts.number_of_tracks_classification import IDEAL, KNOWS_IDEAL
 
 EXPECTED = {
     f"{view}{family}"
@@ -40,7 +39,7 @@ def test_card_of_a_counter_tells_its_accuracy(name):
     for scores in card["metrics"].values():
         assert scores["interval"][0] <= scores["accuracy"] <= scores["interval"][1]
         assert np.sum(scores["confusion"]) == scores["n_events"]
-    known = KNOWS_IDEAL if card["arguments"]["generator"] in IDEAL else []
+    known = lib.KNOWS_IDEAL if card["arguments"]["generator"] in lib.IDEAL else []
     assert (
         card["known_failures"]
         == metrics.failures(card["metrics"]["test"], what=lib.task_of(name)[0]) + known
