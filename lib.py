@@ -32,13 +32,13 @@ MAY_CHANGE = ("out", "OneDeviceStrategy", "MirroredStrategy", "tensorboard")
 # stays.
 QUIET = "3"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
-
-
-# ---- running a script --------------------------------------------------------------------------------------
 IDEAL = ("my_generator", "toyhaystack")  # generators of ideal events
 KNOWS_IDEAL = [
     "Knows ideal events alone: an isolated hit, a missing height or cross-talk may count as a track."
 ]
+
+
+# ---- running a script --------------------------------------------------------------------------------------
 
 
 class Terminated(KeyboardInterrupt):
