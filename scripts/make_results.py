@@ -609,6 +609,28 @@ def attention_search():
     return table(head, rows)
 
 
+def digits():
+    """GANs of digits: mean of the seeds, and the lowest and highest of them."""
+    figures = {
+        "entropy": "entropy of classes",
+        "n_classes": "classes",
+        "sure": "share sure",
+        "frechet": "Frechet distance",
+        "nearest": "nearest distance",
+    }
+    rows = []
+    for name, seeds in read("gan/digits.json")["rows"].items():
+        cells = [name]
+        for figure in figures:
+            values = [of_seed[figure] for of_seed in seeds]
+            text = f"{statistics.mean(values):.3g}"
+            if len(values) > 1:
+                text += f" ({abs(min(values)):.3g} to {max(values):.3g})"
+            cells.append(text)
+        rows.append(cells)
+    return table(["batch normalisation, learning rate", *figures.values()], rows)
+
+
 def latent_spaces():
     """What codes of events cost and hold: the networks of `vae.py`, a row a card."""
     head = ["network", "copying, nats", "divergence, nats", "dimensions in use"]
@@ -658,6 +680,7 @@ RESULTS = {
     "copies": copies,
     "counters": counters,
     "counters_in_short": counters_in_short,
+    "digits": digits,
     "effects": effects,
     "falaise": falaise,
     "finder": finder,
