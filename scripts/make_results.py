@@ -654,7 +654,7 @@ def clustering_networks():
     head += [f"`{sample}`: {title}" for sample in found for title in figures]
     rows = []
     for row in found["data"]:
-        if row.endswith(WITH_FOIL):
+        if row.endswith((WITH_FOIL, "number given")):
             continue
         finder = row.removeprefix("images: ").removeprefix("models/")
         cells = [finder]
