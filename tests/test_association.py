@@ -76,6 +76,5 @@ def test_two_tracks_never_share_a_block():
 def test_blocks_of_a_falaise_file_are_found(real_data):
     events = open_events.read(real_data / "cases" / "falaise3_sd_cd_tcd.brio")
     own = association.associate(events, ends_of(events))
-    assert (
-        own.block >= 0
-    ).sum() == 17  # of the 17 electrons whose block the true steps tell, by hand
+    # of the 17 electrons whose block the true steps tell, by hand, one fired two cells: no visible track
+    assert (own.block >= 0).sum() == 16
