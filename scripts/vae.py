@@ -171,8 +171,8 @@ def decaying(rate, n_steps):
 
 
 def test_codes(model, events, seed=0):
-    """What `vae.latent` says of the codes of events; of distributions a sample each is tested."""
-    from vae import latent
+    """What `metrics_latent` says of the codes of events; of distributions a sample each is tested."""
+    import metrics_latent
 
     seen = look(model, events)
     codes = seen["mean"]
@@ -181,9 +181,9 @@ def test_codes(model, events, seed=0):
         codes = codes + np.exp(0.5 * seen["log_variance"]) * noise
     tested = codes[:N_TOLD_APART]
     return {
-        **latent.spread(seen["mean"]),
-        "moments": latent.moments(codes),
-        "against_prior": latent.against_prior(tested, seed),
+        **metrics_latent.spread(seen["mean"]),
+        "moments": metrics_latent.moments(codes),
+        "against_prior": metrics_latent.against_prior(tested, seed),
     }
 
 
@@ -215,8 +215,9 @@ def light(model, points, n_tracks):
 
 def draw(model, events, threshold, args):
     """The three figures of a run."""
+    import metrics_latent
     import plotting
-    from vae import figures, latent
+    import plotting_latent
 
     some = events[:N_SHOWN]
     mean = look(model, events)["mean"]
@@ -224,7 +225,9 @@ def draw(model, events, threshold, args):
     n_tracks = some.info["n_tracks"]
     lit = light(model, mean[: len(some)], n_tracks) >= threshold
     titles = [metrics.number_of(n) for n in n_tracks]
-    copied = figures.copies(image, lit, titles, "Test events, and what their copies made of them")
+    copied = plotting_latent.copies(
+        image, lit, titles, "Test events, and what their copies made of them"
+    )
     plotting.save(copied, args.out / "copies.pdf")
 
     rng = np.random.default_rng(args.seed)
@@ -232,13 +235,13 @@ def draw(model, events, threshold, args):
     n_tracks = np.resize(np.sort(args.tracks), N_SHOWN)
     titles = [metrics.number_of(n) for n in n_tracks] if args.hint == "decoder" else [""] * N_SHOWN
     drawn = light(model, points, n_tracks)
-    figure = figures.probabilities(
+    figure = plotting_latent.probabilities(
         drawn, titles, heading="What the decoder makes of samples of the prior"
     )
     plotting.save(figure, args.out / "samples.pdf")
 
     steps = (-2, -1, 0, 1, 2)
-    points, dimensions = latent.walk(mean, mean[0], steps)
+    points, dimensions = metrics_latent.walk(mean, mean[0], steps)
     points = points.reshape(-1, args.latent)
     titles = [
         f"code {d}: {step:+d} σ" if step else "its copy" for d in dimensions for step in steps
@@ -248,7 +251,7 @@ def draw(model, events, threshold, args):
         "Walks through latent space, from the first test event, along the dimensions that vary most"
     )
     plotting.save(
-        figures.probabilities(walked, titles, len(steps), heading), args.out / "walks.pdf"
+        plotting_latent.probabilities(walked, titles, len(steps), heading), args.out / "walks.pdf"
     )
 
 

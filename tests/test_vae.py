@@ -11,10 +11,11 @@ from keras import ops
 from scipy.special import expit
 
 import architectures
+import metrics_latent
 from datasets import clustering_images
 from datasets.events import make_events
 from my_generator import straight_lines
-from vae import decoders, discriminators, encoders, latent, my_dataset_with_hint
+from vae import decoders, discriminators, encoders, my_dataset_with_hint
 from vae import lib as models
 
 SHAPE = (12, 8, 1)
@@ -338,7 +339,7 @@ def test_a_mean_over_cells_lets_the_posteriors_collapse_and_a_sum_does_not():
         model.compile(adam(1e-2))
         model.fit(batches_of(image, 32), epochs=25, verbose=0)
         mean = model.encoder.predict({"padded": image}, verbose=0)["mean"]
-        active[over_cells] = latent.spread(mean)["active_units"]
+        active[over_cells] = metrics_latent.spread(mean)["active_units"]
     assert active["mean"] == 0 and active["sum"] >= 2
 
 
@@ -491,24 +492,26 @@ def test_events_of_more_tracks_than_hints_are_refused():
 def test_samples_of_the_prior_pass_the_tests_against_it_and_others_do_not():
     rng = np.random.default_rng(0)
     samples = rng.normal(size=(2000, 4))
-    right = latent.against_prior(samples)
+    right = metrics_latent.against_prior(samples)
     assert right["dimensions"]["p"] > 0.01 and abs(right["told_apart"]["accuracy"] - 0.5) < 0.04
     ring = (
         samples / np.linalg.norm(samples, axis=1, keepdims=True) * 2
     )  # unit variances, another joint distribution
-    assert latent.against_prior(ring)["told_apart"]["accuracy"] > 0.7
-    shifted = latent.against_prior(samples + [0, 0, 0.3, 0])
+    assert metrics_latent.against_prior(ring)["told_apart"]["accuracy"] > 0.7
+    shifted = metrics_latent.against_prior(samples + [0, 0, 0.3, 0])
     assert shifted["dimensions"]["p"] < 1e-6
-    assert latent.moments(samples + [0, 0, 0.3, 0])["furthest_mean"] == pytest.approx(0.3, abs=0.07)
+    assert metrics_latent.moments(samples + [0, 0, 0.3, 0])["furthest_mean"] == pytest.approx(
+        0.3, abs=0.07
+    )
 
 
 def test_a_walk_goes_along_the_dimensions_that_vary_most():
     mean = np.random.default_rng(0).normal(size=(500, 3)) * [0.001, 2, 1] + [5, 0, 0]
-    points, dimensions = latent.walk(mean, mean[3], (-2, 0, 2), 2)
+    points, dimensions = metrics_latent.walk(mean, mean[3], (-2, 0, 2), 2)
     assert dimensions.tolist() == [1, 2] and points.shape == (2, 3, 3)
     np.testing.assert_allclose(points[:, 1], np.tile(mean[3], (2, 1)), atol=1e-5)
     np.testing.assert_allclose(points[0, 2] - points[0, 0], [0, 4 * mean[:, 1].std(), 0], atol=1e-5)
-    assert latent.spread(mean)["active_units"] == 2
+    assert metrics_latent.spread(mean)["active_units"] == 2
 
 
 def test_the_task_without_hint_is_that_of_copies():

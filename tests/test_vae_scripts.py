@@ -7,10 +7,10 @@ import pytest
 
 import inference
 import lib
+import plotting_latent
 from datasets.readers import hit_tree
 from my_generator import realistic
 from scripts import autoencoder, latent_removal, testing_clustering, vae
-from vae import figures
 from vae import lib as models
 
 TINY = [
@@ -136,7 +136,7 @@ def test_copies_are_drawn_as_copied_lost_and_added_cells():
     image[0, 2, 2] = image[0, 3, 2] = True
     lit = np.zeros_like(image)
     lit[0, 3, 2] = lit[0, 114, 10] = True
-    figure = figures.copies(image, lit, ["one"])
+    figure = plotting_latent.copies(image, lit, ["one"])
     shown = figure.axes[0].images[0].get_array()
     assert shown.shape == (9, 113)
     assert (shown[0, 0], shown[0, 1], shown[8, 112]) == (2, 1, 3) and np.count_nonzero(shown) == 3
