@@ -195,12 +195,6 @@ def on_lit_cells(answer, logits):
     return _mean_where(lit, _binary_entropy(answer, logits))
 
 
-def on_lit_cells_balanced(answer, logits):
-    """The same with the ones and the zeros of an event counting as much as each other, however many they are."""
-    answer, lit = _answer_and_lit(answer)
-    return _mean_of_both(answer, lit, _binary_entropy(answer, logits))
-
-
 def right_on_lit_cells(answer, logits):
     """Share of an event's lit cells that are right at logit 0; arguments as `on_lit_cells`."""
     answer, lit = _answer_and_lit(answer)

@@ -163,11 +163,6 @@ def test_losses_are_means_over_lit_cells(seed, n_lit):
     arrays = answer.reshape(shape), logits.reshape(shape)
     expected = entropy[:n_lit].mean() if n_lit else 0
     np.testing.assert_allclose(losses.on_lit_cells(*arrays), [expected], rtol=1e-4, atol=1e-5)
-    kinds = [entropy[answer == k].mean() for k in (0, 1) if (answer == k).any()]
-    expected = np.mean(kinds) if kinds else 0
-    np.testing.assert_allclose(
-        losses.on_lit_cells_balanced(*arrays), [expected], rtol=1e-4, atol=1e-5
-    )
     right = ((logits > 0) == (answer > 0))[:n_lit]
     np.testing.assert_allclose(
         losses.right_on_lit_cells(*arrays), [right.mean() if n_lit else 0], rtol=1e-6
